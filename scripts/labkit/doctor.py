@@ -1,0 +1,83 @@
+"""scripts/lab doctor: what is found, what is missing, what to do."""
+
+import shutil
+import sys
+
+from . import kernel, libtorch, python_env, tools
+from .layout import CACHE, LAB, NOTEBOOKS, ROOT, work_folder
+from .say import Problem, line
+from .tools import Finding
+
+# What set-up still writes from nothing, in bytes.
+NEEDED_DISK = 5_000_000_000
+
+
+def before() -> list[Finding]:
+    """What must be right before set-up can begin."""
+    findings = tools.check()
+    if sys.platform == "win32":
+        findings.append(Finding("system", sys.platform, "Use Linux, WSL or the Dockerfile."))
+    if ":" in str(LAB):
+        findings.append(Finding("project folder", str(ROOT),
+                                "Its path holds a colon, which library search paths can't express: move the project."))
+    findings.append(_writable())
+    free = shutil.disk_usage(ROOT).free
+    missing = NEEDED_DISK if not kernel.PREPARED.exists() else 500_000_000
+    findings.append(Finding("free disk", f"{free / 1e9:.1f} GB", None if free > missing else
+                            f"Set-up needs about {missing / 1e9:.1f} GB more: free some, or move the project to a larger disk."))
+    return findings
+
+
+def _writable() -> Finding:
+    try:
+        LAB.mkdir(exist_ok=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        probe = LAB / "writable"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        return Finding("project folder", f"not writable ({error.strerror})",
+                       f"Copy the project to a folder that you may write to; this one is {ROOT}.")
+    return Finding("project folder", str(ROOT))
+
+
+def after() -> list[Finding]:
+    """What set-up makes."""
+    findings = []
+    setup = "Run `scripts/lab setup`."
+    try:
+        torch = libtorch.find()
+        found = f"{torch.version} at {torch.folder}, {'CUDA' if torch.cuda else 'CPU'}" if torch else "not yet"
+        findings.append(Finding("libtorch", found, None if torch else setup))
+    except Problem as problem:
+        findings.append(Finding("libtorch", "does not fit", str(problem)))
+    ready = python_env.is_ready()
+    findings.append(Finding("JupyterLab", str(python_env.VENV) if ready else "not yet", None if ready else setup))
+    for what, path in [("kernel", kernel.program("glasslab-kernel")), ("command", kernel.program("glasslab")),
+                       ("prepared library", work_folder() / "template"),
+                       ("kernelspec", kernel.kernel_folder("glasslab") / "kernel.json")]:
+        there = path.exists() and (what != "prepared library" or kernel.PREPARED.exists())
+        findings.append(Finding(what, str(path) if there else "not yet", None if there else setup))
+    gpu = libtorch.has_nvidia_gpu()
+    findings.append(Finding("NVIDIA GPU", "found" if gpu else "none: the lab runs on the CPU, which is enough for it",
+                            optional=True))
+    notebooks = len(list(NOTEBOOKS.glob("*.ipynb")))
+    findings.append(Finding("notebooks", str(notebooks), None if notebooks else "This clone is not whole: clone again."))
+    return findings
+
+
+def report(findings: list[Finding]) -> bool:
+    """Prints the findings; true if all is well."""
+    for finding in findings:
+        mark = "–" if finding.optional else ("✓" if finding.advice is None else "✗")
+        line(f"  {mark} {finding.what:<17} {finding.found}")
+        if finding.advice:
+            line(f"      → {finding.advice}")
+    return all(finding.advice is None for finding in findings)
+
+
+def require_before() -> None:
+    """Stops set-up with the first thing that a person must mend."""
+    for finding in before():
+        if finding.advice:
+            raise Problem(f"{finding.what}: {finding.found}. {finding.advice}")

@@ -1,0 +1,138 @@
+"""The commands of scripts/lab."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from . import doctor, kernel, libtorch, python_env, tools
+from .layout import CARGO_CONFIG, KERNEL_NAME, LAB, NOTEBOOKS, OUT, ROOT, STOCK_KERNEL_NAME, work_folder
+from .say import Problem, explain, line, step
+
+
+def setup(torch_from: str | None = None) -> None:
+    """Everything the lab needs, from nothing; what is there already is kept."""
+    started = time.monotonic()
+    doctor.require_before()
+    # A folder with a `.lab` of its own is the lab's to write in; TMPDIR etc. stay the person's.
+    step(1, 6, "JupyterLab in the project's own Python environment",
+         "It is where you read and run the notebooks. About 1 minute, 100 MB to download.")
+    python_env.ensure()
+    step(2, 6, "libtorch, the tensor library",
+         "All arithmetic of the models runs in it. About 1 minute, 125 MB to download.")
+    torch = libtorch.ensure(torch_from)
+    step(3, 6, "the C++ binding between Rust and libtorch",
+         "Compiled once here, so that nothing later has to. About 2 minutes.")
+    kernel.build_binding(torch)
+    step(4, 6, "the notebook kernel and the command `glasslab`",
+         "The kernel compiles and runs your cells; it carries a whole rust-analyzer. About 6 minutes.")
+    kernel.build_programs()
+    step(5, 6, "the library, built the way a cell uses it",
+         "So that your first cell takes seconds instead of minutes. About 1 minute.")
+    kernel.prepare()
+    step(6, 6, "the kernel's entry in JupyterLab", "Only in the project's own JupyterLab. At once.")
+    kernel.install_kernelspec(torch)
+    line(f"\nThe doctor's report, after {time.monotonic() - started:.0f} s:")
+    if not doctor.report(tools.check() + doctor.after()):
+        raise Problem("Something is still missing; the lines with an arrow say what to do.")
+
+
+def is_set_up() -> bool:
+    return all(finding.advice is None for finding in doctor.after())
+
+
+def open_lab(rest: list[str]) -> int:
+    if not is_set_up():
+        line("First use: setting the lab up. This needs the network once and takes about 12 minutes on two cores.")
+        setup()
+    first = sorted(NOTEBOOKS.glob("*.ipynb"))[0]
+    line(f"\nOpening JupyterLab with {first.name}. Ctrl-C here ends it.")
+    command = [str(python_env.VENV / "bin" / "jupyter"), "lab", f"--ServerApp.root_dir={NOTEBOOKS}",
+               f"--MultiKernelManager.default_kernel_name={KERNEL_NAME}", str(first), *rest]
+    if os.getuid() == 0:
+        command.insert(2, "--allow-root")
+    os.execve(command[0], command, python_env.environment())
+
+
+def run(paths: list[str], html: bool, stock: bool) -> int:
+    if not is_set_up():
+        setup()
+    else:
+        refresh()
+    notebooks = [Path(path).absolute() for path in paths] or sorted(NOTEBOOKS.glob("*.ipynb"))
+    for path in notebooks:
+        if not path.is_file():
+            raise Problem(f"There is no notebook {path}. The lab's notebooks are in {NOTEBOOKS}.")
+    command = [python_env.python(), str(Path(__file__).parent / "notebooks.py"), "--out", str(OUT),
+               "--kernel", STOCK_KERNEL_NAME if stock else KERNEL_NAME, "--library", str(kernel.LIBRARY)]
+    command += ["--html"] if html else []
+    return subprocess.run([*command, *map(str, notebooks)], env=python_env.environment()).returncode
+
+
+def refresh() -> None:
+    """Builds what changed since set-up, quietly if nothing did."""
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "glasslab-kernel", "-p", "glasslab-cli"]
+    if subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode != 0:
+        raise Problem("The kernel does not build (cargo's message stands above).")
+    if not kernel.is_prepared():
+        line("The library changed: preparing it again, about a minute.")
+        kernel.prepare()
+
+
+def clean() -> int:
+    """Removes everything that set-up made."""
+    for folder in (LAB, work_folder(), kernel.target_folder(), OUT):
+        if folder.exists():
+            line(f"removing {folder}")
+            shutil.rmtree(folder)
+    CARGO_CONFIG.unlink(missing_ok=True)
+    if CARGO_CONFIG.parent.exists() and not any(CARGO_CONFIG.parent.iterdir()):
+        CARGO_CONFIG.parent.rmdir()
+    return 0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/lab", description="Sets the lab up on first use, then opens it in JupyterLab.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("open", help="open the lab (what `scripts/lab` alone does); further options go to jupyter lab")
+    setup_ = commands.add_parser("setup", help="set everything up; run it again after an interruption")
+    setup_.add_argument("--torch-from", metavar="PYTHON", help="use the torch of this Python instead of fetching libtorch")
+    run_ = commands.add_parser("run", help="execute notebooks headless, results in out/")
+    run_.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="all by default")
+    run_.add_argument("--html", action="store_true", help="also write readable pages")
+    run_.add_argument("--stock", action="store_true", help="through plain evcxr_jupyter, for comparison (minutes)")
+    commands.add_parser("doctor", help="what is found, what is missing, what to do")
+    commands.add_parser("clean", help="remove everything that set-up made")
+    if not arguments or arguments[0] == "open" or arguments[0].startswith("--") and arguments[0] not in ("--help",):
+        rest = arguments[1:] if arguments[:1] == ["open"] else arguments
+        return argparse.Namespace(command="open", rest=rest)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    try:
+        match options.command:
+            case "open":
+                return open_lab(options.rest)
+            case "setup":
+                setup(options.torch_from)
+                line("\nReady. `scripts/lab` opens the lab.")
+                return 0
+            case "run":
+                return run(options.notebooks, options.html, options.stock)
+            case "doctor":
+                return 0 if doctor.report(doctor.before() + doctor.after()) else 1
+            case _:
+                return clean()
+    except Problem as problem:
+        print(f"\nscripts/lab: {problem}", file=sys.stderr)
+    except OSError as error:
+        print(f"\nscripts/lab: {explain(error)}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nscripts/lab: interrupted. Run the same command again: it goes on where it stopped.", file=sys.stderr)
+        return 130
+    return 1
