@@ -72,9 +72,6 @@ fn serve() -> Result<()> {
 
 /// Becomes plain evcxr_jupyter, which takes its own arguments only.
 fn stock(file: &str) -> Result<()> {
-    let error = Command::new(std::env::current_exe()?)
-        .args(["--control_file", file])
-        .env(STOCK, "1")
-        .exec();
+    let error = Command::new(std::env::current_exe()?).args(["--control_file", file]).env(STOCK, "1").exec();
     Err(error).context("could not start the stock server")
 }

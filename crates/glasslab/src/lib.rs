@@ -1,9 +1,43 @@
-//! wip
-/// p
-pub mod prelude {
-    pub use tch::{Device, Kind, Tensor};
-    /// d
-    pub fn thing() -> Result<Vec<String>, std::io::Error> { Ok(vec![String::new()]) }
-    /// d
-    pub fn tens() -> Result<Tensor, tch::TchError> { Ok(Tensor::from_slice(&[1.0])) }
+//! glasslab: a glass-box laboratory for language models.
+//!
+//! Characters become ids ([`tokenizer`]), a model ([`model`]) scores what comes next, [`train`]
+//! makes it better, [`evaluate`] says how good it is, [`generate`] lets it write, and [`view`]
+//! draws what is inside. Everything is on libtorch, through `tch`; every tensor is visible.
+//!
+//! ```
+//! use glasslab::prelude::*;
+//!
+//! # fn main() -> Result<()> {
+//! let tokenizer = CharTokenizer::default();
+//! let data = Dataset::embedded()?;
+//! let train_tokens = Tokens::encode(&data.train, &tokenizer)?;
+//! let held_out = Tokens::encode(&data.held_out, &tokenizer)?;
+//!
+//! let mut model = MlpLm::new(MlpConfig::original(), best_device())?;
+//! let config = TrainConfig { steps: 20, ..TrainConfig::default() };
+//! let history = train(&mut model, &train_tokens, &held_out, &config)?;
+//! println!("{:.3} nats per character", evaluate(&model, &held_out)?.nats_per_char);
+//! println!("{}", generate(&model, &tokenizer, "A", &Sampling::default())?);
+//! # assert!(history.held_out().is_some_and(|loss| loss < 5.6));
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod data;
+pub mod display;
+pub mod error;
+pub mod evaluate;
+pub mod generate;
+pub mod model;
+pub mod prelude;
+pub mod rng;
+pub mod tokenizer;
+pub mod train;
+pub mod view;
+
+pub use error::{Error, Result};
+
+/// The best device here: the first NVIDIA GPU that libtorch can use, else the CPU.
+pub fn best_device() -> tch::Device {
+    tch::Device::cuda_if_available()
 }

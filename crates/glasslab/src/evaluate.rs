@@ -1,0 +1,155 @@
+//! How well a model predicts text that it has never seen.
+//!
+//! The loss is −ln of the probability that the model gave to the character that really came,
+//! averaged: nats per character. Guessing among 256 characters costs ln 256 = 5.545; knowing the
+//! text by heart costs 0. Every character of a story but its first is measured, for every model
+//! the same ones.
+
+use crate::data::Tokens;
+use crate::error::{Error, Result};
+use crate::model::LanguageModel;
+use tch::{Kind, Tensor};
+
+/// Characters in one row of a batch.
+const ROW: usize = 256;
+/// Rows in one batch: 16 × 256 characters of 256 scores are 4 MB.
+const ROWS: usize = 16;
+
+/// A measured loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evaluation {
+    /// −ln of the probability of what came, averaged.
+    pub nats_per_char: f64,
+    /// How many characters were predicted.
+    pub chars: usize,
+}
+
+impl Evaluation {
+    /// The loss in bits: what a perfect compressor with this model would need for a character.
+    pub fn bits_per_char(&self) -> f64 {
+        self.nats_per_char / std::f64::consts::LN_2
+    }
+
+    /// Among how many equally likely characters the model in effect hesitates.
+    pub fn perplexity(&self) -> f64 {
+        self.nats_per_char.exp()
+    }
+}
+
+/// Measures a model on all of a text.
+///
+/// # Errors
+/// If no story has two characters, or the model can't take the ids.
+pub fn evaluate(model: &impl LanguageModel, tokens: &Tokens) -> Result<Evaluation> {
+    evaluate_some(model, tokens, usize::MAX)
+}
+
+/// Measures a model on about the first `chars` characters of a text.
+///
+/// # Errors
+/// If no story has two characters, or the model can't take the ids.
+pub fn evaluate_some(model: &impl LanguageModel, tokens: &Tokens, chars: usize) -> Result<Evaluation> {
+    let _guard = tch::no_grad_guard();
+    let mut rows = Rows::default();
+    let (mut nats, mut count) = (0.0, 0);
+    // Each row begins with the characters that its first new prediction may depend on.
+    let overlap = (model.context_len() as usize - 1).min(ROW / 2);
+    for story in tokens.stories() {
+        let mut done = 0; // how many of the story's predictions are in a row
+        while done + 1 < story.len() && count + rows.chars < chars {
+            let first = done.saturating_sub(overlap);
+            let piece = &story[first..story.len().min(first + ROW + 1)];
+            rows.push(piece, done - first);
+            done = first + piece.len() - 1;
+            if rows.len == ROWS {
+                (nats, count) = (nats + rows.nats(model)?, count + rows.chars);
+                rows = Rows::default();
+            }
+        }
+    }
+    if rows.len > 0 {
+        (nats, count) = (nats + rows.nats(model)?, count + rows.chars);
+    }
+    if count == 0 {
+        return Err(Error::Data("no story has two characters, so there is nothing to predict".to_owned()));
+    }
+    Ok(Evaluation { nats_per_char: nats / count as f64, chars: count })
+}
+
+/// Pieces of stories, padded to one length. A causal model's predictions don't depend on the
+/// padding behind them, and those for the padding don't count.
+#[derive(Default)]
+struct Rows {
+    inputs: Vec<i64>,
+    targets: Vec<i64>,
+    counts: Vec<f32>,
+    len: usize,
+    chars: usize,
+}
+
+impl Rows {
+    /// A piece of which the first `known` predictions were measured before.
+    fn push(&mut self, piece: &[u8], known: usize) {
+        for place in 0..ROW {
+            let inside = place + 1 < piece.len();
+            self.inputs.push(if inside { i64::from(piece[place]) } else { 0 });
+            self.targets.push(if inside { i64::from(piece[place + 1]) } else { 0 });
+            self.counts.push(if inside && place >= known { 1.0 } else { 0.0 });
+        }
+        self.len += 1;
+        self.chars += piece.len() - 1 - known;
+    }
+
+    fn nats(&self, model: &impl LanguageModel) -> Result<f64> {
+        let shape = [self.len as i64, ROW as i64];
+        let inputs = Tensor::f_from_slice(&self.inputs)?.f_view(shape)?.f_to_device(model.device())?;
+        let log_probs = model.logits(&inputs)?.f_log_softmax(-1, Kind::Float)?; // (B, T, V)
+        let targets = Tensor::f_from_slice(&self.targets)?.f_view(shape)?.f_to_device(log_probs.device())?;
+        let chosen = log_probs.f_gather(-1, &targets.f_unsqueeze(-1)?, false)?.f_squeeze_dim(-1)?; // (B, T)
+        let counts = Tensor::f_from_slice(&self.counts)?.f_view(shape)?.f_to_device(chosen.device())?;
+        Ok(-(chosen * counts).f_sum(Kind::Double)?.f_double_value(&[])?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Stories;
+    use crate::model::NGram;
+    use crate::tokenizer::CharTokenizer;
+
+    fn tokens(text: &str) -> Tokens {
+        Tokens::encode(&Stories::parse(text).unwrap(), &CharTokenizer::default()).unwrap()
+    }
+
+    #[test]
+    fn the_loss_is_the_mean_of_minus_ln_p_whatever_the_rows() {
+        let text = "the cat sat on the mat and the dog sat on the log. ".repeat(30) + "<|endoftext|>ab<|endoftext|>x";
+        let tokens = tokens(&text);
+        let model = NGram::count(&tokens, 4, 256).unwrap();
+        let (mut nats, mut count) = (0.0, 0);
+        for story in tokens.stories() {
+            for place in 1..story.len() {
+                nats -= model.probabilities(&story[place.saturating_sub(3)..place])[story[place] as usize].ln();
+                count += 1;
+            }
+        }
+        let evaluation = evaluate(&model, &tokens).unwrap();
+        assert_eq!(evaluation.chars, count);
+        assert!((evaluation.nats_per_char - nats / f64::from(count as u32)).abs() < 1e-5, "{evaluation:?}");
+    }
+
+    #[test]
+    fn units_belong_together() {
+        let evaluation = Evaluation { nats_per_char: 256_f64.ln(), chars: 1 };
+        assert!((evaluation.bits_per_char() - 8.0).abs() < 1e-12);
+        assert!((evaluation.perplexity() - 256.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_text_without_pairs_is_an_error() {
+        let tokens = tokens("a<|endoftext|>b");
+        let model = NGram::count(&tokens, 1, 256).unwrap();
+        assert!(evaluate(&model, &tokens).is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! The MLP language model: the next character from the current one alone.
+//!
+//! ```text
+//! x      = embedding[id]                          C numbers for a character
+//! hidden = ReLU(x · W₁ᵀ + b₁)                     H numbers
+//! x      = hidden · W₂ᵀ + b₂                      C numbers
+//! logits = x · embeddingᵀ                         V scores, one for each character
+//! ```
+//! The output head is the embedding table itself ("tied weights", Press and Wolf 2017): a
+//! character scores high when its embedding points the same way as the MLP's output. Every place
+//! of a text is computed by itself, so the model can't know any context: at best it learns how
+//! often each character follows another, which one could also count.
+
+use super::{LanguageModel, NoProbe, Probe, Trainable, check_ids};
+use crate::error::{Error, Result};
+use tch::{Device, Kind, Tensor};
+
+/// The sizes of an [`MlpLm`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MlpConfig {
+    /// V: the number of different ids.
+    pub n_vocab: i64,
+    /// C: how many numbers stand for a character.
+    pub emb_dim: i64,
+    /// H: the width of the hidden layer.
+    pub n_hidden: i64,
+    /// One seed gives one model.
+    pub seed: i64,
+}
+
+impl Default for MlpConfig {
+    fn default() -> MlpConfig {
+        MlpConfig::original()
+    }
+}
+
+impl MlpConfig {
+    /// The sizes of the course's model: 16,544 parameters.
+    pub fn original() -> MlpConfig {
+        MlpConfig { n_vocab: 256, emb_dim: 32, n_hidden: 128, seed: 0 }
+    }
+}
+
+/// The MLP language model. All its tensors are visible.
+#[derive(Debug)]
+pub struct MlpLm {
+    /// Its sizes.
+    pub config: MlpConfig,
+    /// (V, C): a row for each character; also the output head
+    pub embedding: Tensor,
+    /// W₁: (H, C)
+    pub hidden_weight: Tensor,
+    /// b₁: (H)
+    pub hidden_bias: Tensor,
+    /// W₂: (C, H)
+    pub output_weight: Tensor,
+    /// b₂: (C)
+    pub output_bias: Tensor,
+}
+
+impl MlpLm {
+    /// A model with random weights, small enough that its first loss is that of guessing, ln V.
+    ///
+    /// # Errors
+    /// If a size is below 1, or the device has no memory for it.
+    pub fn new(config: MlpConfig, device: Device) -> Result<MlpLm> {
+        let MlpConfig { n_vocab, emb_dim, n_hidden, seed } = config;
+        if n_vocab < 1 || emb_dim < 1 || n_hidden < 1 {
+            return Err(Error::Config(format!(
+                "n_vocab, emb_dim and n_hidden must be at least 1, got {n_vocab}, {emb_dim}, {n_hidden}"
+            )));
+        }
+        tch::manual_seed(seed);
+        let normal = |rows: i64, columns: i64, deviation: f64| -> Result<Tensor> {
+            let mut tensor = Tensor::f_randn([rows, columns], (Kind::Float, Device::Cpu))?;
+            Ok(tensor.f_mul_scalar_(deviation)?.f_to_device(device)?.set_requires_grad(true))
+        };
+        let zeros = |size: i64| -> Result<Tensor> {
+            Ok(Tensor::f_zeros([size], (Kind::Float, device))?.set_requires_grad(true))
+        };
+        Ok(MlpLm {
+            config,
+            embedding: normal(n_vocab, emb_dim, 1.0 / (emb_dim as f64).sqrt())?,
+            hidden_weight: normal(n_hidden, emb_dim, (2.0 / emb_dim as f64).sqrt())?, // He et al. 2015
+            hidden_bias: zeros(n_hidden)?,
+            output_weight: normal(emb_dim, n_hidden, (2.0 / n_hidden as f64).sqrt() / (emb_dim as f64).sqrt())?,
+            output_bias: zeros(emb_dim)?,
+        })
+    }
+
+    /// The forward pass, seen by a probe.
+    ///
+    /// # Shapes
+    /// `ids`: (B, T) → logits (B, T, V)
+    ///
+    /// # Errors
+    /// If `ids` is not of that shape, or an id is not in `0..n_vocab`.
+    pub fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+        check_ids(ids)?;
+        let ids = probe.at("ids", ids.shallow_clone()); // (B, T)
+        let embedded = Tensor::f_embedding(&self.embedding, &ids, -1, false, false)?;
+        let embedded = probe.at("embedded", embedded); // (B, T, C)
+        let hidden = embedded.f_linear(&self.hidden_weight, Some(&self.hidden_bias))?;
+        let hidden = probe.at("hidden", hidden); // (B, T, H)
+        let activated = probe.at("activated", hidden.f_relu()?); // (B, T, H)
+        let output = activated.f_linear(&self.output_weight, Some(&self.output_bias))?;
+        let output = probe.at("output", output); // (B, T, C)
+        let logits = output.f_linear(&self.embedding, None::<&Tensor>)?;
+        Ok(probe.at("logits", logits)) // (B, T, V)
+    }
+}
+
+impl LanguageModel for MlpLm {
+    fn logits(&self, ids: &Tensor) -> Result<Tensor> {
+        self.forward(ids, &mut NoProbe)
+    }
+
+    fn n_vocab(&self) -> i64 {
+        self.config.n_vocab
+    }
+
+    fn context_len(&self) -> i64 {
+        1
+    }
+
+    fn device(&self) -> Device {
+        self.embedding.device()
+    }
+}
+
+impl Trainable for MlpLm {
+    fn parameters(&mut self) -> Vec<(&'static str, &mut Tensor)> {
+        vec![
+            ("embedding", &mut self.embedding),
+            ("hidden.weight", &mut self.hidden_weight),
+            ("hidden.bias", &mut self.hidden_bias),
+            ("output.weight", &mut self.output_weight),
+            ("output.bias", &mut self.output_bias),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Recording, count_parameters, cross_entropy};
+    use super::*;
+
+    fn model() -> MlpLm {
+        MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap()
+    }
+
+    fn ids(values: &[i64]) -> Tensor {
+        Tensor::from_slice(values).unsqueeze(0)
+    }
+
+    #[test]
+    fn the_original_has_16544_parameters() {
+        assert_eq!(count_parameters(&mut model()), 16_544);
+    }
+
+    #[test]
+    fn first_loss_is_ln_vocab() {
+        let ids = Tensor::randint(256, [8, 64], (Kind::Int64, Device::Cpu));
+        let loss = cross_entropy(&model().logits(&ids).unwrap(), &ids.roll([1], [1])).unwrap().double_value(&[]);
+        assert!((loss - 256_f64.ln()).abs() < 0.05, "{loss}");
+    }
+
+    #[test]
+    fn the_trace_ends_in_the_models_own_logits() {
+        let (model, ids) = (model(), ids(&[79, 110, 99, 101]));
+        let mut recording = Recording::default();
+        let logits = model.forward(&ids, &mut recording).unwrap();
+        assert_eq!(recording.get("logits").unwrap(), &logits);
+        assert_eq!(model.logits(&ids).unwrap(), logits);
+        let shapes: Vec<_> = recording.steps.iter().map(|step| step.tensor.size()).collect();
+        assert_eq!(
+            shapes,
+            [vec![1, 4], vec![1, 4, 32], vec![1, 4, 128], vec![1, 4, 128], vec![1, 4, 32], vec![1, 4, 256]]
+        );
+    }
+
+    #[test]
+    fn a_prediction_depends_on_no_other_character() {
+        let model = model();
+        let alone = model.logits(&ids(&[101])).unwrap();
+        let after_onc = model.logits(&ids(&[79, 110, 99, 101])).unwrap();
+        assert!((alone.get(0).get(0) - after_onc.get(0).get(3)).abs().max().double_value(&[]) < 1e-6);
+    }
+
+    #[test]
+    fn a_probe_can_change_what_comes_after() {
+        struct NoHidden;
+        impl Probe for NoHidden {
+            fn at(&mut self, name: impl std::fmt::Display, tensor: Tensor) -> Tensor {
+                if name.to_string() == "activated" { tensor.zeros_like() } else { tensor }
+            }
+        }
+        let logits = model().forward(&ids(&[1, 2]), &mut NoHidden).unwrap();
+        assert_eq!(logits.get(0).get(0), logits.get(0).get(1));
+    }
+
+    #[test]
+    fn one_seed_gives_one_model() {
+        let other = MlpLm::new(MlpConfig { seed: 1, ..MlpConfig::original() }, Device::Cpu).unwrap();
+        assert_eq!(model().embedding, model().embedding);
+        assert_ne!(model().embedding, other.embedding);
+    }
+
+    #[test]
+    fn wrong_ids_are_errors_that_say_what_was_expected() {
+        let model = model();
+        let flat = model.logits(&Tensor::from_slice(&[1_i64, 2])).unwrap_err().to_string();
+        assert!(flat.contains("(B, T)") && flat.contains("unsqueeze"), "{flat}");
+        assert!(model.logits(&ids(&[256])).is_err());
+        assert!(model.logits(&ids(&[-1])).is_err());
+    }
+}

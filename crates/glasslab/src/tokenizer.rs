@@ -1,0 +1,122 @@
+//! Characters ↔ ids: a character's id is its Unicode code point.
+//!
+//! A model can only count, so text must become numbers. The simplest way: `'A'` is 65, `'a'` is
+//! 97, as Unicode numbers them. With `n_vocab` = 256 that covers ASCII and Latin-1; any character
+//! beyond is dropped, and the tokenizer says how many were.
+
+use crate::error::{Error, Result};
+
+/// A tokenizer whose tokens are single characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CharTokenizer {
+    /// The number of ids: characters whose code point is below it can be encoded.
+    pub n_vocab: i64,
+}
+
+impl Default for CharTokenizer {
+    fn default() -> CharTokenizer {
+        CharTokenizer { n_vocab: 256 }
+    }
+}
+
+/// An encoded text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// An id for each character that is in the vocabulary, each in `0..n_vocab`.
+    pub ids: Vec<i64>,
+    /// The characters that are not, in order.
+    pub dropped: Vec<char>,
+}
+
+impl CharTokenizer {
+    /// The ids of a text; characters outside the vocabulary are left out.
+    ///
+    /// # Shapes
+    /// a text of N characters → at most N ids
+    pub fn encode(&self, text: &str) -> Vec<i64> {
+        self.ids(text).collect()
+    }
+
+    /// The ids of a text, and what had to be left out.
+    pub fn encode_all(&self, text: &str) -> Encoded {
+        let dropped = text.chars().filter(|character| !self.knows(*character)).collect();
+        Encoded { ids: self.encode(text), dropped }
+    }
+
+    /// Whether a character has an id.
+    pub fn knows(&self, character: char) -> bool {
+        i64::from(u32::from(character)) < self.n_vocab
+    }
+
+    /// The text of ids: the inverse of [`encode`](Self::encode).
+    ///
+    /// # Errors
+    /// If an id is not in `0..n_vocab` or is no character.
+    pub fn decode(&self, ids: &[i64]) -> Result<String> {
+        ids.iter().map(|&id| self.character(id)).collect()
+    }
+
+    /// The character of one id.
+    ///
+    /// # Errors
+    /// If the id is not in `0..n_vocab` or is no character.
+    pub fn character(&self, id: i64) -> Result<char> {
+        let known = (0..self.n_vocab).contains(&id);
+        let character = u32::try_from(id).ok().and_then(char::from_u32);
+        character.filter(|_| known).ok_or_else(|| Error::Shape {
+            expected: format!("an id in 0..{}", self.n_vocab),
+            got: id.to_string(),
+            hint: "an id is a character's code point; the model's outputs are scores, take their argmax first"
+                .to_owned(),
+        })
+    }
+
+    fn ids(&self, text: &str) -> impl Iterator<Item = i64> {
+        text.chars().filter(|character| self.knows(*character)).map(|character| i64::from(u32::from(character)))
+    }
+}
+
+/// A character as a plot or a table shows it: a space as `␣`, a newline as `⏎`.
+pub fn visible(character: char) -> String {
+    match character {
+        ' ' => "␣".to_owned(),
+        '\n' => "⏎".to_owned(),
+        '\t' => "⇥".to_owned(),
+        control if control.is_control() => format!("\\x{:02x}", u32::from(control)),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoding_gives_back_what_was_encoded() {
+        let tokenizer = CharTokenizer::default();
+        let text: String = (0..256_u32).map(|code| char::from_u32(code).unwrap()).collect();
+        assert_eq!(tokenizer.encode(&text), (0..256).collect::<Vec<i64>>());
+        assert_eq!(tokenizer.decode(&tokenizer.encode(&text)).unwrap(), text);
+    }
+
+    #[test]
+    fn characters_outside_are_dropped_and_counted() {
+        let encoded = CharTokenizer::default().encode_all("a“b”🦀\u{100}é");
+        assert_eq!(encoded.ids, [97, 98, 233]);
+        assert_eq!(encoded.dropped, ['“', '”', '🦀', '\u{100}']);
+    }
+
+    #[test]
+    fn an_id_outside_is_an_error_that_names_it() {
+        for id in [-1, 256, i64::MAX] {
+            let message = CharTokenizer::default().decode(&[65, id]).unwrap_err().to_string();
+            assert!(message.contains(&id.to_string()), "{message}");
+        }
+        assert!(CharTokenizer { n_vocab: 0x11_0000 }.decode(&[0xD800]).is_err());
+    }
+
+    #[test]
+    fn empty_text_has_no_ids() {
+        assert!(CharTokenizer::default().encode("").is_empty());
+    }
+}
