@@ -151,7 +151,8 @@ def install_kernelspec(torch: Libtorch) -> None:
     kernel = str(program("glasslab-kernel"))
     environment = {"GLASSLAB_WORK": str(work_folder()), "CARGO_HOME": tools.cargo_environment().get("CARGO_HOME")}
     # What evcxr_jupyter alone needs to build the library: it knows nothing of the prepared folder.
-    stock = {"LIBTORCH": str(torch.folder), "LD_LIBRARY_PATH": str(torch.lib), "CARGO_HOME": environment["CARGO_HOME"]}
+    stock = {"LIBTORCH": str(torch.folder), "LD_LIBRARY_PATH": str(torch.lib), "CARGO_HOME": environment["CARGO_HOME"],
+             "GLASSLAB_NOTEBOOK": "1"}
     specs = [(KERNEL_NAME, "Rust (glasslab)", ["--control_file"], environment),
              (STOCK_KERNEL_NAME, "Rust (stock evcxr)", ["--stock", "--control_file"], stock)]
     for name, title, options, variables in specs:

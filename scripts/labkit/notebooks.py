@@ -4,6 +4,8 @@ This file is run by the project's own Python, where nbclient is.
 """
 
 import argparse
+import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -27,7 +29,8 @@ def run(path: Path, out: Path, kernel: str, library: str, html: bool) -> bool:
     started, problem, first = time.monotonic(), None, []
     client.on_cell_executed = lambda **_: first.append(time.monotonic() - started) if not first else None
     try:
-        client.execute()
+        # The kernel's own remarks are for a developer; what a cell prints is in its outputs.
+        client.execute(stdout=subprocess.DEVNULL)
     except (CellExecutionError, DeadKernelError, RuntimeError, TimeoutError) as error:
         problem = error
     seconds = time.monotonic() - started
@@ -39,10 +42,17 @@ def run(path: Path, out: Path, kernel: str, library: str, html: bool) -> bool:
     print(f"{'ok    ' if problem is None else 'FAILED'} {path.name}: {done} of {len(cells)} cells, "
           f"{seconds:.1f} s{opening}, {0 if problem is None else 1} errors → {executed}", flush=True)
     if problem is not None:
-        print("    " + str(problem).strip().replace("\n", "\n    "), flush=True)
+        print("    " + _plain(problem, cells).replace("\n", "\n    "), flush=True)
     if html:
         write_html(notebook, executed.with_suffix(".html"))
     return problem is None
+
+
+def _plain(problem: Exception, cells) -> str:
+    """What failed, with the kernel's messages, which nbclient leaves in the cell, and no colour codes."""
+    errors = [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    told = "\n".join("\n".join(error.traceback) or error.evalue for error in errors)
+    return re.sub(r"\x1b\[[0-9;]*m", "", f"{str(problem).strip()}\n{told}".strip())
 
 
 def write_html(notebook, target: Path) -> None:

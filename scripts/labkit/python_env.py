@@ -63,6 +63,7 @@ def environment() -> dict[str, str]:
              "IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
     environment = dict(os.environ)
     for name, folder in paths.items():
+        (JUPYTER_HOME / folder).mkdir(parents=True, exist_ok=True)
         environment[name] = str(JUPYTER_HOME / folder)
     # The kernel runs in notebooks/, so a relative path of the person's must be made whole here.
     for name in ("GLASSLAB_DATA", "GLASSLAB_HELD_OUT"):

@@ -41,12 +41,13 @@ impl Work {
         self.folder.join("template")
     }
 
-    /// Tells evcxr, by its environment variables, which folders to use.
+    /// Tells evcxr, by its environment variables, which folders to use, and the library where it runs.
     pub fn configure(&self, tmpdir: &Path) {
         // SAFETY: called at the start of `main`, when this process has one thread.
         unsafe {
             std::env::set_var("EVCXR_CONFIG_DIR", self.config());
             std::env::set_var("EVCXR_TMPDIR", tmpdir);
+            std::env::set_var(glasslab_wire::IN_NOTEBOOK, "1");
         }
     }
 

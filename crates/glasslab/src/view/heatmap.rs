@@ -87,6 +87,7 @@ impl Heatmap {
         let height = top + (cell * self.rows as i32).max(80) + bottom;
         let finite = || self.cells.iter().copied().filter(|number| number.is_finite());
         let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+        let scale = low.abs().max(high.abs());
         let colour = |number: f64| match number.is_finite() {
             true => ViridisRGB.get_color_normalized(number, low, if high > low { high } else { low + 1.0 }),
             false => GREY,
@@ -120,7 +121,7 @@ impl Heatmap {
                 let number = low + (high - low) * f64::from(length - step) / f64::from(length);
                 area.draw(&Rectangle::new([(x, top + step), (x + 12, top + step + 1)], colour(number).filled()))?;
             }
-            for (text, y) in [(short(high), top + 5), (short(low), top + length - 5)] {
+            for (text, y) in [(short(high, scale), top + 5), (short(low, scale), top + length - 5)] {
                 area.draw(&Text::new(text, (x + 16, y), font(12, Pos::new(HPos::Left, VPos::Center))))?;
             }
             Ok(())
@@ -128,6 +129,7 @@ impl Heatmap {
     }
 
     fn describe(&self, low: f64, high: f64) -> String {
+        let scale = low.abs().max(high.abs());
         format!(
             "Heatmap \"{}\": {} rows ({}) × {} columns ({}), numbers from {} to {}",
             self.title,
@@ -135,8 +137,8 @@ impl Heatmap {
             self.row_axis,
             self.columns,
             self.column_axis,
-            short(low),
-            short(high)
+            short(low, scale),
+            short(high, scale)
         )
     }
 }
@@ -145,13 +147,15 @@ fn label(labels: &[String], index: usize) -> String {
     labels.get(index).cloned().unwrap_or_else(|| index.to_string())
 }
 
-/// A number with three digits that matter.
-fn short(number: f64) -> String {
+/// A number with the digits that matter beside numbers of the size `scale`.
+fn short(number: f64, scale: f64) -> String {
+    if number.abs() < 1e-3 * scale {
+        return "0".to_owned();
+    }
     match number.abs() {
         size if size >= 100.0 => format!("{number:.0}"),
         size if size >= 1.0 => format!("{number:.1}"),
         size if size >= 0.01 => format!("{number:.2}"),
-        0.0 => "0".to_owned(),
         _ => format!("{number:.0e}"),
     }
 }
