@@ -6,7 +6,7 @@ import sys
 from . import kernel, libtorch, python_env, tools
 from .layout import CACHE, LAB, NOTEBOOKS, ROOT, work_folder
 from .say import Problem, line
-from .tools import Finding
+from .tools import Finding, rust_version
 
 # What set-up still writes from nothing, in bytes.
 NEEDED_DISK = 5_000_000_000
@@ -51,6 +51,9 @@ def after() -> list[Finding]:
         findings.append(Finding("libtorch", found, None if torch else setup))
     except Problem as problem:
         findings.append(Finding("libtorch", "does not fit", str(problem)))
+    if rust_version("rustc"):
+        sources = tools.rust_sources()
+        findings.append(Finding("Rust's sources", str(sources or "not yet"), None if sources else setup))
     ready = python_env.is_ready()
     findings.append(Finding("JupyterLab", str(python_env.VENV) if ready else "not yet", None if ready else setup))
     for what, path in [("kernel", kernel.program("glasslab-kernel")), ("command", kernel.program("glasslab")),

@@ -17,23 +17,26 @@ def setup(torch_from: str | None = None) -> None:
     """Everything the lab needs, from nothing; what is there already is kept."""
     started = time.monotonic()
     doctor.require_before()
-    # A folder with a `.lab` of its own is the lab's to write in; TMPDIR etc. stay the person's.
-    step(1, 6, "JupyterLab in the project's own Python environment",
+    total = 7
+    step(1, total, "JupyterLab in the project's own Python environment",
          "It is where you read and run the notebooks. About 1 minute, 100 MB to download.")
     python_env.ensure()
-    step(2, 6, "libtorch, the tensor library",
-         "All arithmetic of the models runs in it. About 1 minute, 125 MB to download.")
+    step(2, total, "the sources of Rust's standard library (the component rust-src of your Rust)",
+         "The kernel reads them to know the types of your variables. Seconds, 3 MB to download.")
+    tools.ensure_rust_sources()
+    step(3, total, "libtorch, the tensor library",
+         "All arithmetic of the models runs in it. About 1 minute, 130 MB to download.")
     torch = libtorch.ensure(torch_from)
-    step(3, 6, "the C++ binding between Rust and libtorch",
-         "Compiled once here, so that nothing later has to. About 2 minutes.")
+    step(4, total, "the C++ binding between Rust and libtorch",
+         "Compiled once here, so that nothing later has to. About 1 minute.")
     kernel.build_binding(torch)
-    step(4, 6, "the notebook kernel and the command `glasslab`",
+    step(5, total, "the notebook kernel and the command `glasslab`",
          "The kernel compiles and runs your cells; it carries a whole rust-analyzer. About 6 minutes.")
     kernel.build_programs()
-    step(5, 6, "the library, built the way a cell uses it",
+    step(6, total, "the library, built the way a cell uses it",
          "So that your first cell takes seconds instead of minutes. About 1 minute.")
     kernel.prepare()
-    step(6, 6, "the kernel's entry in JupyterLab", "Only in the project's own JupyterLab. At once.")
+    step(7, total, "the kernel's entry in JupyterLab", "Only in the project's own JupyterLab. At once.")
     kernel.install_kernelspec(torch)
     line(f"\nThe doctor's report, after {time.monotonic() - started:.0f} s:")
     if not doctor.report(tools.check() + doctor.after()):
@@ -46,7 +49,7 @@ def is_set_up() -> bool:
 
 def open_lab(rest: list[str]) -> int:
     if not is_set_up():
-        line("First use: setting the lab up. This needs the network once and takes about 12 minutes on two cores.")
+        line("First use: setting the lab up. This needs the network once and takes about 10 minutes on two cores.")
         setup()
     first = sorted(NOTEBOOKS.glob("*.ipynb"))[0]
     line(f"\nOpening JupyterLab with {first.name}. Ctrl-C here ends it.")

@@ -4,6 +4,8 @@ This file is run by the project's own Python, where nbclient is.
 """
 
 import argparse
+import contextlib
+import queue
 import re
 import subprocess
 import sys
@@ -17,6 +19,32 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 STOCK_CELL = ":dep glasslab = {{ path = {library!r} }}\nuse glasslab::prelude::*;"
 
 
+class Client(NotebookClient):
+    """evcxr reports a panic and a failed `?` as text on stderr and the cell as well done; and that
+    text may come after it said so."""
+
+    first: float | None = None
+
+    async def async_execute_cell(self, cell, cell_index, **options):
+        cell = await super().async_execute_cell(cell, cell_index, **options)
+        if cell.cell_type != "code":
+            return cell
+        self.first = self.first or time.monotonic()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = await self.kc.iopub_channel.get_msg(timeout=0.05)
+                if message["msg_type"] == "stream":
+                    self.process_message(message, cell, cell_index)
+        failed = "".join(output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stderr")
+        if failed:
+            raise CellFailed(f"The cell\n{cell.source}\nfailed with\n{failed}")
+        return cell
+
+
+class CellFailed(RuntimeError):
+    """A cell that panicked or returned an error."""
+
+
 def run(path: Path, out: Path, kernel: str, library: str, html: bool) -> bool:
     """Executes one notebook; true if no cell failed."""
     notebook = nbformat.read(path, as_version=4)
@@ -24,10 +52,9 @@ def run(path: Path, out: Path, kernel: str, library: str, html: bool) -> bool:
         first = nbformat.v4.new_code_cell(STOCK_CELL.format(library=library).replace("'", '"'))
         notebook.cells.insert(0, first)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    client = NotebookClient(notebook, kernel_name=kernel, timeout=1800, startup_timeout=600,
-                            resources={"metadata": {"path": str(path.parent)}})
-    started, problem, first = time.monotonic(), None, []
-    client.on_cell_executed = lambda **_: first.append(time.monotonic() - started) if not first else None
+    client = Client(notebook, kernel_name=kernel, timeout=1800, startup_timeout=600,
+                    resources={"metadata": {"path": str(path.parent)}})
+    started, problem = time.monotonic(), None
     try:
         # The kernel's own remarks are for a developer; what a cell prints is in its outputs.
         client.execute(stdout=subprocess.DEVNULL)
@@ -38,7 +65,7 @@ def run(path: Path, out: Path, kernel: str, library: str, html: bool) -> bool:
     executed = out / path.name
     nbformat.write(notebook, executed)
     done = sum(1 for cell in cells if cell.execution_count)
-    opening = f", first result after {first[0]:.1f} s" if first else ""
+    opening = f", first result after {client.first - started:.1f} s" if client.first else ""
     print(f"{'ok    ' if problem is None else 'FAILED'} {path.name}: {done} of {len(cells)} cells, "
           f"{seconds:.1f} s{opening}, {0 if problem is None else 1} errors → {executed}", flush=True)
     if problem is not None:

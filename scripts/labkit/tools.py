@@ -4,10 +4,12 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .layout import LAB, MIN_RUSTC
+from .layout import LAB, MIN_RUSTC, ROOT
+from .say import Problem, done
 
 ADVICE = {
     "cargo": "Install Rust with rustup (see rustup.rs), then open a new terminal.",
@@ -43,6 +45,23 @@ def rust_version(tool: str) -> tuple[int, int] | None:
 def host_triple() -> str:
     answer = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True)
     return re.search(r"host: (\S+)", answer.stdout).group(1)
+
+
+def rust_sources() -> Path | None:
+    """The standard library's sources, which the kernel needs to know the types of variables."""
+    answer = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True)
+    library = Path(answer.stdout.strip()) / "lib" / "rustlib" / "src" / "rust" / "library"
+    return library if library.exists() else None
+
+
+def ensure_rust_sources() -> None:
+    started = time.monotonic()
+    if rust_sources() is None and shutil.which("rustup"):
+        subprocess.run(["rustup", "component", "add", "rust-src"], cwd=ROOT)
+    if rust_sources() is None:
+        raise Problem("The sources of Rust's standard library are missing. With rustup: check the connection and run "
+                      "`rustup component add rust-src`; with Debian's Rust: `apt install rust-src`.")
+    done(str(rust_sources()), started)
 
 
 def check() -> list[Finding]:

@@ -10,8 +10,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-/// What every notebook starts with.
-const PRELUDE: &str = "use glasslab::prelude::*;";
+/// What every notebook starts with. The `?` makes evcxr expect one in every later cell: it learns
+/// this from a compile error, and would show a first picture with a `?` as its bare fields.
+const PRELUDE: &str = "use glasslab::prelude::*;\nOk::<(), Error>(())?;";
 
 /// Builds `library` (the folder of the `glasslab` crate) into a new template.
 pub fn prepare(work: &Work, library: &Path) -> Result<()> {

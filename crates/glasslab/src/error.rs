@@ -72,8 +72,8 @@ impl From<TchError> for Error {
     }
 }
 
-/// The library's result.
-pub type Result<T> = std::result::Result<T, Error>;
+/// The library's result. It stands in for the standard one in a notebook, so it takes another error too.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[cfg(test)]
 mod tests {

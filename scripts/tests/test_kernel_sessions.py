@@ -1,0 +1,153 @@
+"""The real kernel, driven as Jupyter drives it."""
+
+import contextlib
+import io
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import nbformat
+from jupyter_client.manager import start_new_kernel
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from labkit import notebooks
+from labkit.layout import work_folder
+
+SESSIONS = work_folder() / "sessions"
+
+
+class Kernel:
+    """One running kernel."""
+
+    def __init__(self):
+        self.manager, self.client = start_new_kernel(kernel_name="glasslab", startup_timeout=300, stdout=subprocess.DEVNULL)
+
+    def run(self, code):
+        """What the cell printed, its pictures by MIME type, and its errors."""
+        text, data, errors = [], {}, []
+
+        def take(message):
+            content = message["content"]
+            match message["msg_type"]:
+                case "stream":
+                    text.append(content["text"])
+                case "execute_result" | "display_data":
+                    data.update(content["data"])
+                case "error":
+                    errors.append(re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([content["evalue"], *content["traceback"]])))
+
+        self.client.execute_interactive(code, output_hook=take, timeout=120, allow_stdin=False)
+        # What a cell writes to stderr may come a moment after its end.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                take(self.client.get_iopub_msg(timeout=0.3))
+        return "".join(text), data, "\n".join(errors)
+
+    def stop(self):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel()
+
+
+def sessions():
+    return {path.name for path in SESSIONS.iterdir()} if SESSIONS.exists() else set()
+
+
+class RunTest(unittest.TestCase):
+    """scripts/lab run must not call a notebook well whose cells failed."""
+
+    def run_cells(self, *cells):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        nbformat.write(notebook, folder / "one.ipynb")
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            well = notebooks.run(folder / "one.ipynb", folder / "out", "glasslab", "", html=False)
+        return well, said.getvalue()
+
+    def enterContext(self, context):  # unittest has it from Python 3.11 on
+        value = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        return value
+
+    def test_every_kind_of_failure_is_seen_and_shown(self):
+        for cell, sign in [("let n: i64 = \"x\";", "mismatched types"), ("Stories::from_file(\"nowhere\")?;", "nowhere: No such"),
+                           ("panic!(\"on purpose\");", "on purpose"), ("std::process::abort();", "")]:
+            well, said = self.run_cells(cell)
+            self.assertFalse(well, cell)
+            self.assertIn(sign, said)
+
+    def test_a_notebook_without_failure_is_well(self):
+        well, said = self.run_cells("1 + 1", "println!(\"two\")")
+        self.assertTrue(well, said)
+        self.assertIn("2 of 2 cells", said)
+
+
+class SessionTest(unittest.TestCase):
+    def start(self):
+        kernel = Kernel()
+        self.addCleanup(kernel.stop)
+        return kernel
+
+    def test_the_library_is_there_without_a_line_and_cells_share_variables(self):
+        kernel = self.start()
+        text, _, errors = kernel.run("let t = Tensor::from_slice(&[1.0, 2.0]) * 3.0; println!(\"{:?}\", t.size());")
+        self.assertEqual((text, errors), ("[2]\n", ""))
+        self.assertEqual(kernel.run("t.sum(Kind::Double).double_value(&[])")[1]["text/plain"], "9.0")
+
+    def test_a_failed_cell_shows_its_sentence_and_loses_nothing(self):
+        kernel = self.start()
+        kernel.run("let kept = 41;")
+        text, _, errors = kernel.run("let stories = Stories::from_file(\"nowhere.txt\")?;")
+        self.assertIn("nowhere.txt: No such file", text + errors)
+        _, _, errors = kernel.run("let broken: i64 = \"text\";")
+        self.assertIn("mismatched types", errors)
+        _, _, _ = kernel.run("panic!(\"on purpose\")")
+        self.assertEqual(kernel.run("kept + 1")[1]["text/plain"], "42")
+
+    def test_the_librarys_result_leaves_room_for_other_errors(self):
+        kernel = self.start()
+        _, _, errors = kernel.run("fn half(n: i64) -> Result<i64, String> { if n % 2 == 0 { Ok(n / 2) } else { Err(\"odd\".into()) } }")
+        self.assertEqual(errors, "")
+        self.assertEqual(kernel.run("half(8)?")[1]["text/plain"], "4")
+
+    def test_a_picture_is_shown_with_its_alternative(self):
+        kernel = self.start()
+        _, data, errors = kernel.run("Heatmap::new(&Tensor::eye(3, (Kind::Float, Device::Cpu)))?.title(\"one\").draw()?")
+        self.assertEqual(errors, "")
+        self.assertIn("<svg", data["text/html"])
+        self.assertIn("3 rows", data["text/plain"])
+
+    def test_two_kernels_do_not_disturb_each_other(self):
+        one, two = self.start(), self.start()
+        one.run("let here = 1;")
+        two.run("let here = 2;")
+        self.assertEqual(one.run("here")[1]["text/plain"], "1")
+        self.assertEqual(two.run("here")[1]["text/plain"], "2")
+
+    def test_a_kernel_leaves_no_folder_and_a_killed_one_none_past_the_next_start(self):
+        before = sessions()
+        ended = Kernel()
+        mine = sessions() - before
+        self.assertEqual(len(mine), 1)
+        ended.stop()
+        self.assertFalse(sessions() & mine)
+        killed = Kernel()
+        left = sessions() - before
+        os.kill(killed.manager.provisioner.pid, signal.SIGKILL)
+        killed.client.stop_channels()
+        time.sleep(0.5)
+        self.assertTrue(sessions() & left)
+        next_one = self.start()
+        self.assertEqual(len(sessions() - before), 1, "the killed kernel's folder is gone, the next one's is there")
+        self.assertEqual(next_one.run("1 + 1")[1]["text/plain"], "2")
+
+
+if __name__ == "__main__":
+    unittest.main()
