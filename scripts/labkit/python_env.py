@@ -68,5 +68,5 @@ def environment() -> dict[str, str]:
     # The kernel runs in notebooks/, so a relative path of the person's must be made whole here.
     for name in ("GLASSLAB_DATA", "GLASSLAB_HELD_OUT"):
         if environment.get(name):
-            environment[name] = str(Path(environment[name]).expanduser().absolute())
+            environment[name] = str(Path(environment[name]).expanduser().resolve())
     return environment

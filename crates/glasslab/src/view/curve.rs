@@ -60,13 +60,13 @@ impl<'a> LossCurve<'a> {
             held_out.last().map_or(String::new(), |point| format!(", held-out loss {:.3} at the end", point.1)),
             self.levels.iter().map(|(name, nats)| format!(", {name} {nats:.3}")).collect::<String>(),
         );
-        draw((640, 340), alt, |area| {
+        draw((700, 380), alt, |area| {
             let text = |size: i32| TextStyle::from(("sans-serif", size).into_font()).color(&INK);
             let mut chart = ChartBuilder::on(area)
                 .margin(10)
                 .margin_right(24)
-                .x_label_area_size(36)
-                .y_label_area_size(52)
+                .x_label_area_size(44)
+                .y_label_area_size(60)
                 .build_cartesian_2d(0.0..end.max(1.0), low - margin..high + margin)?;
             chart
                 .configure_mesh()
@@ -78,8 +78,8 @@ impl<'a> LossCurve<'a> {
                 .y_desc("loss (nats per character)")
                 .x_label_formatter(&|step| format!("{step:.0}"))
                 .y_label_formatter(&|loss| format!("{loss:.1}"))
-                .label_style(text(12))
-                .axis_desc_style(text(13))
+                .label_style(text(15))
+                .axis_desc_style(text(16))
                 .draw()?;
             for (name, nats) in &self.levels {
                 let line =
@@ -102,7 +102,7 @@ impl<'a> LossCurve<'a> {
             chart
                 .configure_series_labels()
                 .position(SeriesLabelPosition::UpperRight)
-                .label_font(text(13))
+                .label_font(text(16))
                 .border_style(LEVEL.mix(0.3))
                 .draw()?;
             Ok(())

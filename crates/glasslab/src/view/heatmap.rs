@@ -96,23 +96,23 @@ impl Heatmap {
         draw((width.max(360) as u32, height as u32), alt, |area| {
             let font = |size: i32, pos: Pos| TextStyle::from(("sans-serif", size).into_font()).color(&INK).pos(pos);
             let middle = Pos::new(HPos::Center, VPos::Center);
-            area.draw(&Text::new(self.title.clone(), (left, 8), font(15, Pos::new(HPos::Left, VPos::Top))))?;
+            area.draw(&Text::new(self.title.clone(), (left, 8), font(19, Pos::new(HPos::Left, VPos::Top))))?;
             let axes = Pos::new(HPos::Left, VPos::Bottom);
-            area.draw(&Text::new(format!("{} →", self.column_axis), (left, top - 20), font(12, axes)))?;
-            area.draw(&Text::new(format!("↓ {}", self.row_axis), (4, top - 20), font(12, axes)))?;
+            area.draw(&Text::new(format!("{} →", self.column_axis), (left, top - 20), font(15, axes)))?;
+            area.draw(&Text::new(format!("↓ {}", self.row_axis), (4, top - 20), font(15, axes)))?;
             for (place, &number) in self.cells.iter().enumerate() {
                 let (row, column) = ((place / self.columns) as i32, (place % self.columns) as i32);
                 let (x, y) = (left + column * cell, top + row * cell);
                 area.draw(&Rectangle::new([(x, y), (x + cell, y + cell)], ShapeStyle::from(&colour(number)).filled()))?;
             }
-            let every = (13 / cell).max(0) as usize + 1;
+            let every = (14 / cell).max(0) as usize + 1;
             for row in (0..self.rows).step_by(every) {
                 let at = (left - 12, top + row as i32 * cell + cell / 2);
-                area.draw(&Text::new(label(&self.row_labels, row), at, font(12, middle)))?;
+                area.draw(&Text::new(label(&self.row_labels, row), at, font(15, middle)))?;
             }
             for column in (0..self.columns).step_by(every) {
                 let at = (left + column as i32 * cell + cell / 2, top - 10);
-                area.draw(&Text::new(label(&self.column_labels, column), at, font(12, middle)))?;
+                area.draw(&Text::new(label(&self.column_labels, column), at, font(15, middle)))?;
             }
             // The scale: what a colour means.
             let x = left + cell * self.columns as i32 + 16;
@@ -122,7 +122,7 @@ impl Heatmap {
                 area.draw(&Rectangle::new([(x, top + step), (x + 12, top + step + 1)], colour(number).filled()))?;
             }
             for (text, y) in [(short(high, scale), top + 5), (short(low, scale), top + length - 5)] {
-                area.draw(&Text::new(text, (x + 16, y), font(12, Pos::new(HPos::Left, VPos::Center))))?;
+                area.draw(&Text::new(text, (x + 16, y), font(15, Pos::new(HPos::Left, VPos::Center))))?;
             }
             Ok(())
         })
