@@ -219,6 +219,12 @@ mod tests {
     fn the_embedded_stories_are_many_and_held_out_ones_are_not_among_them() {
         let data = Dataset::embedded().unwrap();
         assert!(data.train.len() + data.held_out.len() >= 300);
+        assert!(data.train.chars() + data.held_out.chars() >= 200_000);
+        let card = include_str!("../../../data/README.md");
+        for stories in [&data.train, &data.held_out] {
+            let count = format!("| {} | {},{:03} |", stories.len(), stories.chars() / 1000, stories.chars() % 1000);
+            assert!(card.contains(&count), "data/README.md does not say {count}");
+        }
         let openings: std::collections::HashSet<&str> = data.train.iter().map(|story| &story[..60]).collect();
         assert_eq!(openings.len(), data.train.len(), "two stories begin with the same 60 characters");
         assert!(data.held_out.iter().all(|story| !openings.contains(&story[..60])));
