@@ -51,6 +51,8 @@ def open_lab(rest: list[str]) -> int:
     if not is_set_up():
         line("First use: setting the lab up. This needs the network once and takes about 10 minutes on two cores.")
         setup()
+    else:
+        refresh()
     first = sorted(NOTEBOOKS.glob("*.ipynb"))[0]
     line(f"\nOpening JupyterLab with {first.name}. Ctrl-C here ends it.")
     command = [str(python_env.VENV / "bin" / "jupyter"), "lab", f"--ServerApp.root_dir={NOTEBOOKS}",

@@ -14,15 +14,17 @@ use std::time::Instant;
 /// this from a compile error, and would show a first picture with a `?` as its bare fields.
 const PRELUDE: &str = "use glasslab::prelude::*;\nOk::<(), Error>(())?;";
 
-/// Builds `library` (the folder of the `glasslab` crate) into a new template.
+/// Builds `library` (the folder of the `glasslab` crate) into the template; an interrupted one is never
+/// taken for a whole one, because it has another name until the end.
 pub fn prepare(work: &Work, library: &Path) -> Result<()> {
     let library = library.canonicalize().with_context(|| format!("no library at {}", library.display()))?;
     let lock = library.join("../../Cargo.lock");
     let template = work.template();
-    if template.exists() {
-        fs::remove_dir_all(&template).with_context(|| format!("could not remove {}", template.display()))?;
-    }
     let building = template.with_extension("building");
+    // What an earlier preparation has built, whole or interrupted, cargo builds on.
+    if template.exists() && !building.exists() {
+        fs::rename(&template, &building).with_context(|| format!("could not rename {}", template.display()))?;
+    }
     fs::create_dir_all(&building).with_context(|| format!("could not make {}", building.display()))?;
     let pinned = building.join("glasslab.lock");
     fs::copy(&lock, &pinned).with_context(|| format!("could not copy {}", lock.display()))?;
@@ -41,7 +43,9 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
         }
     }
     drop(context);
-    // The lock file of a session starts whole again: without its dependency, cargo empties it.
+    if template.exists() {
+        fs::remove_dir_all(&template).with_context(|| format!("could not remove {}", template.display()))?;
+    }
     fs::rename(&building, &template)?;
     eprintln!("prepared in {:.0} s", started.elapsed().as_secs_f64());
     Ok(())

@@ -11,7 +11,7 @@ use plotters::prelude::{
 use plotters::style::Color;
 
 const TRAIN: RGBColor = RGBColor(230, 159, 0);
-const HELD_OUT: RGBColor = RGBColor(0, 114, 178);
+const HELD_OUT: RGBColor = RGBColor(40, 140, 210);
 const LEVEL: RGBColor = RGBColor(128, 128, 128);
 
 /// A loss curve, with horizontal lines to compare with.
@@ -101,7 +101,7 @@ impl<'a> LossCurve<'a> {
                 .legend(|(x, y)| Circle::new((x + 9, y), 4, HELD_OUT.filled()));
             chart
                 .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
+                .position(SeriesLabelPosition::MiddleRight)
                 .label_font(text(16))
                 .border_style(LEVEL.mix(0.3))
                 .draw()?;
