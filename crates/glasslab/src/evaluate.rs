@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::LanguageModel;
 use tch::{Kind, Tensor};
 
-/// Characters in one row of a batch.
+/// Characters in one row of a batch, if the model can take so many.
 const ROW: usize = 256;
 /// Rows in one batch: 16 × 256 characters of 256 scores are 4 MB.
 const ROWS: usize = 16;
@@ -50,20 +50,22 @@ pub fn evaluate(model: &impl LanguageModel, tokens: &Tokens) -> Result<Evaluatio
 /// If no story has two characters, or the model can't take the ids.
 pub fn evaluate_some(model: &impl LanguageModel, tokens: &Tokens, chars: usize) -> Result<Evaluation> {
     let _guard = tch::no_grad_guard();
-    let mut rows = Rows::default();
+    let length = model.max_len().map_or(ROW, |length| ROW.min(length as usize));
+    let mut rows = Rows::new(length);
     let (mut nats, mut count) = (0.0, 0);
-    // Each row begins with the characters that its first new prediction may depend on.
-    let overlap = (model.context_len() as usize - 1).min(ROW / 2);
+    // Each row begins with characters that its first new prediction may depend on: all of them for a short
+    // context, half a row for a long one.
+    let overlap = (model.context_len() as usize - 1).min(length / 2);
     for story in tokens.stories() {
         let mut done = 0; // how many of the story's predictions are in a row
         while done + 1 < story.len() && count + rows.chars < chars {
             let first = done.saturating_sub(overlap);
-            let piece = &story[first..story.len().min(first + ROW + 1)];
+            let piece = &story[first..story.len().min(first + length + 1)];
             rows.push(piece, done - first);
             done = first + piece.len() - 1;
             if rows.len == ROWS {
                 (nats, count) = (nats + rows.nats(model)?, count + rows.chars);
-                rows = Rows::default();
+                rows = Rows::new(length);
             }
         }
     }
@@ -78,8 +80,8 @@ pub fn evaluate_some(model: &impl LanguageModel, tokens: &Tokens, chars: usize) 
 
 /// Pieces of stories, padded to one length. A causal model's predictions don't depend on the
 /// padding behind them, and those for the padding don't count.
-#[derive(Default)]
 struct Rows {
+    length: usize,
     inputs: Vec<i64>,
     targets: Vec<i64>,
     counts: Vec<f32>,
@@ -88,9 +90,13 @@ struct Rows {
 }
 
 impl Rows {
+    fn new(length: usize) -> Rows {
+        Rows { length, inputs: Vec::new(), targets: Vec::new(), counts: Vec::new(), len: 0, chars: 0 }
+    }
+
     /// A piece of which the first `known` predictions were measured before.
     fn push(&mut self, piece: &[u8], known: usize) {
-        for place in 0..ROW {
+        for place in 0..self.length {
             let inside = place + 1 < piece.len();
             self.inputs.push(if inside { i64::from(piece[place]) } else { 0 });
             self.targets.push(if inside { i64::from(piece[place + 1]) } else { 0 });
@@ -101,7 +107,7 @@ impl Rows {
     }
 
     fn nats(&self, model: &impl LanguageModel) -> Result<f64> {
-        let shape = [self.len as i64, ROW as i64];
+        let shape = [self.len as i64, self.length as i64];
         let inputs = Tensor::f_from_slice(&self.inputs)?.f_view(shape)?.f_to_device(model.device())?;
         let log_probs = model.logits(&inputs)?.f_log_softmax(-1, Kind::Float)?; // (B, T, V)
         let targets = Tensor::f_from_slice(&self.targets)?.f_view(shape)?.f_to_device(log_probs.device())?;

@@ -14,7 +14,7 @@
 //! let held_out = Tokens::encode(&data.held_out, &tokenizer)?;
 //!
 //! let mut model = MlpLm::new(MlpConfig::original(), best_device())?;
-//! let config = TrainConfig { steps: 20, ..TrainConfig::default() };
+//! let config = TrainConfig { length: Length::Steps(20), ..TrainConfig::default() };
 //! let history = train(&mut model, &train_tokens, &held_out, &config)?;
 //! println!("{:.3} nats per character", evaluate(&model, &held_out)?.nats_per_char);
 //! println!("{}", generate(&model, &tokenizer, "A", &Sampling::default())?);

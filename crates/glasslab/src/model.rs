@@ -1,12 +1,16 @@
 //! Language models: each gives, for every character of a text, a score for what comes next.
 
+pub mod attention;
 mod mlp;
 mod ngram;
+pub mod norm;
 mod probe;
+pub mod transformer;
 
 pub use mlp::{MlpConfig, MlpLm};
 pub use ngram::NGram;
 pub use probe::{NoProbe, Probe, Recording, Step};
+pub use transformer::{TransformerConfig, TransformerLm};
 
 use crate::error::{Error, Result};
 use tch::{Device, Kind, Tensor};
@@ -28,6 +32,11 @@ pub trait LanguageModel {
     /// How many characters, the current one included, a prediction can depend on.
     fn context_len(&self) -> i64;
 
+    /// How many characters it can take at once; `None` if any number.
+    fn max_len(&self) -> Option<i64> {
+        None
+    }
+
     /// Where its tensors are.
     fn device(&self) -> Device;
 }
@@ -35,12 +44,42 @@ pub trait LanguageModel {
 /// A model whose numbers are learnt.
 pub trait Trainable: LanguageModel {
     /// The parameters with their names, always in the same order.
-    fn parameters(&mut self) -> Vec<(&'static str, &mut Tensor)>;
+    fn parameters(&mut self) -> Vec<Parameter<'_>>;
+}
+
+/// A learnt tensor of a model.
+#[derive(Debug)]
+pub struct Parameter<'a> {
+    /// Its name, e.g. `block.0.mlp.hidden.weight`.
+    pub name: String,
+    /// The tensor.
+    pub tensor: &'a mut Tensor,
+    /// Whether it is a matrix between two hidden layers, which Muon moves (see [`Optimiser`](crate::train::Optimiser)).
+    pub hidden_matrix: bool,
+}
+
+impl<'a> Parameter<'a> {
+    /// A parameter that Adam moves: a table, a bias, a scale.
+    pub fn new(name: impl Into<String>, tensor: &'a mut Tensor) -> Parameter<'a> {
+        Parameter { name: name.into(), tensor, hidden_matrix: false }
+    }
+
+    /// A matrix between two hidden layers.
+    pub fn matrix(name: impl Into<String>, tensor: &'a mut Tensor) -> Parameter<'a> {
+        Parameter { name: name.into(), tensor, hidden_matrix: true }
+    }
+}
+
+/// A random (rows, columns) matrix with variance 1 / `fan_in`, to be learnt.
+pub(crate) fn random_weight(size: [i64; 2], fan_in: i64, device: Device) -> Result<Tensor> {
+    let mut tensor = Tensor::f_randn(size, (Kind::Float, Device::Cpu))?;
+    let scaled = tensor.f_mul_scalar_(1.0 / (fan_in as f64).sqrt())?;
+    Ok(scaled.f_to_device(device)?.set_requires_grad(true))
 }
 
 /// The number of learnt numbers in a model.
 pub fn count_parameters(model: &mut impl Trainable) -> i64 {
-    model.parameters().iter().map(|(_, tensor)| tensor.numel() as i64).sum()
+    model.parameters().iter().map(|parameter| parameter.tensor.numel() as i64).sum()
 }
 
 /// Checks that ids are (B, T) whole numbers.

@@ -7,10 +7,11 @@ pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Evaluation, evaluate};
 pub use crate::generate::{Sampling, generate};
 pub use crate::model::{
-    LanguageModel, MlpConfig, MlpLm, NGram, NoProbe, Probe, Recording, Trainable, count_parameters, cross_entropy,
+    LanguageModel, MlpConfig, MlpLm, NGram, NoProbe, Parameter, Probe, Recording, Trainable, TransformerConfig,
+    TransformerLm, count_parameters, cross_entropy,
 };
 pub use crate::rng::Rng;
 pub use crate::tokenizer::{CharTokenizer, Encoded, visible};
-pub use crate::train::{History, TrainConfig, train};
+pub use crate::train::{History, Length, TrainConfig, train};
 pub use crate::view::{Heatmap, LossCurve};
 pub use tch::{Device, Kind, Tensor};

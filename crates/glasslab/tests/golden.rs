@@ -2,8 +2,7 @@
 //!
 //! The golden files are made by `tests/golden/make.py`.
 
-use glasslab::model::{MlpConfig, MlpLm, Trainable, cross_entropy};
-use glasslab::prelude::LanguageModel;
+use glasslab::model::{MlpConfig, MlpLm, Parameter, Trainable, TransformerConfig, TransformerLm, cross_entropy};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
@@ -27,24 +26,48 @@ fn assert_close(what: &str, got: &Tensor, expected: &Value) {
     let expected = numbers(expected);
     assert_eq!(got.len(), expected.len(), "{what}");
     let error = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    assert!(error < 1e-5, "{what}: off by {error}");
+    let scale = expected.iter().map(|number| number.abs()).fold(1.0, f64::max);
+    assert!(error < 1e-5 * scale, "{what}: off by {error}");
 }
 
-#[test]
-fn the_mlps_logits_loss_and_gradients_are_pytorchs() {
-    let golden = golden("mlp");
-    let config = MlpConfig { n_vocab: 7, emb_dim: 3, n_hidden: 5, seed: 0 };
-    let mut model = MlpLm::new(config, Device::Cpu).unwrap();
-    for (name, tensor) in model.parameters() {
-        let values = Tensor::from_slice(&numbers(&golden["parameters"][name])).to_kind(Kind::Float);
+/// Gives a model the golden parameters, and compares its logits, loss and every gradient.
+fn assert_computes(golden: &Value, mut model: impl Trainable) {
+    for Parameter { name, tensor, .. } in model.parameters() {
+        let values = Tensor::from_slice(&numbers(&golden["parameters"][&name])).to_kind(Kind::Float);
         tensor.set_data(&values.view(&tensor.size()[..]));
     }
+    assert_eq!(model.parameters().len(), golden["parameters"].as_object().unwrap().len());
     let logits = model.logits(&ids(&golden["ids"])).unwrap();
     assert_close("logits", &logits, &golden["logits"]);
     let loss = cross_entropy(&logits, &ids(&golden["targets"])).unwrap();
     assert!((loss.double_value(&[]) - golden["loss"].as_f64().unwrap()).abs() < 1e-5);
     loss.backward();
-    for (name, tensor) in model.parameters() {
-        assert_close(name, &tensor.grad(), &golden["gradients"][name]);
+    for Parameter { name, tensor, .. } in model.parameters() {
+        assert_close(&name, &tensor.grad(), &golden["gradients"][&name]);
+    }
+}
+
+#[test]
+fn the_mlps_logits_loss_and_gradients_are_pytorchs() {
+    let config = MlpConfig { n_vocab: 7, emb_dim: 3, n_hidden: 5, seed: 0 };
+    assert_computes(&golden("mlp"), MlpLm::new(config, Device::Cpu).unwrap());
+}
+
+#[test]
+fn the_transformers_logits_loss_and_gradients_are_pytorchs() {
+    for (name, preset) in
+        [("transformer_original", TransformerConfig::original()), ("transformer_modern", TransformerConfig::small())]
+    {
+        let sizes = TransformerConfig {
+            n_vocab: 7,
+            context_len: 5,
+            emb_dim: 6,
+            n_layers: 2,
+            n_heads: 2,
+            head_dim: 4,
+            n_hidden: 10,
+            ..preset
+        };
+        assert_computes(&golden(name), TransformerLm::new(sizes, Device::Cpu).unwrap());
     }
 }

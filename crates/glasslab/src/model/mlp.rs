@@ -11,7 +11,7 @@
 //! of a text is computed by itself, so the model can't know any context: at best it learns how
 //! often each character follows another, which one could also count.
 
-use super::{LanguageModel, NoProbe, Probe, Trainable, check_ids};
+use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids};
 use crate::error::{Error, Result};
 use tch::{Device, Kind, Tensor};
 
@@ -129,13 +129,13 @@ impl LanguageModel for MlpLm {
 }
 
 impl Trainable for MlpLm {
-    fn parameters(&mut self) -> Vec<(&'static str, &mut Tensor)> {
+    fn parameters(&mut self) -> Vec<Parameter<'_>> {
         vec![
-            ("embedding", &mut self.embedding),
-            ("hidden.weight", &mut self.hidden_weight),
-            ("hidden.bias", &mut self.hidden_bias),
-            ("output.weight", &mut self.output_weight),
-            ("output.bias", &mut self.output_bias),
+            Parameter::new("embedding", &mut self.embedding),
+            Parameter::new("hidden.weight", &mut self.hidden_weight),
+            Parameter::new("hidden.bias", &mut self.hidden_bias),
+            Parameter::new("output.weight", &mut self.output_weight),
+            Parameter::new("output.bias", &mut self.output_bias),
         ]
     }
 }

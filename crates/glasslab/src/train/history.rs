@@ -28,18 +28,17 @@ impl History {
         self.points.iter().rev().find_map(|point| point.held_out)
     }
 
-    /// The last point as a line of text, with the time left if there are `steps` in all.
-    pub fn line(&self, steps: usize) -> String {
+    /// The last point as a line of text, with the time left when `progress` of the training, 0 to 1, is done.
+    pub fn line(&self, progress: f64) -> String {
         let Some(Point { step, chars, seconds, train, held_out }) = self.points.last().copied() else {
             return "not trained yet".to_owned();
         };
         let held_out = held_out.map_or(String::new(), |loss| format!("  held-out {loss:.3}"));
         let speed = chars as f64 / seconds.max(1e-9);
-        let left = seconds / step as f64 * (steps - step.min(steps)) as f64;
-        let left = if step < steps { format!("{left:.0} s left") } else { format!("done in {seconds:.1} s") };
-        format!(
-            "step {step:>5} of {steps}  train {train:.3}{held_out} nats/char  {:>4.0}k chars/s  {left}",
-            speed / 1e3
-        )
+        let left = match progress {
+            0.0..1.0 => format!("{:.0} s left", seconds / progress.max(1e-6) * (1.0 - progress)),
+            _ => format!("done in {seconds:.1} s"),
+        };
+        format!("step {step:>5}  train {train:.3}{held_out} nats/char  {:>4.0}k chars/s  {left}", speed / 1e3)
     }
 }

@@ -1,0 +1,417 @@
+//! The transformer language model: the next character from all characters so far.
+//!
+//! ```text
+//! x = embedding[id] (+ position[t])            C numbers for a character (and its place)
+//! for each block:
+//!     x += attention(norm(x))                  look back, and take what one needs
+//!     x += mlp(norm(x))                        think about it
+//! logits = norm(x) · headᵀ                     V scores
+//! ```
+//! The stream `x` is only ever added to: this is the residual stream (He et al. 2016). The norm stands before
+//! each part ("pre-norm", Xiong et al. 2020). Source: Vaswani et al. 2017; Radford et al. 2019.
+
+use super::attention::{MultiHeadAttention, Rotary};
+use super::norm::{Norm, NormKind};
+use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, random_weight};
+use crate::error::{Error, Result};
+use tch::{Device, Kind, Tensor};
+
+/// How a transformer knows the order of characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Positions {
+    /// A learnt row for each place, added to the embedding.
+    Learned,
+    /// Queries and keys turned by their place ([`Rotary`]).
+    Rotary,
+    /// Not at all, but for what the causal mask gives away.
+    None,
+}
+
+/// What stands between the two linear layers of a block's MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// max(0, x)
+    Relu,
+    /// x · Φ(x) (Hendrycks and Gimpel 2016)
+    Gelu,
+    /// max(0, x)² (So et al. 2021)
+    ReluSquared,
+}
+
+/// The sizes and choices of a [`TransformerLm`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TransformerConfig {
+    /// V: the number of different ids.
+    pub n_vocab: i64,
+    /// T: how many characters it can look at.
+    pub context_len: i64,
+    /// C: how many numbers stand for a character.
+    pub emb_dim: i64,
+    /// How many blocks.
+    pub n_layers: i64,
+    /// H: how many heads in each.
+    pub n_heads: i64,
+    /// D: the width of a head.
+    pub head_dim: i64,
+    /// The width of a block's MLP.
+    pub n_hidden: i64,
+    /// How it knows the order.
+    pub positions: Positions,
+    /// The normalisation before each part.
+    pub norm: NormKind,
+    /// Whether there is one more before the output head.
+    pub final_norm: bool,
+    /// Whether queries and keys are brought to one length.
+    pub qk_norm: bool,
+    /// Between a block's two linear layers.
+    pub activation: Activation,
+    /// Whether the linear layers of the MLP have a bias.
+    pub bias: bool,
+    /// Whether the output head is the embedding table.
+    pub tied: bool,
+    /// One seed gives one model.
+    pub seed: i64,
+}
+
+impl Default for TransformerConfig {
+    fn default() -> TransformerConfig {
+        TransformerConfig::small()
+    }
+}
+
+impl TransformerConfig {
+    /// The course's model: one block with one head, 21,920 parameters.
+    pub fn original() -> TransformerConfig {
+        TransformerConfig {
+            n_vocab: 256,
+            context_len: 100,
+            emb_dim: 32,
+            n_layers: 1,
+            n_heads: 1,
+            head_dim: 16,
+            n_hidden: 128,
+            positions: Positions::Learned,
+            norm: NormKind::Layer,
+            final_norm: false,
+            qk_norm: false,
+            activation: Activation::Relu,
+            bias: true,
+            tied: true,
+            seed: 0,
+        }
+    }
+
+    /// A model that writes readable stories after a minute on two cores.
+    pub fn small() -> TransformerConfig {
+        TransformerConfig {
+            n_vocab: 256,
+            context_len: 64,
+            emb_dim: 96,
+            n_layers: 3,
+            n_heads: 4,
+            head_dim: 24,
+            n_hidden: 384,
+            positions: Positions::Rotary,
+            norm: NormKind::Rms,
+            final_norm: true,
+            qk_norm: true,
+            activation: Activation::ReluSquared,
+            bias: false,
+            tied: false,
+            seed: 0,
+        }
+    }
+}
+
+/// A block's MLP.
+#[derive(Debug)]
+pub struct BlockMlp {
+    /// (N, C)
+    pub hidden_weight: Tensor,
+    /// (C, N)
+    pub output_weight: Tensor,
+    /// (N) and (C)
+    pub biases: Option<(Tensor, Tensor)>,
+}
+
+/// One block: attention and an MLP, each with its norm.
+#[derive(Debug)]
+pub struct Block {
+    /// Before the attention.
+    pub norm1: Norm,
+    /// Looks back.
+    pub attention: MultiHeadAttention,
+    /// Before the MLP.
+    pub norm2: Norm,
+    /// Thinks about it.
+    pub mlp: BlockMlp,
+}
+
+/// The transformer language model. All its tensors are visible.
+#[derive(Debug)]
+pub struct TransformerLm {
+    /// Its sizes and choices.
+    pub config: TransformerConfig,
+    /// (V, C)
+    pub embedding: Tensor,
+    /// (T, C), if positions are learnt
+    pub position: Option<Tensor>,
+    /// The angles, if positions are rotary.
+    pub rotary: Option<Rotary>,
+    /// The blocks, in order.
+    pub blocks: Vec<Block>,
+    /// Before the output head, if it has one.
+    pub final_norm: Option<Norm>,
+    /// (V, C), if the output head is not the embedding table
+    pub head: Option<Tensor>,
+}
+
+impl TransformerLm {
+    /// A model with random weights, such that its first loss is that of guessing, ln V.
+    ///
+    /// # Errors
+    /// If a size is below 1, or rotary positions meet an odd `head_dim`.
+    pub fn new(config: TransformerConfig, device: Device) -> Result<TransformerLm> {
+        let TransformerConfig { n_vocab, context_len, emb_dim, n_layers, n_heads, head_dim, n_hidden, .. } = config;
+        if [n_vocab, context_len, emb_dim, n_heads, head_dim, n_hidden].iter().any(|&size| size < 1) || n_layers < 0 {
+            return Err(Error::Config(format!("every size must be at least 1 (n_layers 0), got {config:?}")));
+        }
+        tch::manual_seed(config.seed);
+        let zeros = |size: &[i64]| -> Result<Tensor> {
+            Ok(Tensor::f_zeros(size, (Kind::Float, device))?.set_requires_grad(true))
+        };
+        // A tied head multiplies by the embedding again: rows of that size give first scores near 0.
+        let embedding_scale = if config.tied { emb_dim * emb_dim } else { emb_dim };
+        let embedding = random_weight([n_vocab, emb_dim], embedding_scale, device)?;
+        let position = match config.positions {
+            Positions::Learned => Some(random_weight([context_len, emb_dim], embedding_scale, device)?),
+            _ => None,
+        };
+        let rotary = match config.positions {
+            Positions::Rotary => Some(Rotary::new(context_len, head_dim, device)?),
+            _ => None,
+        };
+        let block = |_| -> Result<Block> {
+            Ok(Block {
+                norm1: Norm::new(config.norm, emb_dim, device)?,
+                attention: MultiHeadAttention::new(emb_dim, n_heads, head_dim, config.qk_norm, device)?,
+                norm2: Norm::new(config.norm, emb_dim, device)?,
+                mlp: BlockMlp {
+                    hidden_weight: random_weight([n_hidden, emb_dim], emb_dim, device)?,
+                    output_weight: zeros(&[emb_dim, n_hidden])?,
+                    biases: if config.bias { Some((zeros(&[n_hidden])?, zeros(&[emb_dim])?)) } else { None },
+                },
+            })
+        };
+        Ok(TransformerLm {
+            config,
+            embedding,
+            position,
+            rotary,
+            blocks: (0..n_layers).map(block).collect::<Result<_>>()?,
+            final_norm: if config.final_norm { Some(Norm::new(config.norm, emb_dim, device)?) } else { None },
+            head: if config.tied { None } else { Some(zeros(&[n_vocab, emb_dim])?) },
+        })
+    }
+
+    /// The forward pass, seen by a probe.
+    ///
+    /// # Shapes
+    /// `ids`: (B, T) with T ≤ `context_len` → logits (B, T, V)
+    ///
+    /// # Errors
+    /// If `ids` is not of that shape, too long, or an id is not in `0..n_vocab`.
+    pub fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+        let (batch, time) = check_ids(ids)?;
+        if time > self.config.context_len {
+            return Err(Error::Shape {
+                expected: format!("ids of shape (B, T) with T ≤ {} (context_len)", self.config.context_len),
+                got: format!("({batch}, {time})"),
+                hint: "shorten the text or raise context_len".to_owned(),
+            });
+        }
+        let ids = probe.at("ids", ids.shallow_clone()); // (B, T)
+        let mut x = probe.at("embedded", Tensor::f_embedding(&self.embedding, &ids, -1, false, false)?); // (B, T, C)
+        if let Some(position) = &self.position {
+            x = probe.at("positioned", x.f_add(&position.f_narrow(0, 0, time)?)?); // (B, T, C)
+        }
+        for (number, block) in self.blocks.iter().enumerate() {
+            x = self.block(block, x, format_args!("block.{number}"), probe)?;
+        }
+        if let Some(norm) = &self.final_norm {
+            x = probe.at("final_norm", norm.forward(&x)?);
+        }
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        Ok(probe.at("logits", x.f_linear(head, None::<&Tensor>)?)) // (B, T, V)
+    }
+
+    fn block(&self, block: &Block, x: Tensor, name: std::fmt::Arguments<'_>, probe: &mut impl Probe) -> Result<Tensor> {
+        let normed = probe.at(format_args!("{name}.norm1"), block.norm1.forward(&x)?); // (B, T, C)
+        let attended = block.attention.forward(&normed, self.rotary.as_ref(), format_args!("{name}.attn"), probe)?;
+        let x = probe.at(format_args!("{name}.after_attn"), x.f_add(&attended)?); // (B, T, C)
+        let normed = probe.at(format_args!("{name}.norm2"), block.norm2.forward(&x)?); // (B, T, C)
+        let biases = block.mlp.biases.as_ref();
+        let hidden = normed.f_linear(&block.mlp.hidden_weight, biases.map(|biases| &biases.0))?;
+        let hidden = probe.at(format_args!("{name}.mlp.hidden"), hidden); // (B, T, N)
+        let activated = match self.config.activation {
+            Activation::Relu => hidden.f_relu()?,
+            Activation::Gelu => hidden.f_gelu("none")?,
+            Activation::ReluSquared => hidden.f_relu()?.f_square()?,
+        };
+        let activated = probe.at(format_args!("{name}.mlp.activated"), activated); // (B, T, N)
+        let output = activated.f_linear(&block.mlp.output_weight, biases.map(|biases| &biases.1))?;
+        let output = probe.at(format_args!("{name}.mlp.output"), output); // (B, T, C)
+        Ok(probe.at(format_args!("{name}.after_mlp"), x.f_add(&output)?)) // (B, T, C)
+    }
+}
+
+impl LanguageModel for TransformerLm {
+    fn logits(&self, ids: &Tensor) -> Result<Tensor> {
+        self.forward(ids, &mut NoProbe)
+    }
+
+    fn n_vocab(&self) -> i64 {
+        self.config.n_vocab
+    }
+
+    fn context_len(&self) -> i64 {
+        self.config.context_len
+    }
+
+    fn max_len(&self) -> Option<i64> {
+        Some(self.config.context_len)
+    }
+
+    fn device(&self) -> Device {
+        self.embedding.device()
+    }
+}
+
+impl Trainable for TransformerLm {
+    fn parameters(&mut self) -> Vec<Parameter<'_>> {
+        let mut all = vec![Parameter::new("embedding", &mut self.embedding)];
+        all.extend(self.position.as_mut().map(|tensor| Parameter::new("position", tensor)));
+        for (number, block) in self.blocks.iter_mut().enumerate() {
+            all.extend(block.norm1.parameters(&format!("block.{number}.norm1")));
+            all.push(Parameter::matrix(format!("block.{number}.attn.qkv.weight"), &mut block.attention.qkv_weight));
+            all.push(Parameter::matrix(
+                format!("block.{number}.attn.output.weight"),
+                &mut block.attention.output_weight,
+            ));
+            all.extend(block.norm2.parameters(&format!("block.{number}.norm2")));
+            all.push(Parameter::matrix(format!("block.{number}.mlp.hidden.weight"), &mut block.mlp.hidden_weight));
+            all.push(Parameter::matrix(format!("block.{number}.mlp.output.weight"), &mut block.mlp.output_weight));
+            if let Some((hidden, output)) = &mut block.mlp.biases {
+                all.push(Parameter::new(format!("block.{number}.mlp.hidden.bias"), hidden));
+                all.push(Parameter::new(format!("block.{number}.mlp.output.bias"), output));
+            }
+        }
+        all.extend(self.final_norm.iter_mut().flat_map(|norm| norm.parameters("final_norm")));
+        all.extend(self.head.as_mut().map(|tensor| Parameter::new("head", tensor)));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Recording, count_parameters, cross_entropy};
+    use super::*;
+
+    fn variants() -> Vec<TransformerConfig> {
+        let original = TransformerConfig::original();
+        let small = TransformerConfig::small();
+        vec![
+            original,
+            TransformerConfig { positions: Positions::None, activation: Activation::Gelu, n_layers: 2, ..original },
+            small,
+            TransformerConfig { tied: true, norm: NormKind::Layer, bias: true, ..small },
+        ]
+    }
+
+    fn random_ids(length: i64) -> Tensor {
+        tch::manual_seed(1);
+        Tensor::randint(256, [2, length], (Kind::Int64, Device::Cpu))
+    }
+
+    /// A model whose zeros are random, so that every part has a say.
+    fn awake(config: TransformerConfig) -> TransformerLm {
+        let mut model = TransformerLm::new(config, Device::Cpu).unwrap();
+        let _guard = tch::no_grad_guard();
+        for parameter in model.parameters() {
+            let noise = parameter.tensor.randn_like() * 0.2;
+            let _ = parameter.tensor.f_add_(&noise).unwrap();
+        }
+        model
+    }
+
+    fn difference(a: &Tensor, b: &Tensor) -> f64 {
+        (a - b).abs().max().double_value(&[])
+    }
+
+    #[test]
+    fn the_original_has_21920_parameters() {
+        assert_eq!(
+            count_parameters(&mut TransformerLm::new(TransformerConfig::original(), Device::Cpu).unwrap()),
+            21_920
+        );
+    }
+
+    #[test]
+    fn first_loss_is_ln_vocab() {
+        for config in variants() {
+            let ids = random_ids(64);
+            let model = TransformerLm::new(config, Device::Cpu).unwrap();
+            let loss = cross_entropy(&model.logits(&ids).unwrap(), &ids.roll([1], [1])).unwrap().double_value(&[]);
+            assert!((loss - 256_f64.ln()).abs() < 0.05, "{config:?}: {loss}");
+        }
+    }
+
+    #[test]
+    fn a_future_character_never_changes_the_past() {
+        for config in variants() {
+            let (model, ids) = (awake(config), random_ids(12));
+            let changed = ids.copy();
+            let _ = changed.narrow(1, 8, 1).fill_(7);
+            let (before, after) = (model.logits(&ids).unwrap(), model.logits(&changed).unwrap());
+            assert!(difference(&before.narrow(1, 0, 8), &after.narrow(1, 0, 8)) < 1e-5);
+            assert!(difference(&before.narrow(1, 8, 4), &after.narrow(1, 8, 4)) > 1e-3);
+        }
+    }
+
+    #[test]
+    fn an_earlier_character_changes_the_prediction() {
+        for config in variants() {
+            let (model, ids) = (awake(config), random_ids(12));
+            let changed = ids.copy();
+            let _ = changed.narrow(1, 2, 1).fill_(7);
+            assert!(
+                difference(
+                    &model.logits(&ids).unwrap().get(0).get(-1),
+                    &model.logits(&changed).unwrap().get(0).get(-1)
+                ) > 1e-4
+            );
+        }
+    }
+
+    #[test]
+    fn the_trace_ends_in_the_models_own_logits_and_has_every_blocks_weights() {
+        for config in variants() {
+            let (model, ids) = (awake(config), random_ids(5));
+            let mut recording = Recording::default();
+            let logits = model.forward(&ids, &mut recording).unwrap();
+            assert_eq!(model.logits(&ids).unwrap(), logits);
+            assert_eq!(recording.get("logits").unwrap(), &logits);
+            for number in 0..config.n_layers {
+                let weights = recording.get(&format!("block.{number}.attn.weights")).unwrap();
+                assert_eq!(weights.size(), [2, config.n_heads, 5, 5]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_longer_than_the_context_is_an_error_that_says_what_to_do() {
+        let model = TransformerLm::new(TransformerConfig::original(), Device::Cpu).unwrap();
+        let message = model.logits(&random_ids(101)).unwrap_err().to_string();
+        assert!(message.contains("T ≤ 100") && message.contains("(2, 101)"), "{message}");
+    }
+}
