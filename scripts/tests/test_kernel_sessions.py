@@ -124,6 +124,11 @@ class SessionTest(unittest.TestCase):
         self.assertIn("<svg", data["text/html"])
         self.assertIn("3 rows", data["text/plain"])
 
+    def test_a_cell_finds_rusts_libraries_wherever_the_project_lies(self):
+        kernel = self.start()
+        sysroot = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True).stdout.strip()
+        self.assertIn(f"{sysroot}/lib", kernel.run("println!(\"{}\", std::env::var(\"LD_LIBRARY_PATH\")?);")[0])
+
     def test_two_kernels_do_not_disturb_each_other(self):
         one, two = self.start(), self.start()
         one.run("let here = 1;")

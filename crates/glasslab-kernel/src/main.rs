@@ -66,7 +66,7 @@ fn serve() -> Result<()> {
     let work = work()?;
     work.sweep();
     let session = work.start_session()?;
-    work.configure(session.folder());
+    work.configure(session.folder())?;
     evcxr_jupyter::main()
 }
 

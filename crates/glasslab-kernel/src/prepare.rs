@@ -33,7 +33,7 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
     fs::write(work.config().join("evcxr.toml"), "[evcxr]\n")?;
     fs::write(work.config().join("init.evcxr"), init(&library)?)?;
 
-    work.configure(&building);
+    work.configure(&building)?;
     let started = Instant::now();
     let (mut context, outputs) = CommandContext::new().map_err(anyhow::Error::msg)?;
     std::thread::spawn(move || outputs.stderr.iter().for_each(|line| eprintln!("{line}")));

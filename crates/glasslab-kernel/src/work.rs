@@ -13,9 +13,12 @@ use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The file whose lock tells that a session's kernel is alive.
 const LOCK: &str = "kernel.lock";
+/// Where the system's loader looks for libraries.
+const LIBRARY_PATH: &str = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
 
 /// The working folder of all kernels.
 pub struct Work {
@@ -41,14 +44,25 @@ impl Work {
         self.folder.join("template")
     }
 
-    /// Tells evcxr, by its environment variables, which folders to use, and the library where it runs.
-    pub fn configure(&self, tmpdir: &Path) {
+    /// Tells evcxr, by its environment variables, which folders to use; the library, where it runs; and the
+    /// system, where a cell's libraries are.
+    ///
+    /// The last is needed because evcxr moves a compiled cell up one folder, and then the relative path in it
+    /// to Rust's own libraries is wrong wherever both lie below one folder, such as a home.
+    pub fn configure(&self, tmpdir: &Path) -> Result<()> {
+        let (sysroot, host) = toolchain()?;
+        let deps = tmpdir.join("target").join(host).join("debug").join("deps");
+        let mut libraries = vec![deps, sysroot.join("lib")];
+        libraries.extend(std::env::var_os(LIBRARY_PATH).iter().flat_map(std::env::split_paths));
+        let libraries = std::env::join_paths(libraries).context("a library folder's path holds a colon")?;
         // SAFETY: called at the start of `main`, when this process has one thread.
         unsafe {
             std::env::set_var("EVCXR_CONFIG_DIR", self.config());
             std::env::set_var("EVCXR_TMPDIR", tmpdir);
+            std::env::set_var(LIBRARY_PATH, libraries);
             std::env::set_var(glasslab_wire::IN_NOTEBOOK, "1");
         }
+        Ok(())
     }
 
     /// Makes a session folder from the template.
@@ -82,6 +96,19 @@ impl Work {
                 let _ = fs::remove_dir_all(&folder);
             }
         }
+    }
+}
+
+/// The folder of the Rust in use, and the kind of machine it builds for.
+fn toolchain() -> Result<(PathBuf, String)> {
+    let output = Command::new("rustc")
+        .args(["--print", "sysroot", "--print", "host-tuple"])
+        .output()
+        .context("could not run rustc: is Rust installed, and on the PATH?")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.lines().collect::<Vec<_>>()[..] {
+        [sysroot, host] => Ok((PathBuf::from(sysroot), host.to_owned())),
+        _ => bail!("rustc does not say where it lies: {}", String::from_utf8_lossy(&output.stderr).trim()),
     }
 }
 
