@@ -126,8 +126,8 @@ class SessionTest(unittest.TestCase):
 
     def test_a_cell_finds_rusts_libraries_wherever_the_project_lies(self):
         kernel = self.start()
-        sysroot = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True).stdout.strip()
-        self.assertIn(f"{sysroot}/lib", kernel.run("println!(\"{}\", std::env::var(\"LD_LIBRARY_PATH\")?);")[0])
+        libraries = subprocess.run(["rustc", "--print", "target-libdir"], capture_output=True, text=True).stdout.strip()
+        self.assertIn(libraries, kernel.run("println!(\"{}\", std::env::var(\"LD_LIBRARY_PATH\")?);")[0])
 
     def test_two_kernels_do_not_disturb_each_other(self):
         one, two = self.start(), self.start()

@@ -50,9 +50,9 @@ impl Work {
     /// The last is needed because evcxr moves a compiled cell up one folder, and then the relative path in it
     /// to Rust's own libraries is wrong wherever both lie below one folder, such as a home.
     pub fn configure(&self, tmpdir: &Path) -> Result<()> {
-        let (sysroot, host) = toolchain()?;
+        let (rust_libraries, host) = toolchain()?;
         let deps = tmpdir.join("target").join(host).join("debug").join("deps");
-        let mut libraries = vec![deps, sysroot.join("lib")];
+        let mut libraries = vec![deps, rust_libraries];
         libraries.extend(std::env::var_os(LIBRARY_PATH).iter().flat_map(std::env::split_paths));
         let libraries = std::env::join_paths(libraries).context("a library folder's path holds a colon")?;
         // SAFETY: called at the start of `main`, when this process has one thread.
@@ -99,15 +99,15 @@ impl Work {
     }
 }
 
-/// The folder of the Rust in use, and the kind of machine it builds for.
+/// The folder of the libraries of the Rust in use, and the kind of machine it builds for.
 fn toolchain() -> Result<(PathBuf, String)> {
     let output = Command::new("rustc")
-        .args(["--print", "sysroot", "--print", "host-tuple"])
+        .args(["--print", "target-libdir", "--print", "host-tuple"])
         .output()
         .context("could not run rustc: is Rust installed, and on the PATH?")?;
     let text = String::from_utf8_lossy(&output.stdout);
     match text.lines().collect::<Vec<_>>()[..] {
-        [sysroot, host] => Ok((PathBuf::from(sysroot), host.to_owned())),
+        [libraries, host] => Ok((PathBuf::from(libraries), host.to_owned())),
         _ => bail!("rustc does not say where it lies: {}", String::from_utf8_lossy(&output.stderr).trim()),
     }
 }
