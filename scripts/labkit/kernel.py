@@ -150,8 +150,11 @@ def install_kernelspec(torch: Libtorch) -> None:
     started = time.monotonic()
     kernel = str(program("glasslab-kernel"))
     environment = {"GLASSLAB_WORK": str(work_folder()), "CARGO_HOME": tools.cargo_environment().get("CARGO_HOME")}
-    # What evcxr_jupyter alone needs to build the library: it knows nothing of the prepared folder.
-    stock = {"LIBTORCH": str(torch.folder), "LD_LIBRARY_PATH": str(torch.lib), "CARGO_HOME": environment["CARGO_HOME"],
+    # evcxr_jupyter alone knows nothing of the prepared folder and builds everything in one of its own; below the
+    # working folder, so that its cells find the C++ binding, without which a dynamic library does not load.
+    own = work_folder() / "stock"
+    own.mkdir(parents=True, exist_ok=True)
+    stock = {"LIBTORCH": str(torch.folder), "TMPDIR": str(own), "CARGO_HOME": environment["CARGO_HOME"],
              "GLASSLAB_NOTEBOOK": "1"}
     specs = [(KERNEL_NAME, "Rust (glasslab)", ["--control_file"], environment),
              (STOCK_KERNEL_NAME, "Rust (stock evcxr)", ["--stock", "--control_file"], stock)]
