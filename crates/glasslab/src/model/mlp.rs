@@ -13,10 +13,11 @@
 
 use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids};
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 /// The sizes of an [`MlpLm`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MlpConfig {
     /// V: the number of different ids.
     pub n_vocab: i64,

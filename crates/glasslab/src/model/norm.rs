@@ -2,12 +2,13 @@
 
 use super::Parameter;
 use crate::error::Result;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 const EPSILON: f64 = 1e-5;
 
 /// Which normalisation a model uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NormKind {
     /// Mean 0 and variance 1, then a learnt scale and shift (Ba et al. 2016).
     Layer,

@@ -14,10 +14,11 @@ use super::attention::{MultiHeadAttention, Rotary};
 use super::norm::{Norm, NormKind};
 use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, random_weight};
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 /// How a transformer knows the order of characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Positions {
     /// A learnt row for each place, added to the embedding.
     Learned,
@@ -28,7 +29,7 @@ pub enum Positions {
 }
 
 /// What stands between the two linear layers of a block's MLP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Activation {
     /// max(0, x)
     Relu,
@@ -39,7 +40,7 @@ pub enum Activation {
 }
 
 /// The sizes and choices of a [`TransformerLm`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TransformerConfig {
     /// V: the number of different ids.
     pub n_vocab: i64,

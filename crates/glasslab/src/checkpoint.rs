@@ -1,0 +1,274 @@
+//! Keeping a trained model: its tensors in a safetensors file, its kind and sizes in a JSON file beside it.
+//!
+//! `model.safetensors` holds the parameters by their names (`block.0.mlp.hidden.weight`, …), which PyTorch reads
+//! as they are; `model.json` says what they are the parameters of. Both are written under another name first,
+//! so that half a file never has a checkpoint's name.
+
+use crate::error::{Error, Result};
+use crate::model::{LanguageModel, MlpConfig, MlpLm, Parameter, Trainable, TransformerConfig, TransformerLm};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use tch::{Device, Tensor};
+
+/// Goes up when older checkpoints can't be read any more.
+const VERSION: u32 = 1;
+
+/// What the JSON file says.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "model", rename_all = "lowercase")]
+pub enum ModelConfig {
+    /// An [`MlpLm`].
+    Mlp(MlpConfig),
+    /// A [`TransformerLm`].
+    Transformer(TransformerConfig),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    #[serde(flatten)]
+    config: ModelConfig,
+}
+
+/// A model of either kind, as a checkpoint gives it.
+#[derive(Debug)]
+pub enum AnyModel {
+    /// The MLP language model.
+    Mlp(MlpLm),
+    /// The transformer language model.
+    Transformer(TransformerLm),
+}
+
+impl AnyModel {
+    /// A new model with random weights.
+    ///
+    /// # Errors
+    /// If the config is out of range.
+    pub fn new(config: ModelConfig, device: Device) -> Result<AnyModel> {
+        Ok(match config {
+            ModelConfig::Mlp(config) => AnyModel::Mlp(MlpLm::new(config, device)?),
+            ModelConfig::Transformer(config) => AnyModel::Transformer(TransformerLm::new(config, device)?),
+        })
+    }
+
+    /// Its kind and sizes.
+    pub fn config(&self) -> ModelConfig {
+        match self {
+            AnyModel::Mlp(model) => ModelConfig::Mlp(model.config),
+            AnyModel::Transformer(model) => ModelConfig::Transformer(model.config),
+        }
+    }
+
+    /// Writes a checkpoint: `path` (`.safetensors`) and the JSON file beside it.
+    ///
+    /// # Errors
+    /// If a file can't be written.
+    pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let header = Header { version: VERSION, config: self.config() };
+        let text = serde_json::to_string_pretty(&header).map_err(|error| Error::Data(error.to_string()))? + "\n";
+        let tensors: Vec<(String, Tensor)> = self
+            .parameters()
+            .into_iter()
+            .map(|Parameter { name, tensor, .. }| (name, tensor.detach().to_device(Device::Cpu).contiguous()))
+            .collect();
+        let part = part_of(path);
+        Tensor::write_safetensors(&tensors, &part)?;
+        std::fs::rename(&part, path).map_err(file_error(path))?;
+        let header_path = path.with_extension("json");
+        let part = part_of(&header_path);
+        std::fs::write(&part, text).map_err(file_error(&part))?;
+        std::fs::rename(&part, &header_path).map_err(file_error(&header_path))
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// If a file is missing, damaged, of another version, or the two don't belong together.
+    pub fn load(path: impl AsRef<Path>, device: Device) -> Result<AnyModel> {
+        let path = path.as_ref();
+        let header_path = path.with_extension("json");
+        let text = std::fs::read_to_string(&header_path).map_err(file_error(&header_path))?;
+        let header: Header = serde_json::from_str(&text).map_err(|error| {
+            Error::Data(format!("{} does not describe a model ({error}): train again", header_path.display()))
+        })?;
+        if header.version != VERSION {
+            return Err(Error::Data(format!(
+                "{} is of version {}, this glasslab reads version {VERSION}: use the glasslab that wrote it, or train again",
+                header_path.display(),
+                header.version
+            )));
+        }
+        std::fs::metadata(path).map_err(file_error(path))?;
+        let mut tensors = Tensor::read_safetensors(path).map_err(|error| {
+            Error::Data(format!(
+                "{} is no whole safetensors file ({error}): was its writing or copying cut off?",
+                path.display()
+            ))
+        })?;
+        let mut model = AnyModel::new(header.config, device)?;
+        let _guard = tch::no_grad_guard();
+        for Parameter { name, tensor, .. } in model.parameters() {
+            let place = tensors.iter().position(|(other, values)| *other == name && values.size() == tensor.size());
+            let Some(place) = place else {
+                return Err(Error::Data(format!(
+                    "{} has no {name} of shape {:?}, which {} asks for: the two files don't belong together",
+                    path.display(),
+                    tensor.size(),
+                    header_path.display()
+                )));
+            };
+            tensor.f_copy_(&tensors.swap_remove(place).1)?;
+        }
+        match tensors.first() {
+            None => Ok(model),
+            Some((name, _)) => Err(Error::Data(format!(
+                "{} holds {name}, which {} does not ask for: the two files don't belong together",
+                path.display(),
+                header_path.display()
+            ))),
+        }
+    }
+}
+
+fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    path.with_file_name(name)
+}
+
+fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_path_buf();
+    move |source| Error::File { path, source }
+}
+
+impl LanguageModel for AnyModel {
+    fn logits(&self, ids: &Tensor) -> Result<Tensor> {
+        match self {
+            AnyModel::Mlp(model) => model.logits(ids),
+            AnyModel::Transformer(model) => model.logits(ids),
+        }
+    }
+
+    fn n_vocab(&self) -> i64 {
+        match self {
+            AnyModel::Mlp(model) => model.n_vocab(),
+            AnyModel::Transformer(model) => model.n_vocab(),
+        }
+    }
+
+    fn context_len(&self) -> i64 {
+        match self {
+            AnyModel::Mlp(model) => model.context_len(),
+            AnyModel::Transformer(model) => model.context_len(),
+        }
+    }
+
+    fn max_len(&self) -> Option<i64> {
+        match self {
+            AnyModel::Mlp(model) => model.max_len(),
+            AnyModel::Transformer(model) => model.max_len(),
+        }
+    }
+
+    fn device(&self) -> Device {
+        match self {
+            AnyModel::Mlp(model) => model.device(),
+            AnyModel::Transformer(model) => model.device(),
+        }
+    }
+}
+
+impl Trainable for AnyModel {
+    fn parameters(&mut self) -> Vec<Parameter<'_>> {
+        match self {
+            AnyModel::Mlp(model) => model.parameters(),
+            AnyModel::Transformer(model) => model.parameters(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Kind;
+
+    fn configs() -> [ModelConfig; 3] {
+        [
+            ModelConfig::Mlp(MlpConfig { seed: 5, ..MlpConfig::original() }),
+            ModelConfig::Transformer(TransformerConfig::original()),
+            ModelConfig::Transformer(TransformerConfig::small()),
+        ]
+    }
+
+    fn saved(config: ModelConfig) -> (tempfile::TempDir, PathBuf, AnyModel) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let mut model = AnyModel::new(config, Device::Cpu).unwrap();
+        let guard = tch::no_grad_guard();
+        for parameter in model.parameters() {
+            let noise = parameter.tensor.randn_like();
+            let _ = parameter.tensor.f_add_(&noise).unwrap();
+        }
+        drop(guard);
+        model.save(&path).unwrap();
+        (folder, path, model)
+    }
+
+    #[test]
+    fn a_loaded_model_is_the_saved_one() {
+        for config in configs() {
+            let (folder, path, model) = saved(config);
+            let loaded = AnyModel::load(&path, Device::Cpu).unwrap();
+            let ids = Tensor::randint(256, [2, 20], (Kind::Int64, Device::Cpu));
+            assert_eq!(loaded.config(), config);
+            assert_eq!(loaded.logits(&ids).unwrap(), model.logits(&ids).unwrap());
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no part is left");
+        }
+    }
+
+    #[test]
+    fn a_loaded_model_can_be_trained_on() {
+        let (_folder, path, _) = saved(configs()[1]);
+        let mut model = AnyModel::load(&path, Device::Cpu).unwrap();
+        assert!(model.parameters().iter().all(|parameter| parameter.tensor.requires_grad()));
+    }
+
+    #[test]
+    fn a_checkpoint_cut_off_anywhere_is_refused() {
+        let (_folder, path, _) = saved(configs()[1]);
+        let whole = std::fs::read(&path).unwrap();
+        for length in [0, 5, 8, 100, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let message = AnyModel::load(&path, Device::Cpu).unwrap_err().to_string();
+            assert!(message.contains("no whole safetensors"), "{length}: {message}");
+        }
+    }
+
+    #[test]
+    fn files_that_don_t_belong_together_are_refused() {
+        let (_one, path, _) = saved(configs()[1]);
+        let (_two, other, _) = saved(configs()[2]);
+        std::fs::copy(other.with_extension("json"), path.with_extension("json")).unwrap();
+        let message = AnyModel::load(&path, Device::Cpu).unwrap_err().to_string();
+        assert!(message.contains("belong together"), "{message}");
+    }
+
+    #[test]
+    fn other_versions_missing_and_foreign_files_are_told() {
+        let (_folder, path, _) = saved(configs()[0]);
+        let header = path.with_extension("json");
+        let text = std::fs::read_to_string(&header).unwrap();
+        for (changed, expected) in [
+            (text.replace("\"version\": 1", "\"version\": 9"), "version 9"),
+            (text.replace("mlp", "cnn"), "does not describe a model"),
+            (String::from("{"), "does not describe a model"),
+        ] {
+            std::fs::write(&header, changed).unwrap();
+            let message = AnyModel::load(&path, Device::Cpu).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        std::fs::remove_file(&header).unwrap();
+        assert!(AnyModel::load(&path, Device::Cpu).unwrap_err().to_string().contains("model.json"));
+    }
+}
