@@ -1,8 +1,11 @@
 //! The command `glasslab`: the library without a notebook.
 
+mod model;
+
 use clap::{Parser, Subcommand};
 use glasslab::data::Dataset;
 use glasslab_data::{TRAIN, VALIDATION};
+use serde_json::json;
 use std::process::ExitCode;
 use tch::{Cuda, Kind, Tensor};
 
@@ -12,10 +15,19 @@ use tch::{Cuda, Kind, Tensor};
 struct Options {
     #[command(subcommand)]
     command: Command,
+    /// Prints the result as one line of JSON; progress goes to standard error.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Trains a model and keeps it.
+    Train(model::Train),
+    /// Measures a model on a text.
+    Evaluate(model::Evaluate),
+    /// Lets a model continue a prompt.
+    Generate(model::Generate),
     /// Says what this machine computes on, and which text the lab learns from.
     Doctor,
     /// Lists the files of the real TinyStories with their sizes and checksums.
@@ -23,10 +35,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Options::parse().command {
-        Command::Doctor => doctor(),
+    let options = Options::parse();
+    let result = match &options.command {
+        Command::Train(train) => train.run(options.json),
+        Command::Evaluate(evaluate) => evaluate.run(options.json),
+        Command::Generate(generate) => generate.run(options.json),
+        Command::Doctor => doctor(options.json),
         Command::Sources => {
-            sources();
+            sources(options.json);
             Ok(())
         }
     };
@@ -39,20 +55,33 @@ fn main() -> ExitCode {
     }
 }
 
-fn doctor() -> glasslab::Result<()> {
+fn doctor(as_json: bool) -> glasslab::Result<()> {
     let device = glasslab::best_device();
     let sum = Tensor::f_ones([1000, 1000], (Kind::Float, device))?.f_sum(Kind::Double)?.f_double_value(&[])?;
-    println!("libtorch   computes on {device:?} (a million ones sum to {sum})");
-    println!("threads    {}", tch::get_num_threads());
-    println!("GPUs       {}", Cuda::device_count());
     let data = Dataset::load()?;
+    let (threads, gpus) = (tch::get_num_threads(), Cuda::device_count());
+    if as_json {
+        let report = json!({
+            "device": format!("{device:?}"), "threads": threads, "gpus": gpus, "computes": sum == 1e6,
+            "text": data.source, "stories": data.train.len(), "held_out": data.held_out.len(),
+        });
+        println!("{report}");
+        return Ok(());
+    }
+    println!("libtorch   computes on {device:?} (a million ones sum to {sum})");
+    println!("threads    {threads}");
+    println!("GPUs       {gpus}");
     println!("text       {}", data.source);
     println!("           {} stories to learn from, {} held out", data.train.len(), data.held_out.len());
     Ok(())
 }
 
-fn sources() {
+fn sources(as_json: bool) {
     for file in TRAIN.iter().chain([&VALIDATION]) {
-        println!("{:>12}  {}  {}", file.bytes, file.sha256.unwrap_or("hash not known"), file.resolve_path());
+        if as_json {
+            println!("{}", json!({ "path": file.resolve_path(), "bytes": file.bytes, "sha256": file.sha256 }));
+        } else {
+            println!("{:>12}  {}  {}", file.bytes, file.sha256.unwrap_or("hash not known"), file.resolve_path());
+        }
     }
 }

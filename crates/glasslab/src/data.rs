@@ -38,6 +38,29 @@ impl Stories {
         Ok(Stories { texts })
     }
 
+    /// Reads a UTF-8 text file, or all `.txt` and `.md` files of a folder in the order of their names.
+    ///
+    /// # Errors
+    /// If one can't be read or is not UTF-8, or there is no story.
+    pub fn from_path(path: impl AsRef<Path>) -> Result<Stories> {
+        let path = path.as_ref();
+        if !path.is_dir() {
+            return Stories::from_file(path);
+        }
+        let entries = std::fs::read_dir(path).map_err(|source| Error::File { path: path.to_path_buf(), source })?;
+        let is_text = |file: &PathBuf| file.extension().is_some_and(|name| name == "txt" || name == "md");
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_text).collect();
+        files.sort();
+        let mut texts = Vec::new();
+        for file in &files {
+            texts.extend(Stories::from_file(file)?.texts);
+        }
+        match texts.is_empty() {
+            true => Err(Error::Data(format!("{} holds no .txt or .md file", path.display()))),
+            false => Ok(Stories { texts }),
+        }
+    }
+
     /// Reads a UTF-8 text file.
     ///
     /// # Errors
@@ -108,24 +131,26 @@ impl Dataset {
     /// If a file is named and can't be used.
     pub fn load() -> Result<Dataset> {
         match std::env::var_os(DATA_VARIABLE).filter(|path| !path.is_empty()) {
-            Some(path) => Dataset::from_file(path),
+            Some(path) => {
+                let held_out = std::env::var_os(HELD_OUT_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+                Dataset::from_path(path, held_out.as_deref())
+            }
             None => Dataset::embedded(),
         }
     }
 
-    /// A person's own text. Held out is the file that `GLASSLAB_HELD_OUT` names, else
-    /// `NAME-valid.txt` beside a `NAME-train.txt`, else the last tenth.
+    /// A person's own text, a file or a folder. Held out is the one that is named, else `NAME-valid.txt` beside
+    /// a `NAME-train.txt`, else the last tenth.
     ///
     /// # Errors
     /// If a file can't be read, is not UTF-8, or holds too little text to split.
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Dataset> {
+    pub fn from_path(path: impl AsRef<Path>, held_out: Option<&Path>) -> Result<Dataset> {
         let path = path.as_ref();
-        let stories = Stories::from_file(path)?;
-        let named = std::env::var_os(HELD_OUT_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        match named.or_else(|| validation_sibling(path)) {
+        let stories = Stories::from_path(path)?;
+        match held_out.map(Path::to_path_buf).or_else(|| validation_sibling(path)) {
             Some(other) => Ok(Dataset {
                 train: stories,
-                held_out: Stories::from_file(&other)?,
+                held_out: Stories::from_path(&other)?,
                 source: format!("{}, held out: {}", path.display(), other.display()),
             }),
             None => {
@@ -206,13 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_read_in_the_order_of_its_names() {
+        let (folder, _) = file("b.txt", b"second");
+        std::fs::write(folder.path().join("a.md"), "first").unwrap();
+        std::fs::write(folder.path().join("c.png"), [0xff]).unwrap();
+        let stories = Stories::from_path(folder.path()).unwrap();
+        assert_eq!(stories.iter().collect::<Vec<_>>(), ["first", "second"]);
+        let empty = tempfile::tempdir().unwrap();
+        assert!(Stories::from_path(empty.path()).unwrap_err().to_string().contains("no .txt"));
+    }
+
+    #[test]
     fn any_text_is_split_without_overlap() {
         let (_folder, path) = file("mine.txt", "añb ".repeat(100).as_bytes());
-        let data = Dataset::from_file(&path).unwrap();
+        let data = Dataset::from_path(&path, None).unwrap();
         assert_eq!(data.held_out.len(), 1);
         assert!(data.train.chars() >= 9 * data.held_out.chars() - 9);
         let (_folder, path) = file("short.txt", b"too short");
-        assert!(Dataset::from_file(&path).unwrap_err().to_string().contains("100 characters"));
+        assert!(Dataset::from_path(&path, None).unwrap_err().to_string().contains("100 characters"));
     }
 
     #[test]

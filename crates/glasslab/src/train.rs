@@ -63,12 +63,26 @@ const POINTS: usize = 200;
 
 /// Trains a model and tells its losses.
 ///
-/// Prints `config.reports` lines: step, training loss (the mean since the line before), held-out
+/// Prints `config.reports` lines: step, training loss (the mean since the point before), held-out
 /// loss, both in nats per character, speed, and time left.
 ///
 /// # Errors
 /// If a setting is out of range, no story is long enough, or the loss becomes infinite or NaN.
 pub fn train(model: &mut impl Trainable, data: &Tokens, held_out: &Tokens, config: &TrainConfig) -> Result<History> {
+    train_with(model, data, held_out, config, |line| println!("{line}"))
+}
+
+/// Trains a model, and gives the lines that [`train`] prints to a function of the caller's.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_with(
+    model: &mut impl Trainable,
+    data: &Tokens,
+    held_out: &Tokens,
+    config: &TrainConfig,
+    mut report_line: impl FnMut(&str),
+) -> Result<History> {
     config.check()?;
     let mut batches = Batches::new(data, config.batch_size, config.context_len, config.seed)?;
     let device = model.device();
@@ -102,7 +116,7 @@ pub fn train(model: &mut impl Trainable, data: &Tokens, held_out: &Tokens, confi
             let chars = step * config.batch_size * config.context_len;
             history.points.push(Point { step, chars, seconds: started.elapsed().as_secs_f64(), train, held_out });
             if report {
-                println!("{}", history.line(progress));
+                report_line(&history.line(progress));
             }
         }
     }
