@@ -28,6 +28,8 @@ enum Command {
     Evaluate(model::Evaluate),
     /// Lets a model continue a prompt.
     Generate(model::Generate),
+    /// Measures counted models and trained ones on the same characters.
+    Compare(model::Compare),
     /// Says what this machine computes on, and which text the lab learns from.
     Doctor,
     /// Lists the files of the real TinyStories with their sizes and checksums.
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Train(train) => train.run(options.json),
         Command::Evaluate(evaluate) => evaluate.run(options.json),
         Command::Generate(generate) => generate.run(options.json),
+        Command::Compare(compare) => compare.run(options.json),
         Command::Doctor => doctor(options.json),
         Command::Sources => {
             sources(options.json);

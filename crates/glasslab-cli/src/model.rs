@@ -3,9 +3,9 @@
 use clap::{Args, ValueEnum};
 use glasslab::checkpoint::{AnyModel, ModelConfig};
 use glasslab::data::{Dataset, Stories, Tokens};
-use glasslab::evaluate::evaluate;
+use glasslab::evaluate::{Evaluation, evaluate};
 use glasslab::generate::{Sampling, generate};
-use glasslab::model::{MlpConfig, TransformerConfig, count_parameters};
+use glasslab::model::{MlpConfig, NGram, TransformerConfig, count_parameters};
 use glasslab::tokenizer::CharTokenizer;
 use glasslab::train::{Length, TrainConfig, train_with};
 use glasslab::{Error, Result, best_device};
@@ -70,10 +70,7 @@ impl Train {
             return Err(Error::Config(format!("--out must end in .safetensors, got {}", self.out.display())));
         }
         let tokenizer = CharTokenizer::default();
-        let data = match &self.data {
-            Some(path) => Dataset::from_path(path, self.held_out.as_deref())?,
-            None => Dataset::load()?,
-        };
+        let data = dataset(self.data.as_deref(), self.held_out.as_deref())?;
         let (train_tokens, held_out) = (encode(&data.train, &tokenizer)?, encode(&data.held_out, &tokenizer)?);
         let mut model = AnyModel::new(self.config()?, best_device())?;
         let parameters = count_parameters(&mut model);
@@ -180,7 +177,7 @@ pub struct Generate {
 impl Generate {
     pub fn run(&self, as_json: bool) -> Result<()> {
         let tokenizer = CharTokenizer::default();
-        let model = AnyModel::load(Path::new(&self.model), best_device())?;
+        let model = AnyModel::load(&self.model, best_device())?;
         let dropped = tokenizer.encode_all(&self.prompt).dropped;
         if !dropped.is_empty() {
             eprintln!("glasslab: left out of the prompt, because the model does not know them: {dropped:?}");
@@ -194,6 +191,58 @@ impl Generate {
         }
         Ok(())
     }
+}
+
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Models that `glasslab train` kept, to stand beside the counted ones.
+    models: Vec<PathBuf>,
+    /// The text to count on [default: the stories that come with glasslab].
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The text to measure on [default: NAME-valid.txt beside a NAME-train.txt, else the last tenth].
+    #[arg(long, requires = "data")]
+    held_out: Option<PathBuf>,
+}
+
+impl Compare {
+    pub fn run(&self, as_json: bool) -> Result<()> {
+        let tokenizer = CharTokenizer::default();
+        let data = dataset(self.data.as_deref(), self.held_out.as_deref())?;
+        let (counted, held_out) = (encode(&data.train, &tokenizer)?, encode(&data.held_out, &tokenizer)?);
+        let mut ladder = Vec::new();
+        for n in 1..=6 {
+            let name = format!("{n}-gram, counted");
+            ladder.push((name, evaluate(&NGram::count(&counted, n, tokenizer.n_vocab)?, &held_out)?));
+        }
+        let uniform = Evaluation { nats_per_char: (tokenizer.n_vocab as f64).ln(), chars: ladder[0].1.chars };
+        ladder.push(("uniform guessing".to_owned(), uniform));
+        for path in &self.models {
+            ladder.push((path.display().to_string(), evaluate(&AnyModel::load(path, best_device())?, &held_out)?));
+        }
+        ladder.sort_by(|a, b| b.1.nats_per_char.total_cmp(&a.1.nats_per_char));
+        if as_json {
+            let rows: Vec<_> = ladder
+                .iter()
+                .map(|(name, loss)| json!({ "model": name, "nats_per_char": loss.nats_per_char, "chars": loss.chars }))
+                .collect();
+            println!("{}", json!(rows));
+            return Ok(());
+        }
+        println!(
+            "{:<32} {:>9} {:>9} {:>10}   on {} held-out characters",
+            "model", "nats/char", "bits/char", "perplexity", uniform.chars
+        );
+        for (name, loss) in ladder {
+            let (nats, bits, perplexity) = (loss.nats_per_char, loss.bits_per_char(), loss.perplexity());
+            println!("{name:<32} {nats:>9.3} {bits:>9.3} {perplexity:>10.2}");
+        }
+        Ok(())
+    }
+}
+
+fn dataset(data: Option<&Path>, held_out: Option<&Path>) -> Result<Dataset> {
+    data.map_or_else(Dataset::load, |path| Dataset::from_path(path, held_out))
 }
 
 fn encode(stories: &Stories, tokenizer: &CharTokenizer) -> Result<Tokens> {

@@ -63,6 +63,18 @@ fn a_model_is_trained_measured_and_writes() {
 }
 
 #[test]
+fn the_ladder_is_measured_on_the_same_characters() {
+    let folder = tempfile::tempdir().unwrap();
+    let ladder: Value = serde_json::from_str(&succeeds(folder.path(), &["compare", "--json"])).unwrap();
+    let rows = ladder.as_array().unwrap();
+    assert_eq!(rows[0]["model"], "uniform guessing");
+    assert_eq!(rows.len(), 7);
+    assert!(rows.iter().all(|row| row["chars"] == rows[0]["chars"]));
+    let losses: Vec<f64> = rows.iter().map(|row| row["nats_per_char"].as_f64().unwrap()).collect();
+    assert!(losses.is_sorted_by(|a, b| a > b), "{ladder}");
+}
+
+#[test]
 fn what_is_wrong_is_told_in_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
