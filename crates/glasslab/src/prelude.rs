@@ -2,7 +2,7 @@
 
 pub use crate::best_device;
 pub use crate::checkpoint::{AnyModel, ModelConfig};
-pub use crate::data::{Batch, Batches, Dataset, Stories, Tokens};
+pub use crate::data::{Batch, Batches, Dataset, Epoch, Stories, Tokens};
 pub use crate::display::Picture;
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Evaluation, evaluate};
@@ -12,7 +12,7 @@ pub use crate::model::{
     TransformerLm, count_parameters, cross_entropy,
 };
 pub use crate::rng::Rng;
-pub use crate::tokenizer::{CharTokenizer, Encoded, visible};
+pub use crate::tokenizer::{BytePair, CharTokenizer, Encoded, Tokenizer, visible};
 pub use crate::train::{History, Length, TrainConfig, train};
 pub use crate::view::{Heatmap, LossCurve};
 pub use tch::{Device, Kind, Tensor};
