@@ -1,5 +1,6 @@
 //! The command `glasslab`: the library without a notebook.
 
+mod fetch;
 mod model;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +31,12 @@ enum Command {
     Generate(model::Generate),
     /// Measures counted models and trained ones on the same characters.
     Compare(model::Compare),
+    /// Fetches the real TinyStories and prepares them for notebooks.
+    Fetch(fetch::Fetch),
+    /// Prepares a person's own text: a parquet or .jsonl file, a text file, a folder.
+    Prepare(fetch::Prepare),
+    /// Says what is in a prepared file, and whether it is whole.
+    Inspect(fetch::Inspect),
     /// Says what this machine computes on, and which text the lab learns from.
     Doctor,
     /// Lists the files of the real TinyStories with their sizes and checksums.
@@ -43,6 +50,9 @@ fn main() -> ExitCode {
         Command::Evaluate(evaluate) => evaluate.run(options.json),
         Command::Generate(generate) => generate.run(options.json),
         Command::Compare(compare) => compare.run(options.json),
+        Command::Fetch(fetch) => return fetch.run(options.json),
+        Command::Prepare(prepare) => return prepare.run(options.json),
+        Command::Inspect(inspect) => return inspect.run(options.json),
         Command::Doctor => doctor(options.json),
         Command::Sources => {
             sources(options.json);

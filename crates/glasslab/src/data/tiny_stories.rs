@@ -25,16 +25,20 @@ impl Split {
         }
     }
 
+    /// The name of the token file that it is prepared into.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Split::Train => "tinystories-train.tokens",
+            Split::Validation => "tinystories-valid.tokens",
+        }
+    }
+
     /// The token file that it is prepared into.
     ///
     /// # Errors
     /// If there is no cache folder.
     pub fn token_file(self) -> Result<PathBuf> {
-        let name = match self {
-            Split::Train => "tinystories-train.tokens",
-            Split::Validation => "tinystories-valid.tokens",
-        };
-        Ok(cache_folder()?.join(name))
+        Ok(cache_folder()?.join(self.file_name()))
     }
 }
 

@@ -34,6 +34,7 @@ impl TokenWriter {
     pub fn create(path: impl AsRef<Path>) -> Result<TokenWriter> {
         let path = path.as_ref();
         let (part, texts_part) = (beside(path, ".part"), beside(path, ".texts.part"));
+        let _ = std::fs::remove_file(&texts_part);
         let mut file = BufWriter::with_capacity(1 << 20, File::create(&part).map_err(failed(&part))?);
         file.write_all(&[b' '; HEADER]).map_err(failed(&part))?;
         Ok(TokenWriter {
