@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use glasslab::data::command::UNREACHABLE;
-use glasslab::data::{Checksum, Header, Split, Stories, TokenFile, Tokens, cache_folder};
+use glasslab::data::{Checksum, Epoch, Header, Split, Stories, TokenFile, Tokens, cache_folder};
 use glasslab::tokenizer::CharTokenizer;
 use glasslab_data::clean::Report;
 use glasslab_data::prepare::prepare_own;
@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
+use tch::{Device, Kind};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Data {
@@ -139,6 +140,9 @@ pub struct Inspect {
     /// Reads all of it, and checks it against its checksums.
     #[arg(long)]
     verify: bool,
+    /// Passes once over all of it in batches, in the order that this seed gives, and tells the order's checksum.
+    #[arg(long, value_name = "SEED")]
+    epoch: Option<u64>,
 }
 
 impl Inspect {
@@ -157,8 +161,10 @@ impl Inspect {
         if self.verify {
             file.verify()?;
         }
+        let epoch = self.epoch.map(|seed| pass(&tokens, seed)).transpose()?;
         if as_json {
             let mut report = report(&self.file, file.header(), false);
+            report["epoch"] = json!(epoch);
             report["opened_ms"] = json!(opened_ms);
             report["resident_bytes"] = json!(grown);
             report["verified"] = json!(self.verify);
@@ -171,8 +177,37 @@ impl Inspect {
         if self.verify {
             println!("  verified: all of it is as it was written");
         }
+        if let (Some(seed), Some(epoch)) = (self.epoch, epoch) {
+            println!(
+                "  an epoch with seed {seed}: {} batches of {BATCH} × {CONTEXT} in {:.1} s; the order's checksum: {}",
+                epoch.batches, epoch.seconds, epoch.checksum
+            );
+        }
         Ok(())
     }
+}
+
+const BATCH: usize = 32;
+const CONTEXT: usize = 64;
+
+#[derive(Debug, serde::Serialize)]
+struct Pass {
+    batches: usize,
+    seconds: f64,
+    checksum: String,
+}
+
+fn pass(tokens: &Tokens, seed: u64) -> Result<Pass> {
+    let started = Instant::now();
+    let mut epoch = Epoch::new(tokens, BATCH, CONTEXT, seed)?;
+    let mut sum = Checksum::default();
+    while let Some(batch) = epoch.next_batch(Device::Cpu)? {
+        let ids =
+            Vec::<u8>::try_from(batch.inputs.to_kind(Kind::Uint8).flatten(0, 1)).map_err(glasslab::Error::from)?;
+        sum.add(&ids);
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Pass { batches: epoch.batches(), seconds, checksum: format!("{:016x}", sum.value()) })
 }
 
 /// The memory that this process has in use, where the system tells.

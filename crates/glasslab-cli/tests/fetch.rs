@@ -73,6 +73,12 @@ fn both_splits_are_fetched_counted_and_opened_by_name() {
     assert!(inspected["opened_ms"].as_f64().unwrap() < 50.0, "{inspected}");
     assert!(inspected["resident_bytes"].as_u64().unwrap() < 30_000_000, "{inspected}");
 
+    let epoch = |seed: &str| {
+        json(&run(folder.path(), &server.address, &["inspect", path, "--epoch", seed, "--json"]))["epoch"].clone()
+    };
+    assert_eq!(epoch("5")["checksum"], epoch("5")["checksum"], "one seed gives one order");
+    assert_ne!(epoch("5")["checksum"], epoch("6")["checksum"]);
+
     let ladder = json(&run(folder.path(), &server.address, &["compare", "--data", "tinystories", "--json"]));
     let predicted: usize = all[250..].iter().map(|story| story.chars().count() - 1).sum();
     assert_eq!(ladder[0]["chars"], predicted, "held out is the validation split");
@@ -117,9 +123,8 @@ fn offline_the_command_ends_with_3_and_the_library_goes_on_with_its_own_stories(
     let lines = told.lines().filter(|line| line.contains("going on with the stories that come with glasslab")).count();
     assert!(output.status.success() && lines == 1, "{told}");
 
-    let missing =
-        glasslab(folder.path(), &hub).env("GLASSLAB_DATA", "tinystories").env("GLASSLAB_COMMAND", "/nowhere/glasslab");
-    let mut missing = missing;
+    let mut missing = glasslab(folder.path(), &hub);
+    missing.env("GLASSLAB_DATA", "tinystories").env("GLASSLAB_COMMAND", "/nowhere/glasslab");
     let told = String::from_utf8(missing.arg("doctor").output().unwrap().stdout).unwrap();
     assert!(told.contains("/nowhere/glasslab is not there") && told.contains("going on with"), "{told}");
 }

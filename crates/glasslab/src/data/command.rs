@@ -58,10 +58,13 @@ pub fn find() -> PathBuf {
 ///
 /// # Errors
 /// If the system can't run it.
-pub fn run(arguments: &[impl AsRef<OsStr>], mut tell: impl FnMut(&str)) -> Result<Outcome> {
-    let program = find();
-    let failed = |source| Error::File { path: program.clone(), source };
-    let child = Command::new(&program)
+pub fn run(arguments: &[impl AsRef<OsStr>], tell: impl FnMut(&str)) -> Result<Outcome> {
+    run_program(&find(), arguments, tell)
+}
+
+fn run_program(program: &Path, arguments: &[impl AsRef<OsStr>], mut tell: impl FnMut(&str)) -> Result<Outcome> {
+    let failed = |source| Error::File { path: program.to_path_buf(), source };
+    let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -127,4 +130,48 @@ pub(super) fn prepare(path: &Path) -> Result<PathBuf> {
     tokens.map(PathBuf::from).ok_or_else(|| {
         Error::Data(format!("{} gave no answer that this glasslab reads: are both of one version?", find().display()))
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn outcome(script: &str) -> (Outcome, Vec<String>) {
+        let mut told = Vec::new();
+        let outcome = run_program(Path::new("/bin/sh"), &["-c", script], |line| told.push(line.to_owned())).unwrap();
+        (outcome, told)
+    }
+
+    #[test]
+    fn what_it_says_is_told_and_what_it_answers_is_kept() {
+        let (outcome, told) = outcome("echo '  [##--] half' >&2; echo 'glasslab: a remark' >&2; echo answer");
+        assert_eq!(outcome, Outcome::Done("answer\n".to_owned()));
+        assert_eq!(told, ["  [##--] half", "glasslab: a remark"]);
+    }
+
+    #[test]
+    fn its_last_sentence_is_the_reason() {
+        let (failed, told) = outcome("echo step >&2; echo 'glasslab: no room for it' >&2; exit 1");
+        assert_eq!((failed, told), (Outcome::Failed("no room for it".to_owned()), vec!["step".to_owned()]));
+        let (offline, _) = outcome("echo 'glasslab: the hub is away' >&2; exit 3");
+        assert_eq!(offline, Outcome::Unreachable("the hub is away".to_owned()));
+        let (killed, _) = outcome("kill -9 $$");
+        assert!(matches!(&killed, Outcome::Failed(why) if why.contains("signal: 9")), "{killed:?}");
+    }
+
+    #[test]
+    fn more_than_a_pipe_holds_does_not_stop_it() {
+        let (outcome, told) = outcome(
+            "i=0; while [ $i -lt 3000 ]; do echo line $i of many >&2; echo $i$i$i$i$i$i$i$i$i$i$i$i$i; i=$((i+1)); done",
+        );
+        assert!(matches!(&outcome, Outcome::Done(output) if output.len() > 100_000));
+        assert_eq!(told.len(), 3000);
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_is_as_good_as_no_network() {
+        let outcome = run_program(Path::new("/nowhere/glasslab"), &["fetch"], |_| ()).unwrap();
+        assert!(matches!(&outcome, Outcome::Unreachable(why) if why.contains("scripts/lab setup")), "{outcome:?}");
+        assert!(outcome.ok_or_unreachable().unwrap().is_err());
+    }
 }
