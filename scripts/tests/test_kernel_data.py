@@ -75,7 +75,7 @@ class TinyStories(unittest.TestCase):
         self.assertEqual(errors, "")
         lines = text.splitlines()
         self.assertEqual(len(lines), 2, text)
-        self.assertIn("going on with the stories that come with glasslab", lines[0])
+        self.assertIn("Going on with the stories that come with glasslab", lines[0])
         self.assertEqual(lines[1], "the stories that come with glasslab")
 
     def test_a_cell_shows_what_fetching_does_while_it_does_it(self):

@@ -117,11 +117,11 @@ impl Downloader {
             failures = if part.length > before { 1 } else { failures + 1 };
             if failures >= if reached { self.patience.tries } else { self.patience.first_tries } {
                 part.flush()?;
-                return Err(Error::Unreachable { address: wanted.address.clone(), why });
+                return Err(Error::Unreachable { address: host(&wanted.address), why });
             }
             let wait = self.patience.wait * 2_u32.pow((failures - 1).min(16));
             let wait = asked.unwrap_or(wait).min(self.patience.longest);
-            if wait >= Duration::from_secs(1) {
+            if reached && wait >= Duration::from_secs(1) {
                 progress.note(&format!("{why}; trying again in {:.0} s", wait.as_secs_f64()));
             }
             std::thread::sleep(wait);
@@ -370,16 +370,16 @@ fn range_start(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_RANGE)?.to_str().ok()?.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
 }
 
-/// An error and what caused it, down to what the system said.
+/// What the system, or the other side, said: the first cause of an error.
 fn reasons(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
+    let mut first = error;
+    while let Some(cause) = first.source() {
+        first = cause;
     }
-    text
+    first.to_string()
+}
+
+/// The server's part of an address.
+fn host(address: &str) -> String {
+    address.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
 }

@@ -93,7 +93,7 @@ impl Dataset {
             if wanted && !ready(split)? {
                 let shards: &[&str] = &["fetch", TINY_STORIES, "--split", split.name()];
                 if let Err(offline) = command::run(shards, |line| println!("{line}"))?.ok_or_unreachable()? {
-                    println!("{offline}: going on with the stories that come with glasslab");
+                    println!("{offline}. Going on with the stories that come with glasslab");
                     return Dataset::embedded();
                 }
             }
