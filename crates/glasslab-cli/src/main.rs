@@ -1,6 +1,9 @@
 //! The command `glasslab`: the library without a notebook.
 
-mod model;
+mod evaluate;
+mod generate;
+mod text;
+mod train;
 
 use clap::{Parser, Subcommand};
 use glasslab::data::Dataset;
@@ -11,7 +14,7 @@ use tch::{Cuda, Kind, Tensor};
 
 /// A glass-box laboratory for language models.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXIT_CODES)]
 struct Options {
     #[command(subcommand)]
     command: Command,
@@ -20,16 +23,18 @@ struct Options {
     json: bool,
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 an error (told on standard error), 2 wrong usage, 130 stopped by Ctrl-C (what was learnt is kept)";
+
 #[derive(Subcommand)]
 enum Command {
     /// Trains a model and keeps it.
-    Train(model::Train),
+    Train(train::Train),
     /// Measures a model on a text.
-    Evaluate(model::Evaluate),
+    Evaluate(evaluate::Evaluate),
     /// Lets a model continue a prompt.
-    Generate(model::Generate),
+    Generate(generate::Generate),
     /// Measures counted models and trained ones on the same characters.
-    Compare(model::Compare),
+    Compare(evaluate::Compare),
     /// Says what this machine computes on, and which text the lab learns from.
     Doctor,
     /// Lists the files of the real TinyStories with their sizes and checksums.
@@ -38,24 +43,22 @@ enum Command {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    let done = |()| ExitCode::SUCCESS;
     let result = match &options.command {
         Command::Train(train) => train.run(options.json),
-        Command::Evaluate(evaluate) => evaluate.run(options.json),
-        Command::Generate(generate) => generate.run(options.json),
-        Command::Compare(compare) => compare.run(options.json),
-        Command::Doctor => doctor(options.json),
+        Command::Evaluate(evaluate) => evaluate.run(options.json).map(done),
+        Command::Generate(generate) => generate.run(options.json).map(done),
+        Command::Compare(compare) => compare.run(options.json).map(done),
+        Command::Doctor => doctor(options.json).map(done),
         Command::Sources => {
             sources(options.json);
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("glasslab: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("glasslab: {error}");
+        ExitCode::FAILURE
+    })
 }
 
 fn doctor(as_json: bool) -> glasslab::Result<()> {

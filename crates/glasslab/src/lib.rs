@@ -31,6 +31,7 @@ pub mod evaluate;
 pub mod generate;
 pub mod model;
 pub mod prelude;
+pub mod proofs;
 pub mod rng;
 pub mod tokenizer;
 pub mod train;

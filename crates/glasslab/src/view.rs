@@ -2,6 +2,7 @@
 
 mod curve;
 mod heatmap;
+mod ladder;
 
 pub use curve::LossCurve;
 pub use heatmap::Heatmap;
