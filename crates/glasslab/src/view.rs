@@ -3,6 +3,7 @@
 mod curve;
 mod heatmap;
 mod ladder;
+mod sweep;
 
 pub use curve::LossCurve;
 pub use heatmap::Heatmap;
