@@ -1,7 +1,10 @@
 //! The command `glasslab`: the library without a notebook.
 
+mod evaluate;
 mod fetch;
-mod model;
+mod generate;
+mod text;
+mod train;
 
 use clap::{Parser, Subcommand};
 use glasslab::data::Dataset;
@@ -12,7 +15,7 @@ use tch::{Cuda, Kind, Tensor};
 
 /// A glass-box laboratory for language models.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXIT_CODES)]
 struct Options {
     #[command(subcommand)]
     command: Command,
@@ -21,16 +24,18 @@ struct Options {
     json: bool,
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 an error (told on standard error), 2 wrong usage, 3 the hub can't be reached, 130 stopped by Ctrl-C (what was learnt is kept)";
+
 #[derive(Subcommand)]
 enum Command {
     /// Trains a model and keeps it.
-    Train(model::Train),
+    Train(Box<train::Train>),
     /// Measures a model on a text.
-    Evaluate(model::Evaluate),
+    Evaluate(evaluate::Evaluate),
     /// Lets a model continue a prompt.
-    Generate(model::Generate),
+    Generate(generate::Generate),
     /// Measures counted models and trained ones on the same characters.
-    Compare(model::Compare),
+    Compare(evaluate::Compare),
     /// Fetches the real TinyStories and prepares them for notebooks.
     Fetch(fetch::Fetch),
     /// Prepares a person's own text: a parquet or .jsonl file, a text file, a folder.
@@ -45,27 +50,25 @@ enum Command {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    let done = |()| ExitCode::SUCCESS;
     let result = match &options.command {
         Command::Train(train) => train.run(options.json),
-        Command::Evaluate(evaluate) => evaluate.run(options.json),
-        Command::Generate(generate) => generate.run(options.json),
-        Command::Compare(compare) => compare.run(options.json),
+        Command::Evaluate(evaluate) => evaluate.run(options.json).map(done),
+        Command::Generate(generate) => generate.run(options.json).map(done),
+        Command::Compare(compare) => compare.run(options.json).map(done),
         Command::Fetch(fetch) => return fetch.run(options.json),
         Command::Prepare(prepare) => return prepare.run(options.json),
         Command::Inspect(inspect) => return inspect.run(options.json),
-        Command::Doctor => doctor(options.json),
+        Command::Doctor => doctor(options.json).map(done),
         Command::Sources => {
             sources(options.json);
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("glasslab: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("glasslab: {error}");
+        ExitCode::FAILURE
+    })
 }
 
 fn doctor(as_json: bool) -> glasslab::Result<()> {

@@ -2,6 +2,8 @@
 
 mod curve;
 mod heatmap;
+mod ladder;
+mod sweep;
 
 pub use curve::LossCurve;
 pub use heatmap::Heatmap;

@@ -34,7 +34,7 @@ pub struct Batches<'a> {
     tokens: &'a Tokens,
     batch_size: usize,
     context_len: usize,
-    rng: Rng,
+    pub(crate) rng: Rng,
 }
 
 /// Checks the sizes of batches, and that a story is long enough for them.
