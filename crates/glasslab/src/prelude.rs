@@ -13,6 +13,7 @@ pub use crate::model::{
 };
 pub use crate::rng::Rng;
 pub use crate::tokenizer::{CharTokenizer, Encoded, visible};
+pub use crate::trace::{ByHand, Comparison, Trace, TraceStep, Traceable};
 pub use crate::train::{History, Length, TrainConfig, train};
-pub use crate::view::{Heatmap, LossCurve};
+pub use crate::view::{Attention, Bars, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise};
 pub use tch::{Device, Kind, Tensor};
