@@ -154,17 +154,17 @@ impl MultiHeadAttention {
         let (batch, time, _) = x.size3()?;
         let heads = self.n_heads;
         let qkv = x.f_linear(&self.qkv_weight, None::<&Tensor>)?; // (B, T, 3·H·D)
-        let qkv = qkv.f_view([batch, time, 3, heads, -1])?.f_permute([2, 0, 3, 1, 4])?; // (3, B, H, T, D)
-        let (mut queries, mut keys, values) = (qkv.f_get(0)?, qkv.f_get(1)?, qkv.f_get(2)?); // (B, H, T, D) each
+        let qkv = qkv.f_view([batch, time, 3 * heads, -1])?.f_transpose(1, 2)?; // (B, 3·H, T, D)
+        let mut queries_keys = qkv.f_narrow(1, 0, 2 * heads)?; // (B, 2·H, T, D)
         if self.qk_norm {
-            (queries, keys) = (rms_norm(&queries)?, rms_norm(&keys)?);
+            queries_keys = rms_norm(&queries_keys)?;
         }
         if let Some(rotary) = rotary {
-            (queries, keys) = (rotary.turn(&queries)?, rotary.turn(&keys)?);
+            queries_keys = rotary.turn(&probe.at(format_args!("{name}.unturned"), queries_keys))?;
         }
-        let queries = probe.at(format_args!("{name}.queries"), queries);
-        let keys = probe.at(format_args!("{name}.keys"), keys);
-        let values = probe.at(format_args!("{name}.values"), values);
+        let queries = probe.at(format_args!("{name}.queries"), queries_keys.f_narrow(1, 0, heads)?);
+        let keys = probe.at(format_args!("{name}.keys"), queries_keys.f_narrow(1, heads, heads)?);
+        let values = probe.at(format_args!("{name}.values"), qkv.f_narrow(1, 2 * heads, heads)?);
         let Attended { output, .. } = attend(&queries, &keys, &values, &name, probe)?; // (B, H, T, D)
         let joined = output.f_transpose(1, 2)?.f_reshape([batch, time, -1])?; // (B, T, H·D)
         Ok(probe.at(format_args!("{name}.output"), joined.f_linear(&self.output_weight, None::<&Tensor>)?)) // (B, T, C)
