@@ -29,6 +29,7 @@ pub mod display;
 pub mod error;
 pub mod evaluate;
 pub mod generate;
+pub mod intervene;
 pub mod model;
 pub mod prelude;
 pub mod rng;

@@ -7,6 +7,7 @@ pub use crate::display::Picture;
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Evaluation, evaluate};
 pub use crate::generate::{Sampling, generate};
+pub use crate::intervene::{Altered, Changes, Cut, Effect, HeadPatterns, Intervene, Lens, PATTERNS, Patch};
 pub use crate::model::{
     LanguageModel, MlpConfig, MlpLm, NGram, NoProbe, Parameter, Probe, Recording, Trainable, TransformerConfig,
     TransformerLm, count_parameters, cross_entropy,

@@ -80,16 +80,10 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
             "the stream brought to one size, so that no character drowns the others",
             Numbers,
         ),
-        "attn.queries_unturned" => (
-            format!("queries = {}", asked("q")),
-            of_heads,
-            "one number of what this character wants to know, before its place turns it",
-            Numbers,
-        ),
-        "attn.keys_unturned" => (
-            format!("keys = {}", asked("k")),
-            of_heads,
-            "one number of what can be found at this character, before its place turns it",
+        "attn.unturned" => (
+            format!("queries = {}, keys = {}", asked("q"), asked("k")),
+            &["batch", "heads (queries, then keys)", "time", "head_dim"][..],
+            "one number of what this character wants to know, or of what can be found at it, before its place turns it",
             Numbers,
         ),
         "attn.queries" if turned => (
