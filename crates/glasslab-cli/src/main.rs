@@ -1,6 +1,8 @@
 //! The command `glasslab`: the library without a notebook.
 
+mod gallery;
 mod model;
+mod trace;
 
 use clap::{Parser, Subcommand};
 use glasslab::data::Dataset;
@@ -30,6 +32,10 @@ enum Command {
     Generate(model::Generate),
     /// Measures counted models and trained ones on the same characters.
     Compare(model::Compare),
+    /// Follows a text through a model, step by step.
+    Trace(trace::Look),
+    /// Draws every picture there is of a trained transformer into one page.
+    Gallery(gallery::Gallery),
     /// Says what this machine computes on, and which text the lab learns from.
     Doctor,
     /// Lists the files of the real TinyStories with their sizes and checksums.
@@ -43,6 +49,8 @@ fn main() -> ExitCode {
         Command::Evaluate(evaluate) => evaluate.run(options.json),
         Command::Generate(generate) => generate.run(options.json),
         Command::Compare(compare) => compare.run(options.json),
+        Command::Trace(look) => look.run(options.json),
+        Command::Gallery(gallery) => gallery.run(options.json),
         Command::Doctor => doctor(options.json),
         Command::Sources => {
             sources(options.json);
