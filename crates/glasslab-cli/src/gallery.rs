@@ -178,11 +178,12 @@ impl Gallery {
         for cut in all {
             effects.push((format!("model.ablate(Cut::{cut:?}, {short:?})?"), model.ablate(cut, &short)?));
         }
-        let other = short.replacen("time", "king", 1);
-        let last = format!("block.{}.after_attn", model.blocks.len() - 1);
-        let place = short.chars().count() - 1;
-        let patched = model.patch(&short, &model.trace(&other)?, &last, Some(place))?;
-        effects.push((format!("model.patch({short:?}, &model.trace({other:?})?, {last:?}, Some({place}))?"), patched));
+        // The stream of the word's last character, as another text had made it after the first block.
+        let (step, place) = ("block.0.after_mlp", short.chars().count() / 2);
+        let other: String =
+            short.chars().enumerate().map(|(at, character)| if at == place { 'x' } else { character }).collect();
+        let patched = model.patch(&short, &model.trace(&other)?, step, Some(place))?;
+        effects.push((format!("model.patch({short:?}, &model.trace({other:?})?, {step:?}, Some({place}))?"), patched));
         let mut table = String::from("<table><tr><th>change</th><th>on the text</th><th>held out</th></tr>");
         for (_, effect) in &effects {
             let (before, after) = effect.held_out(model, held_out)?;

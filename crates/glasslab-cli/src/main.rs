@@ -1,8 +1,11 @@
 //! The command `glasslab`: the library without a notebook.
 
+mod evaluate;
 mod gallery;
-mod model;
+mod generate;
+mod text;
 mod trace;
+mod train;
 
 use clap::{Parser, Subcommand};
 use glasslab::data::Dataset;
@@ -13,7 +16,7 @@ use tch::{Cuda, Kind, Tensor};
 
 /// A glass-box laboratory for language models.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXIT_CODES)]
 struct Options {
     #[command(subcommand)]
     command: Command,
@@ -22,16 +25,18 @@ struct Options {
     json: bool,
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 an error (told on standard error), 2 wrong usage, 130 stopped by Ctrl-C (what was learnt is kept)";
+
 #[derive(Subcommand)]
 enum Command {
     /// Trains a model and keeps it.
-    Train(model::Train),
+    Train(train::Train),
     /// Measures a model on a text.
-    Evaluate(model::Evaluate),
+    Evaluate(evaluate::Evaluate),
     /// Lets a model continue a prompt.
-    Generate(model::Generate),
+    Generate(generate::Generate),
     /// Measures counted models and trained ones on the same characters.
-    Compare(model::Compare),
+    Compare(evaluate::Compare),
     /// Follows a text through a model, step by step.
     Trace(trace::Look),
     /// Draws every picture there is of a trained transformer into one page.
@@ -44,26 +49,24 @@ enum Command {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    let done = |()| ExitCode::SUCCESS;
     let result = match &options.command {
         Command::Train(train) => train.run(options.json),
-        Command::Evaluate(evaluate) => evaluate.run(options.json),
-        Command::Generate(generate) => generate.run(options.json),
-        Command::Compare(compare) => compare.run(options.json),
-        Command::Trace(look) => look.run(options.json),
-        Command::Gallery(gallery) => gallery.run(options.json),
-        Command::Doctor => doctor(options.json),
+        Command::Evaluate(evaluate) => evaluate.run(options.json).map(done),
+        Command::Generate(generate) => generate.run(options.json).map(done),
+        Command::Compare(compare) => compare.run(options.json).map(done),
+        Command::Trace(look) => look.run(options.json).map(done),
+        Command::Gallery(gallery) => gallery.run(options.json).map(done),
+        Command::Doctor => doctor(options.json).map(done),
         Command::Sources => {
             sources(options.json);
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("glasslab: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("glasslab: {error}");
+        ExitCode::FAILURE
+    })
 }
 
 fn doctor(as_json: bool) -> glasslab::Result<()> {

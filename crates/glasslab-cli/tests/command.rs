@@ -1,11 +1,23 @@
 //! The command as a person calls it: train, measure, write, and what it says when something is wrong.
 
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn glasslab(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_glasslab")).args(arguments).current_dir(folder).output().unwrap()
+    run(folder, arguments)
+}
+
+fn run(folder: &Path, arguments: &[impl AsRef<std::ffi::OsStr>]) -> Output {
+    command(folder).args(arguments).output().unwrap()
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_glasslab"));
+    // Several tests at once, each with as many threads as there are cores, would wait for each other.
+    command.current_dir(folder).env("OMP_NUM_THREADS", "1");
+    command
 }
 
 fn succeeds(folder: &Path, arguments: &[&str]) -> String {
@@ -65,9 +77,11 @@ fn a_model_is_trained_measured_and_writes() {
 #[test]
 fn the_ladder_is_measured_on_the_same_characters() {
     let folder = tempfile::tempdir().unwrap();
-    let ladder: Value = serde_json::from_str(&succeeds(folder.path(), &["compare", "--json"])).unwrap();
+    let ladder: Value =
+        serde_json::from_str(&succeeds(folder.path(), &["compare", "--json", "--svg", "ladder.svg"])).unwrap();
+    assert!(std::fs::read_to_string(folder.path().join("ladder.svg")).unwrap().contains("bigram (counted)"));
     let rows = ladder.as_array().unwrap();
-    assert_eq!(rows[0]["model"], "uniform guessing");
+    assert_eq!(rows[0]["model"], "uniform");
     assert_eq!(rows.len(), 7);
     assert!(rows.iter().all(|row| row["chars"] == rows[0]["chars"]));
     let losses: Vec<f64> = rows.iter().map(|row| row["nats_per_char"].as_f64().unwrap()).collect();
@@ -88,6 +102,126 @@ fn what_is_wrong_is_told_in_a_sentence() {
     assert!(fails(folder, &["train", "--data", "short.txt", "--seconds", "-1"]).contains("more than 0 seconds"));
     assert!(fails(folder, &["train", "--data", "short.txt", "--out", "model.pt"]).contains(".safetensors"));
     assert!(fails(folder, &["train", "--model", "mlp", "--preset", "small"]).contains("leave --preset out"));
+    assert!(fails(folder, &["train", "--data", "short.txt", "--resume"]).contains("nothing to resume"));
+    assert!(fails(folder, &["train", "--config", "nowhere.toml"]).contains("nowhere.toml"));
+    assert!(fails(folder, &["train", "--data", "short.txt", "--n-heads", "0"]).contains("at least 1"));
+    let long = fails(folder, &["train", "--data", "short.txt", "--context-len", "500"]);
+    assert!(long.contains("lower context_len"), "{long}");
+}
+
+#[test]
+fn the_exit_code_tells_an_error_from_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(glasslab(folder.path(), &["evaluate", "nowhere.safetensors"]).status.code(), Some(1));
+    assert_eq!(glasslab(folder.path(), &["dance"]).status.code(), Some(2));
+    assert_eq!(glasslab(folder.path(), &["--help"]).status.code(), Some(0));
+}
+
+/// Trains the course's transformer, which takes a second, on a text of its own.
+const SHORT_TRAINING: [&str; 9] =
+    ["train", "--preset", "original", "--data", "mine.txt", "--steps", "40", "--batch-size", "8"];
+
+fn folder_with_text() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "Once upon a time, there was a cat. The cat sat on the mat and saw a rat. ".repeat(20);
+    std::fs::write(folder.path().join("mine.txt"), text).unwrap();
+    folder
+}
+
+#[test]
+fn a_toml_file_says_what_flags_would() {
+    let folder = folder_with_text();
+    let settings =
+        "preset = \"original\"\ndata = \"mine.txt\"\nsteps = 40\nbatch_size = 8\nout = \"toml.safetensors\"\n";
+    std::fs::write(folder.path().join("lab.toml"), settings).unwrap();
+    let by_file: Value =
+        serde_json::from_str(&succeeds(folder.path(), &["train", "--config", "lab.toml", "--json"])).unwrap();
+    let flags = [&SHORT_TRAINING[..], &["--json"]].concat();
+    let by_flags: Value = serde_json::from_str(&succeeds(folder.path(), &flags)).unwrap();
+    assert_eq!(by_file["nats_per_char"], by_flags["nats_per_char"]);
+    assert!(folder.path().join("toml.safetensors").exists());
+}
+
+#[test]
+fn a_stopped_training_keeps_what_was_learnt_and_goes_on_as_if_it_had_not_been() {
+    let folder = folder_with_text();
+    let training = |out: &str, more: &[&str]| -> Vec<String> {
+        let long = ["train", "--preset", "original", "--data", "mine.txt", "--steps", "400", "--json", "--out"];
+        [&long[..], &[out], more].concat().into_iter().map(str::to_owned).collect()
+    };
+    let whole: Value = serde_json::from_slice(&run(folder.path(), &training("whole.safetensors", &[])).stdout).unwrap();
+    let mut command = command(folder.path());
+    command.args(training("part.safetensors", &[]));
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // After the first line of progress, Ctrl-C.
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.by_ref().any(|line| line.unwrap().starts_with("step ")));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let said: String = lines.map(|line| line.unwrap() + "\n").collect();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("--resume"), "{said}");
+    let stopped: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(stopped["stopped"] == true && stopped["steps"].as_u64().unwrap() < 400, "{stopped}");
+    succeeds(folder.path(), &["evaluate", "part.safetensors", "--data", "mine.txt"]);
+    let again = run(folder.path(), &training("part.safetensors", &[]));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("add --resume"), "a stopped training is not overwritten");
+    let resumed = run(folder.path(), &training("part.safetensors", &["--resume"]));
+    assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    let resumed: Value = serde_json::from_slice(&resumed.stdout).unwrap();
+    assert_eq!(resumed["nats_per_char"], whole["nats_per_char"]);
+    assert_eq!(resumed["steps"], 400);
+    assert!(!folder.path().join("part.training").exists(), "a finished training leaves no state");
+}
+
+#[test]
+fn a_training_that_runs_away_says_what_to_do() {
+    let folder = folder_with_text();
+    let said = fails(folder.path(), &[&SHORT_TRAINING[..], &["--lr", "1e30"]].concat());
+    assert!(said.contains("smaller learning rate"), "{said}");
+}
+
+#[test]
+fn a_full_disk_leaves_the_model_that_was_there() {
+    let folder = folder_with_text();
+    succeeds(folder.path(), &SHORT_TRAINING);
+    let before = std::fs::read(folder.path().join("model.safetensors")).unwrap();
+    // No file of this process may grow beyond 8 KiB: as on a full disk, writing fails half-way.
+    let mut shell = Command::new("sh");
+    let script = "ulimit -f 16; trap '' XFSZ; exec \"$0\" \"$@\"";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_glasslab")]).args(SHORT_TRAINING).current_dir(folder.path());
+    shell.env("OMP_NUM_THREADS", "1");
+    let output = shell.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("File too large") && !said.contains("panicked"), "{said}");
+    assert_eq!(std::fs::read(folder.path().join("model.safetensors")).unwrap(), before);
+    let left = std::fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().ends_with(".part")));
+}
+
+#[test]
+fn texts_are_written_as_asked() {
+    let folder = folder_with_text();
+    succeeds(folder.path(), &SHORT_TRAINING);
+    let write =
+        |more: &[&str]| succeeds(folder.path(), &[&["generate", "model.safetensors", "--chars", "300"], more].concat());
+    assert_eq!(write(&["--greedy"]), write(&["--top-k", "1"]));
+    assert_eq!(write(&["--greedy"]), write(&["--top-p", "0.000001", "--temperature", "2"]));
+    assert_eq!(write(&[]), write(&["--no-cache"]));
+    assert_ne!(write(&[]), write(&["--seed", "1"]));
+    let stopped = write(&["--stop", " "]);
+    assert_eq!(stopped.trim_end_matches('\n').find(' '), Some(stopped.len() - 2), "{stopped:?}");
+    let both = write(&["--prompt", "Once", "--prompt", "The 🦀", "--samples", "2", "--json"]);
+    let both: Value = serde_json::from_str(&both).unwrap();
+    let texts = both["texts"].as_array().unwrap();
+    assert_eq!(texts.len(), 4);
+    assert!(texts[3]["text"].as_str().unwrap().starts_with("The "));
+    assert_eq!(texts[3]["dropped"], serde_json::json!(["🦀"]));
+    assert_eq!(texts[0]["text"].as_str().unwrap().to_owned() + "\n", write(&[]));
+    for (option, value) in [("--temperature", "-1"), ("--top-k", "0"), ("--top-p", "1.5"), ("--stop", "🦀")] {
+        fails(folder.path(), &["generate", "model.safetensors", option, value]);
+    }
 }
 
 #[test]

@@ -5,9 +5,10 @@
 //! so that half a file never has a checkpoint's name.
 
 use crate::error::{Error, Result};
+use crate::model::cache::Cache;
 use crate::model::{LanguageModel, MlpConfig, MlpLm, Parameter, Trainable, TransformerConfig, TransformerLm};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tch::{Device, Tensor};
 
 /// Goes up when older checkpoints can't be read any more.
@@ -67,18 +68,11 @@ impl AnyModel {
         let path = path.as_ref();
         let header = Header { version: VERSION, config: self.config() };
         let text = serde_json::to_string_pretty(&header).map_err(|error| Error::Data(error.to_string()))? + "\n";
-        let tensors: Vec<(String, Tensor)> = self
-            .parameters()
-            .into_iter()
-            .map(|Parameter { name, tensor, .. }| (name, tensor.detach().to_device(Device::Cpu).contiguous()))
-            .collect();
-        let part = part_of(path);
-        Tensor::write_safetensors(&tensors, &part)?;
-        std::fs::rename(&part, path).map_err(file_error(path))?;
+        let tensors: Vec<(String, Tensor)> =
+            self.parameters().into_iter().map(|Parameter { name, tensor, .. }| (name, tensor.detach())).collect();
+        write_tensors(path, tensors)?;
         let header_path = path.with_extension("json");
-        let part = part_of(&header_path);
-        std::fs::write(&part, text).map_err(file_error(&part))?;
-        std::fs::rename(&part, &header_path).map_err(file_error(&header_path))
+        write_whole(&header_path, |part| std::fs::write(part, text).map_err(file_error(part)))
     }
 
     /// Reads a checkpoint.
@@ -99,13 +93,7 @@ impl AnyModel {
                 header.version
             )));
         }
-        std::fs::metadata(path).map_err(file_error(path))?;
-        let mut tensors = Tensor::read_safetensors(path).map_err(|error| {
-            Error::Data(format!(
-                "{} is no whole safetensors file ({error}): was its writing or copying cut off?",
-                path.display()
-            ))
-        })?;
+        let mut tensors = read_tensors(path)?;
         let mut model = AnyModel::new(header.config, device)?;
         let _guard = tch::no_grad_guard();
         for Parameter { name, tensor, .. } in model.parameters() {
@@ -118,7 +106,14 @@ impl AnyModel {
                     header_path.display()
                 )));
             };
-            tensor.f_copy_(&tensors.swap_remove(place).1)?;
+            let values = tensors.swap_remove(place).1;
+            if !values.f_isfinite()?.f_all()?.f_is_nonzero()? {
+                return Err(Error::Data(format!(
+                    "{}: {name} holds numbers that are NaN or infinite, so it is no trained model any more: train again",
+                    path.display()
+                )));
+            }
+            tensor.f_copy_(&values)?;
         }
         match tensors.first() {
             None => Ok(model),
@@ -131,10 +126,40 @@ impl AnyModel {
     }
 }
 
-fn part_of(path: &Path) -> PathBuf {
+/// Writes tensors as a safetensors file, which is whole or not there.
+pub(crate) fn write_tensors(path: &Path, tensors: Vec<(String, Tensor)>) -> Result<()> {
+    let ready = |(name, tensor): (String, Tensor)| (name, tensor.to_device(Device::Cpu).contiguous());
+    let tensors: Vec<(String, Tensor)> = tensors.into_iter().map(ready).collect();
+    write_whole(path, |part| {
+        Tensor::write_safetensors(&tensors, part)
+            .map_err(|error| Error::File { path: path.to_path_buf(), source: std::io::Error::other(error.to_string()) })
+    })
+}
+
+/// Reads the tensors of a safetensors file with their names.
+pub(crate) fn read_tensors(path: &Path) -> Result<Vec<(String, Tensor)>> {
+    std::fs::metadata(path).map_err(file_error(path))?;
+    Tensor::read_safetensors(path).map_err(|error| {
+        Error::Data(format!(
+            "{} is no whole safetensors file ({error}): was its writing or copying cut off?",
+            path.display()
+        ))
+    })
+}
+
+/// Lets `write` make a file under another name, and gives it its own name when it is whole.
+fn write_whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
-    path.with_file_name(name)
+    let part = path.with_file_name(name);
+    let written = write(&part)
+        // On the disk before it has the name: a power cut must not leave an empty file under it.
+        .and_then(|()| std::fs::File::open(&part).and_then(|file| file.sync_all()).map_err(file_error(&part)))
+        .and_then(|()| std::fs::rename(&part, path).map_err(file_error(path)));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+    written
 }
 
 fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
@@ -147,6 +172,20 @@ impl LanguageModel for AnyModel {
         match self {
             AnyModel::Mlp(model) => model.logits(ids),
             AnyModel::Transformer(model) => model.logits(ids),
+        }
+    }
+
+    fn new_cache(&self, batch: i64) -> Result<Option<Cache>> {
+        match self {
+            AnyModel::Mlp(model) => model.new_cache(batch),
+            AnyModel::Transformer(model) => model.new_cache(batch),
+        }
+    }
+
+    fn read(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
+        match self {
+            AnyModel::Mlp(model) => model.read(ids, cache),
+            AnyModel::Transformer(model) => model.read(ids, cache),
         }
     }
 
@@ -191,6 +230,7 @@ impl Trainable for AnyModel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
     use tch::Kind;
 
     fn configs() -> [ModelConfig; 3] {

@@ -36,7 +36,7 @@ pub enum Error {
     /// The loss is no number any more.
     #[error(
         "the loss became {loss} within the last steps before step {step}: the numbers grew out of range. \
-         Start again with a smaller learning rate (it was {lr})"
+         The model has the best parameters it had before. Train again with a smaller learning rate (it was {lr}){kept}"
     )]
     NonFinite {
         /// The step at which it was noticed.
@@ -45,6 +45,8 @@ pub enum Error {
         loss: f64,
         /// The learning rate.
         lr: f64,
+        /// Where the state of the training is kept, if it is.
+        kept: String,
     },
     /// What libtorch says.
     #[error("libtorch: {0}")]

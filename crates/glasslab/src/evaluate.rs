@@ -5,6 +5,10 @@
 //! text by heart costs 0. Every character of a story but its first is measured, for every model
 //! the same ones.
 
+mod ladder;
+
+pub use ladder::{Ladder, Rung};
+
 use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::model::LanguageModel;
@@ -39,8 +43,8 @@ impl Evaluation {
 /// Measures a model on all of a text.
 ///
 /// # Errors
-/// If no story has two characters, or the model can't take the ids.
-pub fn evaluate(model: &impl LanguageModel, tokens: &Tokens) -> Result<Evaluation> {
+/// If no story has two characters, the model can't take the ids, or its scores are NaN.
+pub fn evaluate(model: &(impl LanguageModel + ?Sized), tokens: &Tokens) -> Result<Evaluation> {
     evaluate_some(model, tokens, usize::MAX)
 }
 
@@ -48,7 +52,7 @@ pub fn evaluate(model: &impl LanguageModel, tokens: &Tokens) -> Result<Evaluatio
 ///
 /// # Errors
 /// If no story has two characters, or the model can't take the ids.
-pub fn evaluate_some(model: &impl LanguageModel, tokens: &Tokens, chars: usize) -> Result<Evaluation> {
+pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, chars: usize) -> Result<Evaluation> {
     let _guard = tch::no_grad_guard();
     let length = model.max_len().map_or(ROW, |length| ROW.min(length as usize));
     let mut rows = Rows::new(length);
@@ -74,6 +78,11 @@ pub fn evaluate_some(model: &impl LanguageModel, tokens: &Tokens, chars: usize) 
     }
     if count == 0 {
         return Err(Error::Data("no story has two characters, so there is nothing to predict".to_owned()));
+    }
+    if nats.is_nan() {
+        return Err(Error::Data(
+            "the model's scores are NaN: it is not a trained model any more; train it again".to_owned(),
+        ));
     }
     Ok(Evaluation { nats_per_char: nats / count as f64, chars: count })
 }
@@ -106,7 +115,7 @@ impl Rows {
         self.chars += piece.len() - 1 - known;
     }
 
-    fn nats(&self, model: &impl LanguageModel) -> Result<f64> {
+    fn nats(&self, model: &(impl LanguageModel + ?Sized)) -> Result<f64> {
         let shape = [self.len as i64, self.length as i64];
         let inputs = Tensor::f_from_slice(&self.inputs)?.f_view(shape)?.f_to_device(model.device())?;
         let log_probs = model.logits(&inputs)?.f_log_softmax(-1, Kind::Float)?; // (B, T, V)
@@ -150,6 +159,27 @@ mod tests {
         let evaluation = Evaluation { nats_per_char: 256_f64.ln(), chars: 1 };
         assert!((evaluation.bits_per_char() - 8.0).abs() < 1e-12);
         assert!((evaluation.perplexity() - 256.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_model_that_is_none_any_more_is_an_error() {
+        struct Broken;
+        impl LanguageModel for Broken {
+            fn logits(&self, ids: &Tensor) -> Result<Tensor> {
+                let (batch, time) = ids.size2()?;
+                Ok(Tensor::full([batch, time, 256], f64::NAN, (Kind::Float, tch::Device::Cpu)))
+            }
+            fn n_vocab(&self) -> i64 {
+                256
+            }
+            fn context_len(&self) -> i64 {
+                1
+            }
+            fn device(&self) -> tch::Device {
+                tch::Device::Cpu
+            }
+        }
+        assert!(evaluate(&Broken, &tokens("abc")).unwrap_err().to_string().contains("NaN"));
     }
 
     #[test]

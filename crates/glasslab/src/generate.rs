@@ -1,145 +1,299 @@
 //! Writing: predict the next character, draw one, append it, and again.
+//!
+//! A model sees at most `context_len` characters. When a text has grown longer, the oldest quarter of the context
+//! is forgotten at once and the rest is read anew: so the window slides, and between two slides each character
+//! costs one step through the KV cache ([`crate::model::cache`]).
 
-use crate::error::{Error, Result};
+mod sampling;
+
+pub use sampling::Sampling;
+
+use crate::error::Result;
 use crate::model::LanguageModel;
+use crate::model::cache::Cache;
 use crate::rng::Rng;
 use crate::tokenizer::CharTokenizer;
-use tch::{Kind, Tensor};
-
-/// How to write.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sampling {
-    /// How many characters to write.
-    pub chars: usize,
-    /// The scores are divided by it: below 1 the likely gets likelier, above 1 all get more alike,
-    /// and 0 always takes the likeliest.
-    pub temperature: f64,
-    /// One seed gives one text.
-    pub seed: u64,
-}
-
-impl Default for Sampling {
-    fn default() -> Sampling {
-        Sampling { chars: 100, temperature: 0.5, seed: 0 }
-    }
-}
+use tch::{Device, Kind, Tensor};
 
 /// Continues a prompt; returns the prompt and what was written.
 ///
-/// Characters of the prompt that the model doesn't know are left out. Without any left, the model
-/// is given a newline.
+/// Characters of the prompt that the model doesn't know are left out, which is said on standard error. Without
+/// any left, the model is given a newline. A prompt may be longer than the context.
 ///
 /// # Errors
-/// If the temperature is negative or no number, or the model's scores are none.
+/// If a setting is out of range, or the model's scores are no numbers.
 pub fn generate(
     model: &impl LanguageModel,
     tokenizer: &CharTokenizer,
     prompt: &str,
     sampling: &Sampling,
 ) -> Result<String> {
-    let _guard = tch::no_grad_guard();
-    let Sampling { chars, temperature, seed } = *sampling;
-    if !(temperature.is_finite() && temperature >= 0.0) {
-        return Err(Error::Config(format!("temperature must be 0 or above, got {temperature}")));
-    }
-    let mut rng = Rng::new(seed);
-    let mut ids = tokenizer.encode(prompt);
-    let hidden_start = ids.is_empty();
-    if hidden_start {
-        ids.push(i64::from(u32::from('\n')));
-    }
-    for _ in 0..chars {
-        let window = &ids[ids.len().saturating_sub(model.context_len() as usize)..];
-        let input = Tensor::f_from_slice(window)?.f_unsqueeze(0)?.f_to_device(model.device())?; // (1, T)
-        let last = model.logits(&input)?.f_select(1, -1)?.f_squeeze_dim(0)?; // (V)
-        ids.push(draw(&Vec::<f64>::try_from(last.f_to_kind(Kind::Double)?)?, temperature, &mut rng)?);
-    }
-    tokenizer.decode(&ids[usize::from(hidden_start)..])
+    generate_with(model, tokenizer, prompt, sampling, |_| ())
 }
 
-/// Draws an id with the probabilities softmax(`logits` / `temperature`).
-fn draw(logits: &[f64], temperature: f64, rng: &mut Rng) -> Result<i64> {
-    let Some((best, &highest)) = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)) else {
-        return Err(Error::Config("the model has an empty vocabulary".to_owned()));
-    };
-    if !highest.is_finite() {
-        return Err(Error::Config(format!(
-            "the model's highest score is {highest}: it is not a trained model any more; train it again"
-        )));
-    }
-    if temperature == 0.0 {
-        return Ok(best as i64);
-    }
-    // Relative to the highest, no exponential can overflow.
-    let weights: Vec<f64> = logits.iter().map(|logit| ((logit - highest) / temperature).exp()).collect();
-    let mut left = rng.unit() * weights.iter().sum::<f64>();
-    for (id, weight) in weights.iter().enumerate() {
-        left -= weight;
-        if left < 0.0 {
-            return Ok(id as i64);
+/// As [`generate`], giving each character as soon as it is written: `|character| print!("{character}")`.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_with(
+    model: &impl LanguageModel,
+    tokenizer: &CharTokenizer,
+    prompt: &str,
+    sampling: &Sampling,
+    each: impl FnMut(char),
+) -> Result<String> {
+    Ok(write(model, tokenizer, &[prompt], sampling, each)?.remove(0))
+}
+
+/// Continues many prompts at once, which costs little more than one. The text of the prompt at place i is the one
+/// that [`generate`] writes with the seed `sampling.seed` + i.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_batch(
+    model: &impl LanguageModel,
+    tokenizer: &CharTokenizer,
+    prompts: &[&str],
+    sampling: &Sampling,
+) -> Result<Vec<String>> {
+    write(model, tokenizer, prompts, sampling, |_| ())
+}
+
+/// One text as it grows.
+struct Row {
+    /// The prompt, what was written, and after its end zeros, so that the other rows can go on.
+    ids: Vec<i64>,
+    prompt_len: usize,
+    end: Option<usize>,
+    rng: Rng,
+}
+
+fn write(
+    model: &impl LanguageModel,
+    tokenizer: &CharTokenizer,
+    prompts: &[&str],
+    sampling: &Sampling,
+    mut each: impl FnMut(char),
+) -> Result<Vec<String>> {
+    sampling.check()?;
+    let _guard = tch::no_grad_guard();
+    let stop = sampling.stop_ids(tokenizer)?;
+    let mut rows = Vec::new();
+    for (place, prompt) in prompts.iter().enumerate() {
+        let encoded = tokenizer.encode_all(prompt);
+        if !encoded.dropped.is_empty() {
+            eprintln!("left out of the prompt, because the model does not know them: {:?}", encoded.dropped);
         }
+        let ids = if encoded.ids.is_empty() { vec![i64::from(b'\n')] } else { encoded.ids };
+        let end = (sampling.chars == 0).then_some(ids.len());
+        rows.push(Row { prompt_len: ids.len(), ids, end, rng: Rng::new(sampling.seed.wrapping_add(place as u64)) });
     }
-    Ok(best as i64)
+    let mut window = Window::new(model, rows.len(), sampling.cached)?;
+    // All rows go on character by character together; those with a longer prompt take its characters first.
+    let mut place = rows.iter().map(|row| row.ids.len()).min().unwrap_or(0);
+    while rows.iter().any(|row| row.end.is_none()) {
+        let logits = window.next_logits(&rows, place)?.f_to_kind(Kind::Double)?.f_contiguous()?; // (B, V)
+        let logits = Vec::<f64>::try_from(logits.f_view([-1])?)?;
+        for (row, logits) in rows.iter_mut().zip(logits.chunks(model.n_vocab() as usize)) {
+            if place < row.prompt_len {
+                continue;
+            }
+            if row.end.is_some() {
+                row.ids.push(0);
+                continue;
+            }
+            let id = sampling.draw(logits, &mut row.rng)?;
+            row.ids.push(id);
+            each(tokenizer.character(id)?);
+            let written = &row.ids[row.prompt_len..];
+            if written.len() == sampling.chars || stop.as_ref().is_some_and(|stop| written.ends_with(stop)) {
+                row.end = Some(row.ids.len());
+            }
+        }
+        place += 1;
+    }
+    let text = |(row, prompt): (&Row, &&str)| {
+        // Without a prompt, the newline before the text is nobody's.
+        let hidden = usize::from(tokenizer.encode(prompt).is_empty());
+        tokenizer.decode(&row.ids[hidden..row.end.unwrap_or(row.ids.len())])
+    };
+    rows.iter().zip(prompts).map(text).collect()
+}
+
+/// The last characters of the rows, as the model sees them.
+struct Window<'a, M> {
+    model: &'a M,
+    cache: Option<Cache>,
+    /// The cache holds the characters of these places.
+    first: usize,
+    read: usize,
+}
+
+impl<'a, M: LanguageModel> Window<'a, M> {
+    fn new(model: &'a M, rows: usize, cached: bool) -> Result<Window<'a, M>> {
+        let cache = if cached { model.new_cache(rows as i64)? } else { None };
+        Ok(Window { model, cache, first: 0, read: 0 })
+    }
+
+    /// Scores for the character at `place`, from those before it.
+    ///
+    /// # Shapes
+    /// → (B, V)
+    fn next_logits(&mut self, rows: &[Row], place: usize) -> Result<Tensor> {
+        let first = window_start(place, self.model.context_len() as usize);
+        let logits = match &mut self.cache {
+            None => self.model.logits(&ids(rows, first, place, self.model.device())?)?,
+            Some(cache) => {
+                if self.first != first {
+                    cache.clear();
+                    (self.first, self.read) = (first, first);
+                }
+                let new = ids(rows, self.read, place, self.model.device())?;
+                self.read = place;
+                self.model.read(&new, cache)?
+            }
+        };
+        Ok(logits.f_select(1, -1)?) // (B, T, V) → (B, V)
+    }
+}
+
+/// The ids of all rows from one place to another.
+///
+/// # Shapes
+/// → (B, `end` − `start`)
+fn ids(rows: &[Row], start: usize, end: usize, device: Device) -> Result<Tensor> {
+    let flat: Vec<i64> = rows.iter().flat_map(|row| &row.ids[start..end]).copied().collect();
+    Ok(Tensor::f_from_slice(&flat)?.f_view([rows.len() as i64, -1])?.f_to_device(device)?)
+}
+
+/// Where the window begins that predicts the character at `place`: at 0 while there is room, then further on by a
+/// quarter of the context at a time.
+fn window_start(place: usize, context_len: usize) -> usize {
+    let hop = (context_len / 4).max(1);
+    place.saturating_sub(context_len).div_ceil(hop) * hop
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::{Stories, Tokens};
-    use crate::model::NGram;
+    use crate::model::{NGram, Trainable, TransformerConfig, TransformerLm};
 
-    fn model() -> NGram {
+    fn counted() -> NGram {
         let tokens = Tokens::encode(&Stories::parse(&"abcabd".repeat(50)).unwrap(), &CharTokenizer::default()).unwrap();
         NGram::count(&tokens, 3, 256).unwrap()
     }
 
+    /// A transformer with a context of 12 characters, whose zeros are random, so that it has opinions.
+    fn transformer(preset: TransformerConfig) -> TransformerLm {
+        let config = TransformerConfig { context_len: 12, n_layers: 2, n_heads: 2, n_kv_heads: 2, ..preset };
+        let mut model = TransformerLm::new(config, Device::Cpu).unwrap();
+        let _guard = tch::no_grad_guard();
+        for parameter in model.parameters() {
+            let noise = parameter.tensor.randn_like() * 0.3;
+            let _ = parameter.tensor.f_add_(&noise).unwrap();
+        }
+        model
+    }
+
     fn text(prompt: &str, sampling: Sampling) -> String {
-        generate(&model(), &CharTokenizer::default(), prompt, &sampling).unwrap()
+        generate(&counted(), &CharTokenizer::default(), prompt, &sampling).unwrap()
+    }
+
+    fn hot(chars: usize) -> Sampling {
+        Sampling { chars, temperature: 1.0, ..Sampling::default() }
     }
 
     #[test]
     fn one_seed_gives_one_text() {
-        let with = |seed| text("a", Sampling { chars: 60, temperature: 1.0, seed });
+        let with = |seed| text("a", Sampling { seed, ..hot(60) });
         assert_eq!(with(1), with(1));
         assert_ne!(with(1), with(2));
     }
 
     #[test]
     fn temperature_zero_takes_the_likeliest() {
-        assert_eq!(text("ab", Sampling { chars: 0, ..Sampling::default() }), "ab");
-        assert!(text("a", Sampling { chars: 1, temperature: 0.0, seed: 9 }).ends_with('b'));
-    }
-
-    #[test]
-    fn draws_follow_the_probabilities() {
-        let logits = [0.1_f64.ln(), 0.2_f64.ln(), 0.7_f64.ln()];
-        let mut rng = Rng::new(5);
-        let mut counts = [0.0_f64; 3];
-        for _ in 0..20_000 {
-            counts[draw(&logits, 1.0, &mut rng).unwrap() as usize] += 1.0 / 20_000.0;
-        }
-        for (count, expected) in counts.iter().zip([0.1, 0.2, 0.7]) {
-            assert!((count - expected).abs() < 0.02, "{counts:?}");
-        }
+        assert_eq!(text("ab", hot(0)), "ab");
+        assert!(text("a", Sampling { chars: 1, seed: 9, ..Sampling::greedy() }).ends_with('b'));
     }
 
     #[test]
     fn any_prompt_is_taken() {
-        for prompt in ["", "🦀", "a🦀b", "abcabdabcabdabc"] {
-            let known: String = prompt.chars().filter(|character| CharTokenizer::default().knows(*character)).collect();
-            let written = text(prompt, Sampling { chars: 5, ..Sampling::default() });
-            assert!(written.starts_with(&known), "{written}");
-            assert_eq!(written.chars().count(), known.chars().count() + 5);
+        let tokenizer = CharTokenizer::default();
+        let transformer = transformer(TransformerConfig::original());
+        for prompt in ["", "🦀", "a🦀b", "abcabdabcabdabcabdabcabdabcabd", "\u{0}\u{ff}"] {
+            let known: String = prompt.chars().filter(|character| tokenizer.knows(*character)).collect();
+            for written in [
+                text(prompt, Sampling { chars: 5, ..Sampling::default() }),
+                generate(&transformer, &tokenizer, prompt, &hot(5)).unwrap(),
+            ] {
+                assert!(written.starts_with(&known), "{written}");
+                assert_eq!(written.chars().count(), known.chars().count() + 5);
+            }
         }
     }
 
     #[test]
-    fn a_temperature_out_of_range_is_an_error() {
-        for temperature in [-1.0, f64::NAN, f64::INFINITY] {
-            let sampling = Sampling { temperature, ..Sampling::default() };
-            assert!(generate(&model(), &CharTokenizer::default(), "a", &sampling).is_err());
+    fn cached_generation_equals_uncached_also_past_the_context() {
+        for preset in [TransformerConfig::original(), TransformerConfig::small()] {
+            let model = transformer(preset);
+            for prompt in ["", "Once", "a prompt that is longer than the context"] {
+                let with = |cached| {
+                    let sampling = Sampling { cached, ..hot(60) };
+                    generate(&model, &CharTokenizer::default(), prompt, &sampling).unwrap()
+                };
+                assert_eq!(with(true), with(false), "{prompt:?}");
+            }
         }
-        assert!(draw(&[f64::NAN, 1.0], 1.0, &mut Rng::new(0)).is_err());
-        assert!(draw(&[], 1.0, &mut Rng::new(0)).is_err());
+    }
+
+    #[test]
+    fn the_window_slides_by_quarters_and_always_fits() {
+        assert_eq!([1, 12, 13, 15, 16].map(|place| window_start(place, 12)), [0, 0, 3, 3, 6]);
+        assert_eq!([1, 2, 9].map(|place| window_start(place, 1)), [0, 1, 8]);
+        for context in 1..40 {
+            for place in 1..200 {
+                let seen = place - window_start(place, context);
+                assert!(seen <= context && seen * 4 >= place.min(context) * 3 - 3, "{place} of {context}: {seen}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_writes_what_its_prompts_write_alone() {
+        let (model, tokenizer) = (transformer(TransformerConfig::small()), CharTokenizer::default());
+        let prompts = ["Once", "", "a much longer prompt than the others"];
+        let sampling = Sampling { stop: Some("e".to_owned()), ..hot(50) };
+        let together = generate_batch(&model, &tokenizer, &prompts, &sampling).unwrap();
+        for (place, prompt) in prompts.iter().enumerate() {
+            let sampling = Sampling { seed: place as u64, ..sampling.clone() };
+            assert_eq!(together[place], generate(&model, &tokenizer, prompt, &sampling).unwrap());
+        }
+        assert!(generate_batch(&model, &tokenizer, &[], &sampling).unwrap().is_empty());
+    }
+
+    #[test]
+    fn writing_ends_with_the_stop_text() {
+        let stopped = text("a", Sampling { stop: Some("bd".to_owned()), ..hot(1000) });
+        assert_eq!(stopped.find("bd"), Some(stopped.len() - 2), "{stopped}");
+        let sampling = Sampling { stop: Some(String::new()), ..hot(5) };
+        assert!(generate(&counted(), &CharTokenizer::default(), "a", &sampling).is_err());
+    }
+
+    #[test]
+    fn every_character_is_given_as_it_comes() {
+        let mut streamed = String::new();
+        let each = |character| streamed.push(character);
+        let whole = generate_with(&counted(), &CharTokenizer::default(), "ab", &hot(20), each).unwrap();
+        assert_eq!(whole, format!("ab{streamed}"));
+    }
+
+    #[test]
+    fn a_model_that_is_none_any_more_is_an_error() {
+        let mut model = transformer(TransformerConfig::small());
+        let _guard = tch::no_grad_guard();
+        let _ = model.parameters()[0].tensor.f_fill_(f64::NAN).unwrap();
+        let message = generate(&model, &CharTokenizer::default(), "a", &hot(5)).unwrap_err().to_string();
+        assert!(message.contains("train it again"), "{message}");
     }
 }

@@ -353,7 +353,8 @@ impl<P: Probe> Probe for Surgery<'_, P> {
 mod tests {
     use super::*;
     use crate::model::TransformerConfig;
-    use crate::model::transformer::Positions;
+    use crate::model::Positions;
+    use crate::model::attention::Weighting;
     use crate::tokenizer::CharTokenizer;
     use crate::trace::tests::{awake, variants};
 
@@ -425,7 +426,9 @@ mod tests {
 
     #[test]
     fn without_positions_and_mask_the_order_before_does_not_count() {
-        for config in variants() {
+        // A sigmoid's ln(t + 1) and a head that is not learnt tell the place in their own way.
+        let by_content = |config: &TransformerConfig| config.weighting == Weighting::Softmax && !config.previous_head;
+        for config in variants().into_iter().filter(by_content) {
             let model = awake(config);
             let cuts = match config.positions {
                 Positions::None => vec![Cut::Mask],

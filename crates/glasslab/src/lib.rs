@@ -32,6 +32,7 @@ pub mod generate;
 pub mod intervene;
 pub mod model;
 pub mod prelude;
+pub mod proofs;
 pub mod rng;
 pub mod tokenizer;
 pub mod trace;

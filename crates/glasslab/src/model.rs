@@ -1,18 +1,21 @@
 //! Language models: each gives, for every character of a text, a score for what comes next.
 
 pub mod attention;
+pub mod cache;
 mod mlp;
 mod ngram;
 pub mod norm;
 mod probe;
+pub mod rotary;
 pub mod transformer;
 
 pub use mlp::{MlpConfig, MlpLm};
 pub use ngram::NGram;
 pub use probe::{NoProbe, Probe, Recording, Step};
-pub use transformer::{TransformerConfig, TransformerLm};
+pub use transformer::{Activation, Positions, TransformerConfig, TransformerLm};
 
 use crate::error::{Error, Result};
+use cache::Cache;
 use tch::{Device, Kind, Tensor};
 
 /// What every language model can do.
@@ -25,6 +28,26 @@ pub trait LanguageModel {
     /// # Errors
     /// If `ids` is not of that shape, or an id is not in `0..n_vocab`.
     fn logits(&self, ids: &Tensor) -> Result<Tensor>;
+
+    /// Room for what the model would otherwise compute anew for each further character of `batch` texts; `None`
+    /// if it has nothing to keep.
+    ///
+    /// # Errors
+    /// If the device has no memory for it.
+    fn new_cache(&self, _batch: i64) -> Result<Option<Cache>> {
+        Ok(None)
+    }
+
+    /// As [`logits`](Self::logits), for characters that continue those that `cache` has seen.
+    ///
+    /// # Shapes
+    /// `ids`: (B, T), the new characters → (B, T, V)
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits), and if old and new characters together are more than `context_len`.
+    fn read(&self, ids: &Tensor, _cache: &mut Cache) -> Result<Tensor> {
+        self.logits(ids)
+    }
 
     /// V: the number of different ids.
     fn n_vocab(&self) -> i64;
@@ -78,7 +101,7 @@ pub(crate) fn random_weight(size: [i64; 2], fan_in: i64, device: Device) -> Resu
 }
 
 /// The number of learnt numbers in a model.
-pub fn count_parameters(model: &mut impl Trainable) -> i64 {
+pub fn count_parameters(model: &mut (impl Trainable + ?Sized)) -> i64 {
     model.parameters().iter().map(|parameter| parameter.tensor.numel() as i64).sum()
 }
 

@@ -5,16 +5,17 @@ pub use crate::checkpoint::{AnyModel, ModelConfig};
 pub use crate::data::{Batch, Batches, Dataset, Stories, Tokens};
 pub use crate::display::Picture;
 pub use crate::error::{Error, Result};
-pub use crate::evaluate::{Evaluation, evaluate};
-pub use crate::generate::{Sampling, generate};
+pub use crate::evaluate::{Evaluation, Ladder, evaluate};
+pub use crate::generate::{Sampling, generate, generate_batch, generate_with};
 pub use crate::intervene::{Altered, Changes, Cut, Effect, HeadPatterns, Intervene, Lens, PATTERNS, Patch};
 pub use crate::model::{
     LanguageModel, MlpConfig, MlpLm, NGram, NoProbe, Parameter, Probe, Recording, Trainable, TransformerConfig,
     TransformerLm, count_parameters, cross_entropy,
 };
+pub use crate::proofs;
 pub use crate::rng::Rng;
 pub use crate::tokenizer::{CharTokenizer, Encoded, visible};
 pub use crate::trace::{ByHand, Comparison, Trace, TraceStep, Traceable};
-pub use crate::train::{History, Length, TrainConfig, train};
+pub use crate::train::{History, Length, OptimiserKind, TrainConfig, resume, train};
 pub use crate::view::{Attention, Bars, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise};
 pub use tch::{Device, Kind, Tensor};

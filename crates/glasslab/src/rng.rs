@@ -5,7 +5,7 @@
 /// A seeded stream of random numbers.
 #[derive(Debug, Clone)]
 pub struct Rng {
-    state: u64,
+    pub(crate) state: u64,
 }
 
 impl Rng {

@@ -380,9 +380,9 @@ fn largest_difference(a: &Tensor, b: &Tensor) -> Result<f64> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::model::attention::Weighting;
     use crate::model::norm::NormKind;
-    use crate::model::transformer::{Activation, Positions};
-    use crate::model::{MlpConfig, Trainable, TransformerConfig};
+    use crate::model::{Activation, MlpConfig, Positions, Trainable, TransformerConfig};
     use tch::Device;
 
     /// A model whose zeros are random, so that every part has a say.
@@ -403,7 +403,9 @@ pub(crate) mod tests {
             original,
             TransformerConfig { positions: Positions::None, activation: Activation::Gelu, n_layers: 2, ..original },
             small,
-            TransformerConfig { tied: true, norm: NormKind::Layer, bias: true, ..small },
+            TransformerConfig { tied: true, norm: NormKind::Layer, bias: true, n_kv_heads: 2, ..small },
+            TransformerConfig { weighting: Weighting::Sigmoid, n_kv_heads: 1, ..small },
+            TransformerConfig { previous_head: true, positions: Positions::Learned, ..small },
         ]
     }
 

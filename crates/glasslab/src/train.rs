@@ -1,65 +1,21 @@
 //! Training: show a model batches, and after each one move its parameters downhill.
 
+mod config;
 mod history;
 mod optimiser;
+mod training;
 
+pub use config::{Length, OptimiserKind, TrainConfig};
 pub use history::{History, Point};
 pub use optimiser::Optimiser;
+pub use training::Moment;
 
-use crate::data::{Batches, Tokens};
-use crate::error::{Error, Result};
-use crate::evaluate::evaluate_some;
-use crate::model::{Trainable, cross_entropy};
-use std::time::Instant;
-use tch::Tensor;
-
-/// How to train.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TrainConfig {
-    /// How long.
-    pub length: Length,
-    /// B: pieces of text in a batch.
-    pub batch_size: usize,
-    /// T: characters in a piece.
-    pub context_len: usize,
-    /// How far a step goes, at its largest: it rises over the first 2 % of the training and falls to
-    /// zero over the last half.
-    pub lr: f64,
-    /// The same for the matrices between hidden layers, which Muon moves (the MLP language model has none).
-    pub matrix_lr: f64,
-    /// One seed gives one order of batches.
-    pub seed: u64,
-    /// How many times to measure the held-out loss on the way, and to print a line.
-    pub reports: usize,
-}
-
-/// How long a training lasts.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Length {
-    /// So many batches: the same result each time.
-    Steps(usize),
-    /// So many seconds: what a machine can do in the time, so a faster one gets further.
-    Seconds(f64),
-}
-
-impl Default for TrainConfig {
-    fn default() -> TrainConfig {
-        TrainConfig {
-            length: Length::Steps(2000),
-            batch_size: 32,
-            context_len: 64,
-            lr: 0.01,
-            matrix_lr: 0.02,
-            seed: 0,
-            reports: 10,
-        }
-    }
-}
-
-/// How many held-out characters are measured on the way; [`evaluate`](crate::evaluate::evaluate) measures all.
-const HELD_OUT_SAMPLE: usize = 20_000;
-/// How many points of the training loss a history has, about.
-const POINTS: usize = 200;
+use crate::data::Tokens;
+use crate::error::Result;
+use crate::model::Trainable;
+use std::ops::ControlFlow;
+use std::path::Path;
+use training::Training;
 
 /// Trains a model and tells its losses.
 ///
@@ -67,12 +23,32 @@ const POINTS: usize = 200;
 /// loss, both in nats per character, speed, and time left.
 ///
 /// # Errors
-/// If a setting is out of range, no story is long enough, or the loss becomes infinite or NaN.
+/// If a setting is out of range, no story is long enough, or the loss becomes infinite or NaN: then the model
+/// has the best parameters so far.
 pub fn train(model: &mut impl Trainable, data: &Tokens, held_out: &Tokens, config: &TrainConfig) -> Result<History> {
-    train_with(model, data, held_out, config, |line| println!("{line}"))
+    let history = train_with(model, data, held_out, config, print_reports)?;
+    print_ending(&history);
+    Ok(history)
 }
 
-/// Trains a model, and gives the lines that [`train`] prints to a function of the caller's.
+/// Goes on with the training whose state `autosave` has kept in a file, exactly as if it had not been stopped.
+/// `model` needs the sizes of the one that was trained, and `data` must be the same text.
+///
+/// # Errors
+/// As [`train`], and if the file is missing, damaged, or of another model or text.
+pub fn resume(
+    model: &mut impl Trainable,
+    data: &Tokens,
+    held_out: &Tokens,
+    autosaved: impl AsRef<Path>,
+) -> Result<History> {
+    let history = resume_with(model, data, held_out, autosaved, print_reports)?;
+    print_ending(&history);
+    Ok(history)
+}
+
+/// As [`train`], asking `watch` after each step whether to go on: it can show what it is told. A training that is
+/// broken off leaves the model as far as it came.
 ///
 /// # Errors
 /// As [`train`].
@@ -81,78 +57,36 @@ pub fn train_with(
     data: &Tokens,
     held_out: &Tokens,
     config: &TrainConfig,
-    mut report_line: impl FnMut(&str),
+    watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
 ) -> Result<History> {
-    config.check()?;
-    let mut batches = Batches::new(data, config.batch_size, config.context_len, config.seed)?;
-    let device = model.device();
-    let mut optimiser = Optimiser::new(model)?;
-    let mut history = History::default();
-    let started = Instant::now();
-    let mut sum = Tensor::f_zeros([], (tch::Kind::Float, device))?;
-    let mut summed = 0;
-    let mut progress = 0.0;
-    let mut step = 0;
-    while progress < 1.0 {
-        step += 1;
-        let batch = batches.next_batch(device)?;
-        let loss = cross_entropy(&model.logits(&batch.inputs)?, &batch.targets)?;
-        let rate = schedule(progress);
-        optimiser.step(model, &loss, config.lr * rate, config.matrix_lr * rate)?;
-        // Summed where it is: reading a number from a GPU every step would make it wait.
-        sum = sum.f_add(&loss.detach())?;
-        summed += 1;
-        let before = std::mem::replace(&mut progress, config.length.progress(step, started));
-        let passed = |parts: usize| (before * parts as f64).floor() < (progress * parts as f64).floor();
-        let report = passed(config.reports.max(1)) || progress >= 1.0;
-        if report || passed(POINTS) || step == 1 {
-            let train = sum.f_double_value(&[])? / f64::from(summed);
-            if !train.is_finite() {
-                return Err(Error::NonFinite { step, loss: train, lr: config.lr });
-            }
-            (sum, summed) = (sum.zeros_like(), 0);
-            let held_out =
-                if report { Some(evaluate_some(model, held_out, HELD_OUT_SAMPLE)?.nats_per_char) } else { None };
-            let chars = step * config.batch_size * config.context_len;
-            history.points.push(Point { step, chars, seconds: started.elapsed().as_secs_f64(), train, held_out });
-            if report {
-                report_line(&history.line(progress));
-            }
-        }
-    }
-    Ok(history)
+    Training::new(model, data, config)?.run(model, data, held_out, watch)
 }
 
-impl TrainConfig {
-    fn check(&self) -> Result<()> {
-        for (name, rate) in [("lr", self.lr), ("matrix_lr", self.matrix_lr)] {
-            if !(rate.is_finite() && rate > 0.0) {
-                return Err(Error::Config(format!("{name} must be above 0, got {rate}")));
-            }
-        }
-        match self.length {
-            Length::Steps(0) => Err(Error::Config("train for at least 1 step".to_owned())),
-            Length::Seconds(seconds) if !(seconds.is_finite() && seconds > 0.0) => {
-                Err(Error::Config(format!("train for more than 0 seconds, got {seconds}")))
-            }
-            _ => Ok(()),
-        }
-    }
+/// As [`resume`], with `watch` as in [`train_with`].
+///
+/// # Errors
+/// As [`resume`].
+pub fn resume_with(
+    model: &mut impl Trainable,
+    data: &Tokens,
+    held_out: &Tokens,
+    autosaved: impl AsRef<Path>,
+    watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
+) -> Result<History> {
+    Training::load(autosaved.as_ref(), model, data)?.run(model, data, held_out, watch)
 }
 
-impl Length {
-    /// How much of the training is done, from 0 to 1.
-    fn progress(self, step: usize, started: Instant) -> f64 {
-        match self {
-            Length::Steps(steps) => step as f64 / steps as f64,
-            Length::Seconds(seconds) => started.elapsed().as_secs_f64() / seconds,
-        }
+fn print_reports(moment: Moment<'_>) -> ControlFlow<()> {
+    if moment.report {
+        println!("{}", moment.line());
     }
+    ControlFlow::Continue(())
 }
 
-/// The learning rate's course: up over 2 % of the training, level, and down to zero from the middle.
-fn schedule(progress: f64) -> f64 {
-    ((progress + 1e-3) / 0.02).min(1.0) * ((1.0 - progress) / 0.5).min(1.0)
+fn print_ending(history: &History) {
+    if let Some(ending) = history.ending() {
+        println!("{ending}");
+    }
 }
 
 #[cfg(test)]
@@ -173,9 +107,9 @@ mod tests {
             batch_size: 4,
             context_len: 8,
             lr: 0.02,
-            matrix_lr: 0.02,
             seed: 3,
             reports: 2,
+            ..TrainConfig::default()
         }
     }
 
@@ -209,24 +143,6 @@ mod tests {
     }
 
     #[test]
-    fn settings_out_of_range_are_errors() {
-        for config in [
-            TrainConfig { length: Length::Steps(0), ..small() },
-            TrainConfig { lr: f64::NAN, ..small() },
-            TrainConfig { lr: -1.0, ..small() },
-        ] {
-            assert!(trained(&config).is_err());
-        }
-    }
-
-    #[test]
-    fn the_learning_rate_rises_then_falls_to_nothing() {
-        assert!(schedule(0.0) < 0.1);
-        assert_eq!(schedule(0.4), 1.0);
-        assert!(schedule(0.999) < 0.01);
-    }
-
-    #[test]
     fn a_training_by_the_clock_ends_with_it() {
         let (_, history) = trained(&TrainConfig { length: Length::Seconds(0.3), ..small() }).unwrap();
         let last = history.points.last().unwrap();
@@ -234,20 +150,126 @@ mod tests {
         assert!(last.step > 10, "{last:?}");
     }
 
-    #[test]
-    fn a_transformer_overfits_one_text() {
-        let tokens = tokens("Once upon a time, there was a little girl named Lily. She had a red ball.");
+    const TEXT: &str = "Once upon a time, there was a little girl named Lily. She had a red ball.";
+
+    fn tiny() -> TransformerLm {
         let config = TransformerConfig {
             emb_dim: 32,
             n_layers: 1,
             n_heads: 2,
+            n_kv_heads: 2,
             head_dim: 16,
             n_hidden: 64,
             ..TransformerConfig::small()
         };
-        let mut model = TransformerLm::new(config, Device::Cpu).unwrap();
-        let settings = TrainConfig { length: Length::Steps(150), batch_size: 8, context_len: 32, lr: 0.004, ..small() };
-        let history = train(&mut model, &tokens, &tokens, &settings).unwrap();
-        assert!(history.points.last().unwrap().train < 0.5, "{:?}", history.points.last());
+        TransformerLm::new(config, Device::Cpu).unwrap()
+    }
+
+    fn for_tiny() -> TrainConfig {
+        TrainConfig { length: Length::Steps(60), batch_size: 8, context_len: 32, lr: 0.004, ..TrainConfig::default() }
+    }
+
+    #[test]
+    fn a_transformer_overfits_one_text() {
+        let tokens = tokens(TEXT);
+        for optimiser in [OptimiserKind::Muon, OptimiserKind::Adamw] {
+            let config = TrainConfig { length: Length::Steps(150), optimiser, lr: 0.006, ..for_tiny() };
+            let history = train(&mut tiny(), &tokens, &tokens, &config).unwrap();
+            assert!(history.points.last().unwrap().train < 0.5, "{optimiser:?}: {:?}", history.points.last());
+        }
+    }
+
+    fn without_seconds(history: &History) -> Vec<Point> {
+        history.points.iter().map(|point| Point { seconds: 0.0, ..*point }).collect()
+    }
+
+    #[test]
+    fn a_resumed_training_is_the_uninterrupted_one_to_the_bit() {
+        let tokens = tokens(TEXT);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.training");
+        for optimiser in [OptimiserKind::Muon, OptimiserKind::Adamw] {
+            let config = TrainConfig { autosave: Some(path.clone()), optimiser, ..for_tiny() };
+            let mut whole = tiny();
+            let uninterrupted = train(&mut whole, &tokens, &tokens, &config).unwrap();
+            // Stopped between two points of the history.
+            let stop_at = |step| {
+                move |moment: Moment<'_>| match moment.step == step {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            };
+            let stopped = train_with(&mut tiny(), &tokens, &tokens, &config, stop_at(31)).unwrap();
+            assert!(stopped.stopped && stopped.points.last().unwrap().step == 31);
+            let mut model = tiny();
+            let resumed = resume(&mut model, &tokens, &tokens, &path).unwrap();
+            assert_eq!(without_seconds(&resumed), without_seconds(&uninterrupted), "{optimiser:?}");
+            assert!(!resumed.stopped);
+            for (one, other) in model.parameters().iter().zip(whole.parameters()) {
+                assert_eq!(one.tensor, other.tensor, "{}", one.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_of_another_training_is_refused_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.training");
+        let text = tokens(TEXT);
+        let config = TrainConfig { length: Length::Steps(2), autosave: Some(path.clone()), ..for_tiny() };
+        let _ = train(&mut tiny(), &text, &text, &config).unwrap();
+        let refused = |path: &Path, model: &mut TransformerLm, data: &Tokens| {
+            resume(model, data, data, path).unwrap_err().to_string()
+        };
+        let mut larger = TransformerLm::new(TransformerConfig::small(), Device::Cpu).unwrap();
+        assert!(refused(&path, &mut larger, &text).contains("of shape"));
+        let other_text = tokens(&TEXT.repeat(2));
+        assert!(refused(&path, &mut tiny(), &other_text).contains("another text"));
+        let whole = std::fs::read(&path).unwrap();
+        for length in [0, 9, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(refused(&path, &mut tiny(), &text).contains("no whole safetensors"));
+        }
+        assert!(refused(&folder.path().join("none"), &mut tiny(), &text).contains("none"));
+    }
+
+    #[test]
+    fn after_a_loss_out_of_range_the_model_has_its_best_parameters_and_the_state_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.training");
+        let text = tokens(TEXT);
+        let config = TrainConfig { length: Length::Steps(40), autosave: Some(path.clone()), ..for_tiny() };
+        let mut model = tiny();
+        let mut kept = f64::NAN;
+        // Half-way, a parameter becomes NaN, as a batch or a too large step might make it.
+        let broken = model.blocks[0].mlp.hidden_weight.shallow_clone();
+        let error = train_with(&mut model, &text, &text, &config, |moment| {
+            kept = moment.history.held_out().unwrap_or(kept);
+            if moment.step == 22 {
+                let _guard = tch::no_grad_guard();
+                let _ = broken.detach().fill_(f64::NAN);
+            }
+            ControlFlow::Continue(())
+        });
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains("state.training") && message.contains("smaller learning rate"), "{message}");
+        let loss = crate::evaluate::evaluate(&model, &text).unwrap().nats_per_char;
+        assert!((loss - kept).abs() < 1e-4, "{loss} is not the last good {kept}");
+    }
+
+    #[test]
+    fn a_model_that_learns_by_heart_is_kept_where_it_was_best() {
+        let (train_text, other) =
+            (tokens(TEXT), tokens("A quick brown fox jumps over the lazy dog, and the cow over the moon."));
+        let config = TrainConfig { length: Length::Steps(200), reports: 20, ..for_tiny() };
+        let mut model = tiny();
+        let history = train(&mut model, &train_text, &other, &config).unwrap();
+        let lowest = history.points.iter().filter_map(|point| point.held_out).fold(f64::INFINITY, f64::min);
+        assert!(history.kept_step.is_some_and(|step| step < 200), "{:?}", history.kept_step);
+        assert_eq!(history.held_out(), Some(lowest));
+        let measured = crate::evaluate::evaluate(&model, &other).unwrap().nats_per_char;
+        assert!((measured - lowest).abs() < 1e-5, "{measured} is not {lowest}");
+        let last = TrainConfig { keep_best: false, ..config };
+        assert!(train(&mut tiny(), &train_text, &other, &last).unwrap().held_out().unwrap() > lowest);
     }
 }

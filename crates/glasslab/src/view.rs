@@ -13,6 +13,7 @@ mod explorer;
 mod film;
 mod heatmap;
 mod html;
+mod ladder;
 mod surprise;
 mod table;
 

@@ -2,7 +2,13 @@
 //!
 //! The golden files are made by `tests/golden/make.py`.
 
-use glasslab::model::{MlpConfig, MlpLm, Parameter, Trainable, TransformerConfig, TransformerLm, cross_entropy};
+use glasslab::model::attention::{AttentionConfig, Head, MultiHeadAttention, Weighting};
+use glasslab::model::norm::{Norm, NormKind};
+use glasslab::model::rotary::Rotary;
+use glasslab::model::{
+    Activation, MlpConfig, MlpLm, NoProbe, Parameter, Positions, Trainable, TransformerConfig, TransformerLm,
+    cross_entropy,
+};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
@@ -53,21 +59,99 @@ fn the_mlps_logits_loss_and_gradients_are_pytorchs() {
     assert_computes(&golden("mlp"), MlpLm::new(config, Device::Cpu).unwrap());
 }
 
+/// The sizes of the golden transformers.
+fn sized(preset: TransformerConfig) -> TransformerConfig {
+    TransformerConfig {
+        n_vocab: 7,
+        context_len: 5,
+        emb_dim: 6,
+        n_layers: 2,
+        n_heads: 2,
+        n_kv_heads: 2,
+        head_dim: 4,
+        n_hidden: 10,
+        ..preset
+    }
+}
+
+/// Every option that the two presets don't have.
+fn other() -> TransformerConfig {
+    TransformerConfig {
+        positions: Positions::None,
+        weighting: Weighting::Sigmoid,
+        n_kv_heads: 1,
+        previous_head: true,
+        final_norm: true,
+        activation: Activation::Gelu,
+        ..sized(TransformerConfig::original())
+    }
+}
+
 #[test]
 fn the_transformers_logits_loss_and_gradients_are_pytorchs() {
-    for (name, preset) in
-        [("transformer_original", TransformerConfig::original()), ("transformer_modern", TransformerConfig::small())]
-    {
-        let sizes = TransformerConfig {
-            n_vocab: 7,
-            context_len: 5,
-            emb_dim: 6,
-            n_layers: 2,
-            n_heads: 2,
-            head_dim: 4,
-            n_hidden: 10,
-            ..preset
-        };
-        assert_computes(&golden(name), TransformerLm::new(sizes, Device::Cpu).unwrap());
+    for (name, config) in [
+        ("transformer_original", sized(TransformerConfig::original())),
+        ("transformer_modern", sized(TransformerConfig::small())),
+        ("transformer_other", other()),
+    ] {
+        assert_computes(&golden(name), TransformerLm::new(config, Device::Cpu).unwrap());
+    }
+}
+
+/// Computes a module on its golden inputs, and compares its output and the gradient of every input.
+fn assert_module(name: &str, shapes: &[(&str, &[i64])], compute: impl Fn(&[Tensor]) -> Tensor) {
+    let golden = &golden("modules")[name];
+    let input = |(name, shape): &(&str, &[i64])| {
+        let values = Tensor::from_slice(&numbers(&golden["inputs"][name])).to_kind(Kind::Float);
+        values.view(*shape).set_requires_grad(true)
+    };
+    let inputs: Vec<Tensor> = shapes.iter().map(input).collect();
+    let output = compute(&inputs);
+    assert_close(name, &output, &golden["output"]);
+    let weights = Tensor::arange_start(1, output.numel() as i64 + 1, (Kind::Float, Device::Cpu));
+    (output.flatten(0, -1) * weights).sum(Kind::Float).backward();
+    for ((input, _), tensor) in shapes.iter().zip(&inputs) {
+        assert_close(&format!("{name}: gradient of {input}"), &tensor.grad(), &golden["gradients"][*input]);
+    }
+}
+
+#[test]
+fn every_modules_values_and_gradients_are_pytorchs() {
+    let x: (&str, &[i64]) = ("x", &[2, 5, 6]);
+    assert_module("layer_norm", &[("x", &[2, 3, 6]), ("n.weight", &[6]), ("n.bias", &[6])], |inputs| {
+        let learnt = Some((inputs[1].shallow_clone(), inputs[2].shallow_clone()));
+        Norm { learnt }.forward(&inputs[0]).unwrap()
+    });
+    assert_module("rms_norm", &[("x", &[2, 3, 6])], |inputs| {
+        Norm::new(NormKind::Rms, 6, Device::Cpu).unwrap().forward(&inputs[0]).unwrap()
+    });
+    assert_module("rotary", &[("x", &[2, 5, 4])], |inputs| {
+        Rotary::new(5, 4, Device::Cpu).unwrap().turn(&inputs[0], 0).unwrap()
+    });
+    assert_module("head", &[x, ("query", &[4, 6]), ("key", &[4, 6]), ("value", &[4, 6])], |inputs| {
+        let weight = |place: usize| inputs[place].shallow_clone();
+        let head = Head { query_weight: weight(1), key_weight: weight(2), value_weight: weight(3) };
+        head.forward(&inputs[0], &mut NoProbe).unwrap().output
+    });
+    for (name, config, rows) in [
+        ("attention_original", sized(TransformerConfig::original()), 24),
+        ("attention_modern", sized(TransformerConfig::small()), 24),
+        ("attention_other", other(), 16),
+    ] {
+        assert_module(name, &[x, ("a.qkv.weight", &[rows, 6]), ("a.output.weight", &[6, 8])], |inputs| {
+            let config = AttentionConfig {
+                emb_dim: 6,
+                n_heads: 2,
+                n_kv_heads: config.n_kv_heads,
+                head_dim: 4,
+                qk_norm: config.qk_norm,
+                weighting: config.weighting,
+                previous_head: config.previous_head,
+            };
+            let mut attention = MultiHeadAttention::new(config, Device::Cpu).unwrap();
+            (attention.qkv_weight, attention.output_weight) = (inputs[1].shallow_clone(), inputs[2].shallow_clone());
+            let rotary = (name == "attention_modern").then(|| Rotary::new(5, 4, Device::Cpu).unwrap());
+            attention.forward(&inputs[0], rotary.as_ref(), None, "a", &mut NoProbe).unwrap().output
+        });
     }
 }

@@ -23,7 +23,7 @@ pub struct Batches<'a> {
     starts: Vec<(usize, usize)>,
     batch_size: usize,
     context_len: usize,
-    rng: Rng,
+    pub(crate) rng: Rng,
 }
 
 impl<'a> Batches<'a> {

@@ -115,7 +115,8 @@ impl Effect {
         };
         let title = format!("What happens on “{}” with {}", self.before.trace.visible_text(), self.changes);
         let columns = [column("before", &self.before)?, column("after", &self.after)?];
-        let html = format!("<div><div style=\"font-weight:600\">{}</div>{}</div>", escape(&title), beside(columns));
+        let html =
+            format!("<div><div style=\"font-weight:600\">{}</div>{}</div>", escape(&title), beside(400, columns));
         Ok(Html { html, alt: self.to_string() })
     }
 

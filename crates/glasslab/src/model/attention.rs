@@ -10,21 +10,35 @@
 //! ```
 //! Source: Vaswani et al., "Attention is all you need", 2017, eq. 1 and section 3.2.2.
 //!
-//! Two depths: [`Head`] is one head from three projections, to be read first. [`MultiHeadAttention`] does all
-//! heads in one product.
+//! Three depths: [`Head`] is one head from three projections, to be read first. [`MultiHeadAttention`] does all
+//! heads in one product. With a [`KvCache`] it takes a text piece by piece and computes nothing twice.
 
+use super::cache::KvCache;
 use super::norm::rms_norm;
+use super::rotary::Rotary;
 use super::{Probe, random_weight};
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use tch::{Device, Kind, Tensor};
+
+/// How scores become weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighting {
+    /// The characters compete: each row of weights sums to 1.
+    Softmax,
+    /// Each weight by itself, σ(score − ln n) where n characters can be seen; rows sum to what they like
+    /// (Ramapuram et al. 2024).
+    Sigmoid,
+}
 
 /// What attention gives: the outputs, and the weights that they were mixed with.
 #[derive(Debug)]
 pub struct Attended {
     /// (…, T, D)
     pub output: Tensor,
-    /// (…, T, T): row t says where character t looks; each row sums to 1
+    /// (…, T, T): row t says where character t looks; with softmax, each row sums to 1
     pub weights: Tensor,
 }
 
@@ -42,35 +56,78 @@ pub fn attend(
     name: impl Display,
     probe: &mut impl Probe,
 ) -> Result<Attended> {
+    let weights = weigh(queries, keys, Weighting::Softmax, &name, probe)?;
+    mix(weights, values, &name, probe)
+}
+
+/// Where each query looks.
+///
+/// # Shapes
+/// `queries`: (…, Q, D) · `keys`: (…, T, D) → (…, Q, T). With Q < T, the queries are those of the last characters.
+///
+/// # Errors
+/// If the shapes don't belong together.
+pub fn weigh(
+    queries: &Tensor,
+    keys: &Tensor,
+    weighting: Weighting,
+    name: impl Display,
+    probe: &mut impl Probe,
+) -> Result<Tensor> {
     let head_dim = queries.size().last().copied().unwrap_or(1);
     let scores = queries.f_matmul(&keys.f_transpose(-2, -1)?)?.f_div_scalar((head_dim as f64).sqrt())?;
-    let scores = probe.at(format_args!("{name}.scores"), scores); // (…, T, T)
-    let masked = probe.at(format_args!("{name}.masked"), mask_future(&scores)?); // (…, T, T)
-    let weights = probe.at(format_args!("{name}.weights"), masked.f_softmax(-1, Kind::Float)?); // (…, T, T)
-    let output = probe.at(format_args!("{name}.heads"), weights.f_matmul(values)?); // (…, T, D)
+    let scores = probe.at(format_args!("{name}.scores"), scores); // (…, Q, T)
+    let masked = probe.at(format_args!("{name}.masked"), mask_future(&scores)?); // (…, Q, T)
+    match weighting {
+        Weighting::Softmax => Ok(masked.f_softmax(-1, Kind::Float)?), // (…, Q, T)
+        Weighting::Sigmoid => {
+            let [.., rows, columns] = masked.size()[..] else { unreachable!("mask_future has checked the shape") };
+            let seen = Tensor::f_arange_start(columns - rows + 1, columns + 1, (Kind::Float, masked.device()))?; // (Q)
+            Ok(masked.f_sub(&seen.f_log()?.f_unsqueeze(-1)?)?.f_sigmoid()?)
+        }
+    }
+}
+
+fn mix(weights: Tensor, values: &Tensor, name: impl Display, probe: &mut impl Probe) -> Result<Attended> {
+    let weights = probe.at(format_args!("{name}.weights"), weights); // (…, Q, T)
+    let output = probe.at(format_args!("{name}.heads"), weights.f_matmul(values)?); // (…, Q, D)
     Ok(Attended { output, weights })
 }
 
 /// Scores with −∞ wherever a character would look at a later one: softmax makes 0 of it.
 ///
 /// # Shapes
-/// (…, T, T) → (…, T, T)
+/// (…, Q, T) → (…, Q, T), the Q rows being those of the last characters
 ///
 /// # Errors
-/// If the scores are not square.
+/// If there are more rows than columns.
 pub fn mask_future(scores: &Tensor) -> Result<Tensor> {
     let size = scores.size();
     match size[..] {
-        [.., rows, columns] if rows == columns => {
-            let future = Tensor::f_ones([rows, columns], (Kind::Bool, scores.device()))?.f_triu(1)?; // (T, T)
+        [.., rows, columns] if rows <= columns => {
+            let ones = Tensor::f_ones([rows, columns], (Kind::Bool, scores.device()))?;
+            let future = ones.f_triu(1 + columns - rows)?; // (Q, T)
             Ok(scores.f_masked_fill(&future, f64::NEG_INFINITY)?)
         }
         _ => Err(Error::Shape {
-            expected: "scores of shape (…, T, T)".to_owned(),
+            expected: "scores of shape (…, T, T), or (…, Q, T) for the last Q characters".to_owned(),
             got: format!("{size:?}"),
             hint: "multiply the queries by the transposed keys first".to_owned(),
         }),
     }
+}
+
+/// The weights of a head that is not learnt: each character looks at the one before it, the first at itself.
+///
+/// # Shapes
+/// → (Q, T), for the last Q of T characters
+///
+/// # Errors
+/// If there are more rows than columns.
+pub fn previous_character(rows: i64, columns: i64, device: Device) -> Result<Tensor> {
+    let place = Tensor::f_arange_start(columns - rows, columns, (Kind::Int64, device))?; // (Q)
+    let before = place.f_sub_scalar(1)?.f_clamp_min(0)?; // (Q)
+    Ok(before.f_one_hot(columns)?.f_to_kind(Kind::Float)?)
 }
 
 /// One attention head, from three projections without bias.
@@ -109,14 +166,32 @@ impl Head {
     }
 }
 
+/// The sizes and choices of a [`MultiHeadAttention`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttentionConfig {
+    /// C: how many numbers stand for a character.
+    pub emb_dim: i64,
+    /// H: the number of heads.
+    pub n_heads: i64,
+    /// K: how many different keys and values they share; H: each head has its own, 1: multi-query attention
+    /// (Shazeer 2019), between: grouped (Ainslie et al. 2023).
+    pub n_kv_heads: i64,
+    /// D: the width of a head.
+    pub head_dim: i64,
+    /// Whether queries and keys are brought to one length (Henry et al. 2020), so that no score can run away.
+    pub qk_norm: bool,
+    /// How scores become weights.
+    pub weighting: Weighting,
+    /// Whether the first head is not learnt, but always looks at the character before.
+    pub previous_head: bool,
+}
+
 /// Many heads at once: one product makes all queries, keys and values, one joins all outputs.
 #[derive(Debug)]
 pub struct MultiHeadAttention {
-    /// H: the number of heads.
-    pub n_heads: i64,
-    /// Whether queries and keys are brought to one length (Henry et al. 2020), so that no score can run away.
-    pub qk_norm: bool,
-    /// Wq, Wk and Wv of all heads, one below the other: (3·H·D, C)
+    /// Its sizes and choices.
+    pub config: AttentionConfig,
+    /// Wq of all heads, then Wk, then Wv, one below the other: ((H + 2·K)·D, C)
     pub qkv_weight: Tensor,
     /// Wo: (C, H·D)
     pub output_weight: Tensor,
@@ -126,101 +201,74 @@ impl MultiHeadAttention {
     /// Attention with random projections and an output of zero: a new block leaves its input as it is.
     ///
     /// # Errors
-    /// If a size is below 1.
-    pub fn new(emb_dim: i64, n_heads: i64, head_dim: i64, qk_norm: bool, device: Device) -> Result<MultiHeadAttention> {
+    /// If a size is below 1, or `n_kv_heads` does not divide `n_heads`.
+    pub fn new(config: AttentionConfig, device: Device) -> Result<MultiHeadAttention> {
+        let AttentionConfig { emb_dim, n_heads, n_kv_heads, head_dim, .. } = config;
+        if [emb_dim, n_heads, n_kv_heads, head_dim].iter().any(|&size| size < 1) || n_heads % n_kv_heads != 0 {
+            return Err(Error::Config(format!(
+                "sizes must be at least 1 and n_kv_heads must divide n_heads (1, or n_heads itself, always does), \
+                 got emb_dim {emb_dim}, n_heads {n_heads}, n_kv_heads {n_kv_heads}, head_dim {head_dim}"
+            )));
+        }
         Ok(MultiHeadAttention {
-            n_heads,
-            qk_norm,
-            qkv_weight: random_weight([3 * n_heads * head_dim, emb_dim], emb_dim, device)?,
+            config,
+            qkv_weight: random_weight([(n_heads + 2 * n_kv_heads) * head_dim, emb_dim], emb_dim, device)?,
             output_weight: Tensor::f_zeros([emb_dim, n_heads * head_dim], (Kind::Float, device))?
                 .set_requires_grad(true),
         })
     }
 
-    /// The heads' mixes, joined. With `rotary`, queries and keys are turned by their position first.
+    /// The heads' mixes, joined. With `rotary`, queries and keys are turned by their position first; with a
+    /// `cache`, `x` continues the characters whose keys and values are in there.
     ///
     /// # Shapes
-    /// `x`: (B, T, C) → (B, T, C)
+    /// `x`: (B, Q, C) → `output` (B, Q, C), `weights` (B, H, Q, T); Q = T without a cache
     ///
     /// # Errors
-    /// If `x` is not of that shape.
+    /// If `x` is not of that shape, or the cache has no room.
     pub fn forward(
         &self,
         x: &Tensor,
         rotary: Option<&Rotary>,
+        cache: Option<&mut KvCache>,
         name: impl Display,
         probe: &mut impl Probe,
-    ) -> Result<Tensor> {
+    ) -> Result<Attended> {
+        let AttentionConfig { n_heads, n_kv_heads, head_dim, qk_norm, weighting, previous_head, .. } = self.config;
         let (batch, time, _) = x.size3()?;
-        let heads = self.n_heads;
-        let qkv = x.f_linear(&self.qkv_weight, None::<&Tensor>)?; // (B, T, 3·H·D)
-        let qkv = qkv.f_view([batch, time, 3 * heads, -1])?.f_transpose(1, 2)?; // (B, 3·H, T, D)
-        let mut queries_keys = qkv.f_narrow(1, 0, 2 * heads)?; // (B, 2·H, T, D)
-        if self.qk_norm {
+        let qkv = x.f_linear(&self.qkv_weight, None::<&Tensor>)?; // (B, Q, (H + 2·K)·D)
+        let qkv = qkv.f_view([batch, time, n_heads + 2 * n_kv_heads, head_dim])?.f_transpose(1, 2)?;
+        let mut queries_keys = qkv.f_narrow(1, 0, n_heads + n_kv_heads)?; // (B, H + K, Q, D)
+        if qk_norm {
             queries_keys = rms_norm(&queries_keys)?;
         }
         if let Some(rotary) = rotary {
-            queries_keys = rotary.turn(&probe.at(format_args!("{name}.unturned"), queries_keys))?;
+            let unturned = probe.at(format_args!("{name}.unturned"), queries_keys); // (B, H + K, Q, D)
+            queries_keys = rotary.turn(&unturned, cache.as_ref().map_or(0, |cache| cache.len))?;
         }
-        let queries = probe.at(format_args!("{name}.queries"), queries_keys.f_narrow(1, 0, heads)?);
-        let keys = probe.at(format_args!("{name}.keys"), queries_keys.f_narrow(1, heads, heads)?);
-        let values = probe.at(format_args!("{name}.values"), qkv.f_narrow(1, 2 * heads, heads)?);
-        let Attended { output, .. } = attend(&queries, &keys, &values, &name, probe)?; // (B, H, T, D)
-        let joined = output.f_transpose(1, 2)?.f_reshape([batch, time, -1])?; // (B, T, H·D)
-        Ok(probe.at(format_args!("{name}.output"), joined.f_linear(&self.output_weight, None::<&Tensor>)?)) // (B, T, C)
-    }
-}
-
-/// Rotary positions: each pair of numbers of a query or key is turned by an angle that grows with its position,
-/// so that a score depends on how far apart two characters are, not on where they stand.
-///
-/// Source: Su et al., "RoFormer", 2021.
-#[derive(Debug)]
-pub struct Rotary {
-    /// (T, D/2)
-    cos: Tensor,
-    /// (T, D/2)
-    sin: Tensor,
-}
-
-impl Rotary {
-    /// The angles for `context_len` positions: slow ones and fast ones, from 1 down to 1/10000 a character.
-    ///
-    /// # Errors
-    /// If `head_dim` is odd.
-    pub fn new(context_len: i64, head_dim: i64, device: Device) -> Result<Rotary> {
-        if head_dim % 2 != 0 {
-            return Err(Error::Config(format!(
-                "rotary positions turn pairs of numbers, so head_dim must be even, got {head_dim}"
-            )));
-        }
-        let options = (Kind::Float, device);
-        let pairs = Tensor::f_arange(head_dim / 2, options)?;
-        let speeds = (pairs * (-2.0 / head_dim as f64 * 10_000_f64.ln())).f_exp()?; // (D/2)
-        let angles = Tensor::f_arange(context_len, options)?.f_outer(&speeds)?; // (T, D/2)
-        Ok(Rotary { cos: angles.f_cos()?, sin: angles.f_sin()? })
-    }
-
-    /// Turns each vector by its position.
-    ///
-    /// # Shapes
-    /// `x`: (…, T, D) → (…, T, D)
-    ///
-    /// # Errors
-    /// If T is larger than the angles' or D another.
-    pub fn turn(&self, x: &Tensor) -> Result<Tensor> {
-        let [.., time, _] = x.size()[..] else {
-            return Err(Error::Shape {
-                expected: "vectors of shape (…, T, D)".to_owned(),
-                got: format!("{:?}", x.size()),
-                hint: "one vector a position".to_owned(),
-            });
+        let queries = probe.at(format_args!("{name}.queries"), queries_keys.f_narrow(1, 0, n_heads)?); // (B, H, Q, D)
+        let keys = probe.at(format_args!("{name}.keys"), queries_keys.f_narrow(1, n_heads, n_kv_heads)?); // (B, K, Q, D)
+        let values = qkv.f_narrow(1, n_heads + n_kv_heads, n_kv_heads)?;
+        let values = probe.at(format_args!("{name}.values"), values); // (B, K, Q, D)
+        let (mut keys, mut values) = match cache {
+            Some(cache) => cache.extend(&keys, &values)?, // (B, K, T, D) each
+            None => (keys, values),
         };
-        let (cos, sin) = (self.cos.f_narrow(0, 0, time)?, self.sin.f_narrow(0, 0, time)?); // (T, D/2)
-        let halves = x.f_chunk(2, -1)?;
-        let (a, b) = (&halves[0], &halves[1]); // (…, T, D/2) each
-        let turned = [a.f_mul(&cos)?.f_sub(&b.f_mul(&sin)?)?, a.f_mul(&sin)?.f_add(&b.f_mul(&cos)?)?];
-        Ok(Tensor::f_cat(&turned, -1)?)
+        if n_kv_heads < n_heads {
+            let shared = |x: Tensor| x.f_repeat_interleave_self_int(n_heads / n_kv_heads, 1, None);
+            (keys, values) = (shared(keys)?, shared(values)?); // (B, H, T, D) each
+        }
+        let mut weights = weigh(&queries, &keys, weighting, &name, probe)?; // (B, H, Q, T)
+        if previous_head {
+            let [.., rows, columns] = weights.size()[..] else { unreachable!("weights have four axes") };
+            let fixed = previous_character(rows, columns, weights.device())?;
+            let fixed = fixed.f_expand([batch, 1, rows, columns], false)?;
+            weights = Tensor::f_cat(&[fixed, weights.f_narrow(1, 1, n_heads - 1)?], 1)?;
+        }
+        let Attended { output, weights } = mix(weights, &values, &name, probe)?; // output: (B, H, Q, D)
+        let joined = output.f_transpose(1, 2)?.f_reshape([batch, time, -1])?; // (B, Q, H·D)
+        let output = joined.f_linear(&self.output_weight, None::<&Tensor>)?;
+        Ok(Attended { output: probe.at(format_args!("{name}.output"), output), weights }) // output: (B, Q, C)
     }
 }
 
@@ -238,6 +286,35 @@ mod tests {
         (a - b).abs().max().double_value(&[])
     }
 
+    fn config() -> AttentionConfig {
+        AttentionConfig {
+            emb_dim: 8,
+            n_heads: 2,
+            n_kv_heads: 2,
+            head_dim: 4,
+            qk_norm: false,
+            weighting: Weighting::Softmax,
+            previous_head: false,
+        }
+    }
+
+    /// Attention that joins its heads' outputs one beside the other.
+    fn attention(config: AttentionConfig) -> MultiHeadAttention {
+        tch::manual_seed(2);
+        let mut attention = MultiHeadAttention::new(config, Device::Cpu).unwrap();
+        attention.output_weight = Tensor::eye(config.emb_dim, (Kind::Float, Device::Cpu));
+        attention
+    }
+
+    fn variants() -> [AttentionConfig; 4] {
+        [
+            config(),
+            AttentionConfig { n_kv_heads: 1, qk_norm: true, ..config() },
+            AttentionConfig { weighting: Weighting::Sigmoid, ..config() },
+            AttentionConfig { previous_head: true, ..config() },
+        ]
+    }
+
     #[test]
     fn rows_of_attention_sum_to_one_and_leave_out_the_future() {
         let x = random(&[2, 5, 8]);
@@ -253,6 +330,15 @@ mod tests {
     }
 
     #[test]
+    fn no_variant_looks_into_the_future() {
+        for config in variants() {
+            let weights =
+                attention(config).forward(&random(&[2, 5, 8]), None, None, "a", &mut NoProbe).unwrap().weights;
+            assert_eq!(weights.triu(1).abs().max().double_value(&[]), 0.0, "{config:?}");
+        }
+    }
+
+    #[test]
     fn one_score_is_one_dot_product_over_the_root_of_head_dim() {
         let x = random(&[1, 4, 8]);
         let mut recording = Recording::default();
@@ -264,27 +350,66 @@ mod tests {
 
     #[test]
     fn many_heads_in_one_product_are_the_heads_one_by_one() {
-        let (emb_dim, n_heads, head_dim) = (8, 2, 4);
-        let x = random(&[2, 5, emb_dim]);
-        let mut all = MultiHeadAttention::new(emb_dim, n_heads, head_dim, false, Device::Cpu).unwrap();
-        all.output_weight = Tensor::eye(emb_dim, (Kind::Float, Device::Cpu));
-        let joined = all.forward(&x, None, "attn", &mut NoProbe).unwrap();
-        for number in 0..n_heads {
-            let part = |which: i64| all.qkv_weight.narrow(0, (which * n_heads + number) * head_dim, head_dim);
-            let head = Head { query_weight: part(0), key_weight: part(1), value_weight: part(2) };
-            let alone = head.forward(&x, &mut NoProbe).unwrap().output;
-            assert!(difference(&alone, &joined.narrow(2, number * head_dim, head_dim)) < 1e-5);
+        for n_kv_heads in [2, 1] {
+            let x = random(&[2, 5, 8]);
+            let all = attention(AttentionConfig { n_kv_heads, ..config() });
+            let joined = all.forward(&x, None, None, "attn", &mut NoProbe).unwrap().output;
+            for number in 0..2 {
+                let rows = |first: i64| all.qkv_weight.narrow(0, first * 4, 4);
+                let shared = number % n_kv_heads;
+                let head = Head {
+                    query_weight: rows(number),
+                    key_weight: rows(2 + shared),
+                    value_weight: rows(2 + n_kv_heads + shared),
+                };
+                let alone = head.forward(&x, &mut NoProbe).unwrap().output;
+                assert!(difference(&alone, &joined.narrow(2, number * 4, 4)) < 1e-5);
+            }
         }
     }
 
     #[test]
-    fn rotary_scores_depend_on_the_distance_only() {
-        let rotary = Rotary::new(16, 8, Device::Cpu).unwrap();
-        let (query, key) = (random(&[8]), random(&[8]).roll([3], [0]));
-        let turned = |vector: &Tensor| rotary.turn(&vector.expand([16, 8], false)).unwrap();
-        let scores = turned(&query).matmul(&turned(&key).transpose(0, 1)); // (16, 16)
-        assert!((scores.double_value(&[5, 2]) - scores.double_value(&[12, 9])).abs() < 1e-4);
-        assert!((scores.double_value(&[5, 2]) - scores.double_value(&[5, 3])).abs() > 1e-3);
-        assert!(Rotary::new(16, 7, Device::Cpu).is_err());
+    fn a_text_in_pieces_through_a_cache_is_the_text_in_one() {
+        let rotary = Rotary::new(6, 4, Device::Cpu).unwrap();
+        for config in variants() {
+            let (attention, x) = (attention(config), random(&[2, 6, 8]));
+            let whole = attention.forward(&x, Some(&rotary), None, "a", &mut NoProbe).unwrap().output;
+            let _guard = tch::no_grad_guard();
+            let mut cache = KvCache::new(2, config.n_kv_heads, 6, 4, Device::Cpu).unwrap();
+            for (first, count) in [(0, 3), (3, 1), (4, 2)] {
+                let piece = x.narrow(1, first, count);
+                let part = attention.forward(&piece, Some(&rotary), Some(&mut cache), "a", &mut NoProbe).unwrap();
+                assert!(difference(&part.output, &whole.narrow(1, first, count)) < 1e-5, "{config:?} from {first}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_previous_character_head_takes_the_value_before() {
+        let x = random(&[1, 4, 8]);
+        let mut recording = Recording::default();
+        let config = AttentionConfig { previous_head: true, ..config() };
+        let _ = attention(config).forward(&x, None, None, "a", &mut recording).unwrap();
+        let of_head = |name: &str| recording.get(name).unwrap().get(0).get(0); // (T, D)
+        assert_eq!(of_head("a.heads").narrow(0, 1, 3), of_head("a.values").narrow(0, 0, 3));
+        assert_eq!(of_head("a.heads").get(0), of_head("a.values").get(0));
+    }
+
+    #[test]
+    fn sigmoid_weights_stand_for_themselves() {
+        // With all scores 0, a character that sees n characters gives each σ(−ln n) = 1 / (1 + n).
+        let zeros = Tensor::zeros([1, 3, 4], (Kind::Float, Device::Cpu));
+        let weights = weigh(&zeros, &zeros, Weighting::Sigmoid, "a", &mut NoProbe).unwrap().get(0);
+        for (row, expected) in [(0, 1.0 / 2.0), (1, 1.0 / 3.0), (2, 1.0 / 4.0)] {
+            assert!((weights.double_value(&[row, 0]) - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn heads_that_can_t_share_are_an_error() {
+        let message = MultiHeadAttention::new(AttentionConfig { n_heads: 4, n_kv_heads: 3, ..config() }, Device::Cpu)
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("n_kv_heads must divide n_heads"), "{message}");
     }
 }

@@ -42,13 +42,14 @@ pub struct NGram {
 }
 
 impl NGram {
-    /// Counts the n-grams of stories: `n` = 1 counts characters, 2 pairs, 3 triples, …
+    /// Counts the n-grams of stories: `n` = 1 counts characters, 2 pairs, 3 triples, …; 0 counts nothing and
+    /// gives every character the same probability.
     ///
     /// # Errors
-    /// If `n` is not in 1..=8.
+    /// If `n` is not in 0..=8.
     pub fn count(tokens: &Tokens, n: usize, n_vocab: i64) -> Result<NGram> {
-        if !(1..=8).contains(&n) {
-            return Err(Error::Config(format!("n must be in 1..=8, got {n}")));
+        if !(0..=8).contains(&n) {
+            return Err(Error::Config(format!("n must be in 0..=8, got {n}")));
         }
         let mut levels = vec![HashMap::<u64, Followers>::new(); n];
         for story in tokens.stories() {
@@ -101,7 +102,7 @@ impl LanguageModel for NGram {
         let mut logits = Vec::with_capacity(flat.len() * self.n_vocab as usize);
         for row in flat.chunks(time.max(1) as usize) {
             for end in 1..=row.len() {
-                let context = &row[end.saturating_sub(self.n - 1)..end];
+                let context = &row[end.saturating_sub(self.n.saturating_sub(1))..end];
                 logits.extend(self.probabilities(context).into_iter().map(|p| p.ln() as f32));
             }
         }
@@ -155,6 +156,13 @@ mod tests {
         let after_a = model.probabilities(b"a");
         assert!((after_a[b'a' as usize] - (1.0 + 2.0 * unigram_a) / 4.0).abs() < 1e-12);
         assert!((model.probabilities(b"")[b'a' as usize] - unigram_a).abs() < 1e-12);
+    }
+
+    #[test]
+    fn counting_nothing_is_guessing() {
+        let model = counted("once upon a time", 0);
+        let logits = model.logits(&Tensor::from_slice(&[97_i64, 98]).unsqueeze(0)).unwrap();
+        assert!((logits + 256_f64.ln()).abs().max().double_value(&[]) < 1e-6);
     }
 
     #[test]

@@ -9,6 +9,7 @@ const EPSILON: f64 = 1e-5;
 
 /// Which normalisation a model uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NormKind {
     /// Mean 0 and variance 1, then a learnt scale and shift (Ba et al. 2016).
     Layer,

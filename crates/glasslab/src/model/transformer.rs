@@ -10,119 +10,18 @@
 //! The stream `x` is only ever added to: this is the residual stream (He et al. 2016). The norm stands before
 //! each part ("pre-norm", Xiong et al. 2020). Source: Vaswani et al. 2017; Radford et al. 2019.
 
-use super::attention::{MultiHeadAttention, Rotary};
-use super::norm::{Norm, NormKind};
+mod config;
+
+pub use config::{Activation, Positions, TransformerConfig};
+
+use super::attention::MultiHeadAttention;
+use super::cache::{Cache, KvCache};
+use super::norm::Norm;
+use super::rotary::Rotary;
 use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, random_weight};
 use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
+use std::fmt::Arguments;
 use tch::{Device, Kind, Tensor};
-
-/// How a transformer knows the order of characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Positions {
-    /// A learnt row for each place, added to the embedding.
-    Learned,
-    /// Queries and keys turned by their place ([`Rotary`]).
-    Rotary,
-    /// Not at all, but for what the causal mask gives away.
-    None,
-}
-
-/// What stands between the two linear layers of a block's MLP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Activation {
-    /// max(0, x)
-    Relu,
-    /// x · Φ(x) (Hendrycks and Gimpel 2016)
-    Gelu,
-    /// max(0, x)² (So et al. 2021)
-    ReluSquared,
-}
-
-/// The sizes and choices of a [`TransformerLm`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TransformerConfig {
-    /// V: the number of different ids.
-    pub n_vocab: i64,
-    /// T: how many characters it can look at.
-    pub context_len: i64,
-    /// C: how many numbers stand for a character.
-    pub emb_dim: i64,
-    /// How many blocks.
-    pub n_layers: i64,
-    /// H: how many heads in each.
-    pub n_heads: i64,
-    /// D: the width of a head.
-    pub head_dim: i64,
-    /// The width of a block's MLP.
-    pub n_hidden: i64,
-    /// How it knows the order.
-    pub positions: Positions,
-    /// The normalisation before each part.
-    pub norm: NormKind,
-    /// Whether there is one more before the output head.
-    pub final_norm: bool,
-    /// Whether queries and keys are brought to one length.
-    pub qk_norm: bool,
-    /// Between a block's two linear layers.
-    pub activation: Activation,
-    /// Whether the linear layers of the MLP have a bias.
-    pub bias: bool,
-    /// Whether the output head is the embedding table.
-    pub tied: bool,
-    /// One seed gives one model.
-    pub seed: i64,
-}
-
-impl Default for TransformerConfig {
-    fn default() -> TransformerConfig {
-        TransformerConfig::small()
-    }
-}
-
-impl TransformerConfig {
-    /// The course's model: one block with one head, 21,920 parameters.
-    pub fn original() -> TransformerConfig {
-        TransformerConfig {
-            n_vocab: 256,
-            context_len: 100,
-            emb_dim: 32,
-            n_layers: 1,
-            n_heads: 1,
-            head_dim: 16,
-            n_hidden: 128,
-            positions: Positions::Learned,
-            norm: NormKind::Layer,
-            final_norm: false,
-            qk_norm: false,
-            activation: Activation::Relu,
-            bias: true,
-            tied: true,
-            seed: 0,
-        }
-    }
-
-    /// A model that writes readable stories after a minute on two cores.
-    pub fn small() -> TransformerConfig {
-        TransformerConfig {
-            n_vocab: 256,
-            context_len: 64,
-            emb_dim: 96,
-            n_layers: 3,
-            n_heads: 4,
-            head_dim: 24,
-            n_hidden: 384,
-            positions: Positions::Rotary,
-            norm: NormKind::Rms,
-            final_norm: true,
-            qk_norm: true,
-            activation: Activation::ReluSquared,
-            bias: false,
-            tied: false,
-            seed: 0,
-        }
-    }
-}
 
 /// A block's MLP.
 #[derive(Debug)]
@@ -171,12 +70,10 @@ impl TransformerLm {
     /// A model with random weights, such that its first loss is that of guessing, ln V.
     ///
     /// # Errors
-    /// If a size is below 1, or rotary positions meet an odd `head_dim`.
+    /// If a size is below 1, `n_kv_heads` does not divide `n_heads`, or rotary positions meet an odd `head_dim`.
     pub fn new(config: TransformerConfig, device: Device) -> Result<TransformerLm> {
-        let TransformerConfig { n_vocab, context_len, emb_dim, n_layers, n_heads, head_dim, n_hidden, .. } = config;
-        if [n_vocab, context_len, emb_dim, n_heads, head_dim, n_hidden].iter().any(|&size| size < 1) || n_layers < 0 {
-            return Err(Error::Config(format!("every size must be at least 1 (n_layers 0), got {config:?}")));
-        }
+        config.check()?;
+        let TransformerConfig { n_vocab, context_len, emb_dim, n_layers, head_dim, n_hidden, .. } = config;
         tch::manual_seed(config.seed);
         let zeros = |size: &[i64]| -> Result<Tensor> {
             Ok(Tensor::f_zeros(size, (Kind::Float, device))?.set_requires_grad(true))
@@ -192,10 +89,10 @@ impl TransformerLm {
             Positions::Rotary => Some(Rotary::new(context_len, head_dim, device)?),
             _ => None,
         };
-        let block = |_| -> Result<Block> {
+        let block = |number| -> Result<Block> {
             Ok(Block {
                 norm1: Norm::new(config.norm, emb_dim, device)?,
-                attention: MultiHeadAttention::new(emb_dim, n_heads, head_dim, config.qk_norm, device)?,
+                attention: MultiHeadAttention::new(config.attention(number), device)?,
                 norm2: Norm::new(config.norm, emb_dim, device)?,
                 mlp: BlockMlp {
                     hidden_weight: random_weight([n_hidden, emb_dim], emb_dim, device)?,
@@ -223,21 +120,31 @@ impl TransformerLm {
     /// # Errors
     /// If `ids` is not of that shape, too long, or an id is not in `0..n_vocab`.
     pub fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+        self.run(ids, None, probe)
+    }
+
+    fn run(&self, ids: &Tensor, mut cache: Option<&mut Cache>, probe: &mut impl Probe) -> Result<Tensor> {
         let (batch, time) = check_ids(ids)?;
-        if time > self.config.context_len {
+        let first = cache.as_ref().map_or(0, |cache| cache.len);
+        if first + time > self.config.context_len {
+            let past = if first > 0 { format!(" after {first} in the cache") } else { String::new() };
             return Err(Error::Shape {
                 expected: format!("ids of shape (B, T) with T ≤ {} (context_len)", self.config.context_len),
-                got: format!("({batch}, {time})"),
+                got: format!("({batch}, {time}){past}"),
                 hint: "shorten the text or raise context_len".to_owned(),
             });
         }
         let ids = probe.at("ids", ids.shallow_clone()); // (B, T)
         let mut x = probe.at("embedded", Tensor::f_embedding(&self.embedding, &ids, -1, false, false)?); // (B, T, C)
         if let Some(position) = &self.position {
-            x = probe.at("positioned", x.f_add(&position.f_narrow(0, 0, time)?)?); // (B, T, C)
+            x = probe.at("positioned", x.f_add(&position.f_narrow(0, first, time)?)?); // (B, T, C)
         }
         for (number, block) in self.blocks.iter().enumerate() {
-            x = self.block(block, x, format_args!("block.{number}"), probe)?;
+            let cache = cache.as_deref_mut().map(|cache| &mut cache.blocks[number]);
+            x = self.block(block, x, cache, format_args!("block.{number}"), probe)?;
+        }
+        if let Some(cache) = cache {
+            cache.len += time;
         }
         if let Some(norm) = &self.final_norm {
             x = probe.at("final_norm", norm.forward(&x)?);
@@ -246,10 +153,18 @@ impl TransformerLm {
         Ok(probe.at("logits", x.f_linear(head, None::<&Tensor>)?)) // (B, T, V)
     }
 
-    fn block(&self, block: &Block, x: Tensor, name: std::fmt::Arguments<'_>, probe: &mut impl Probe) -> Result<Tensor> {
+    fn block(
+        &self,
+        block: &Block,
+        x: Tensor,
+        cache: Option<&mut KvCache>,
+        name: Arguments<'_>,
+        probe: &mut impl Probe,
+    ) -> Result<Tensor> {
         let normed = probe.at(format_args!("{name}.norm1"), block.norm1.forward(&x)?); // (B, T, C)
-        let attended = block.attention.forward(&normed, self.rotary.as_ref(), format_args!("{name}.attn"), probe)?;
-        let x = probe.at(format_args!("{name}.after_attn"), x.f_add(&attended)?); // (B, T, C)
+        let attended =
+            block.attention.forward(&normed, self.rotary.as_ref(), cache, format_args!("{name}.attn"), probe)?;
+        let x = probe.at(format_args!("{name}.after_attn"), x.f_add(&attended.output)?); // (B, T, C)
         let normed = probe.at(format_args!("{name}.norm2"), block.norm2.forward(&x)?); // (B, T, C)
         let biases = block.mlp.biases.as_ref();
         let hidden = normed.f_linear(&block.mlp.hidden_weight, biases.map(|biases| &biases.0))?;
@@ -269,6 +184,17 @@ impl TransformerLm {
 impl LanguageModel for TransformerLm {
     fn logits(&self, ids: &Tensor) -> Result<Tensor> {
         self.forward(ids, &mut NoProbe)
+    }
+
+    fn new_cache(&self, batch: i64) -> Result<Option<Cache>> {
+        let TransformerConfig { context_len, n_kv_heads, head_dim, .. } = self.config;
+        let block = |_| KvCache::new(batch, n_kv_heads, context_len, head_dim, self.device());
+        Ok(Some(Cache { blocks: (0..self.config.n_layers).map(block).collect::<Result<_>>()?, len: 0 }))
+    }
+
+    fn read(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard(); // the cache is written in place
+        self.run(ids, Some(cache), &mut NoProbe)
     }
 
     fn n_vocab(&self) -> i64 {
@@ -315,6 +241,8 @@ impl Trainable for TransformerLm {
 
 #[cfg(test)]
 mod tests {
+    use super::super::attention::Weighting;
+    use super::super::norm::NormKind;
     use super::super::{Recording, count_parameters, cross_entropy};
     use super::*;
 
@@ -325,7 +253,8 @@ mod tests {
             original,
             TransformerConfig { positions: Positions::None, activation: Activation::Gelu, n_layers: 2, ..original },
             small,
-            TransformerConfig { tied: true, norm: NormKind::Layer, bias: true, ..small },
+            TransformerConfig { tied: true, norm: NormKind::Layer, bias: true, n_kv_heads: 2, ..small },
+            TransformerConfig { weighting: Weighting::Sigmoid, n_kv_heads: 1, previous_head: true, ..small },
         ]
     }
 
@@ -406,6 +335,45 @@ mod tests {
                 let weights = recording.get(&format!("block.{number}.attn.weights")).unwrap();
                 assert_eq!(weights.size(), [2, config.n_heads, 5, 5]);
             }
+        }
+    }
+
+    #[test]
+    fn a_text_read_in_pieces_gets_the_logits_of_the_text_read_at_once() {
+        for config in variants() {
+            let (model, ids) = (awake(config), random_ids(20));
+            let whole = model.logits(&ids).unwrap();
+            let mut cache = model.new_cache(2).unwrap().unwrap();
+            for (first, count) in [(0, 7), (7, 1), (8, 12)] {
+                let part = model.read(&ids.narrow(1, first, count), &mut cache).unwrap();
+                assert!(difference(&part, &whole.narrow(1, first, count)) < 1e-4, "{config:?} from {first}");
+            }
+            let message = model.read(&random_ids(100), &mut cache).unwrap_err().to_string();
+            assert!(message.contains("after 20 in the cache"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_large_preset_has_25_million_parameters_and_other_presets_fit_their_parts() {
+        let TransformerConfig { emb_dim, n_layers, n_heads, head_dim, n_hidden, n_vocab, .. } =
+            TransformerConfig::large();
+        let block = 4 * emb_dim * n_heads * head_dim + 2 * emb_dim * n_hidden;
+        assert_eq!((n_layers * block + 2 * n_vocab * emb_dim) / 1_000_000, 25);
+        for config in [TransformerConfig::original(), TransformerConfig::small(), TransformerConfig::large()] {
+            assert!(config.check().is_ok() && config.n_heads % config.n_kv_heads == 0);
+        }
+    }
+
+    #[test]
+    fn sizes_that_make_no_model_are_errors() {
+        let small = TransformerConfig::small();
+        for config in [
+            TransformerConfig { emb_dim: 0, ..small },
+            TransformerConfig { n_layers: -1, ..small },
+            TransformerConfig { head_dim: 3, ..small },
+            TransformerConfig { n_kv_heads: 3, ..small },
+        ] {
+            assert!(TransformerLm::new(config, Device::Cpu).is_err(), "{config:?}");
         }
     }
 

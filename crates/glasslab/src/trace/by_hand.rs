@@ -67,8 +67,8 @@ impl Trace {
             "attn.scores" => {
                 let (lead, [row, column]) = split(place)?;
                 let queries = vector(at("attn.queries")?, lead, row)?;
-                // Heads that share their keys have one row of them.
-                let keys = vector(at("attn.keys")?, lead, column)?;
+                let all = at("attn.keys")?;
+                let keys = vector(all, &shared(lead, &self.step(step)?.tensor, all), column)?;
                 let head_dim = queries.len() as f64;
                 let result = dot(&queries, &keys) / head_dim.sqrt();
                 let names = format!("queries[{row}] · keys[{column}] / √{head_dim}");
@@ -88,14 +88,30 @@ impl Trace {
             "attn.weights" => {
                 let (lead, [row, column]) = split(place)?;
                 let scores = vector(at("attn.masked")?, lead, row)?;
-                softmax(&scores, column, "masked", &format!("{row}"))
+                let formula = &self.step(step)?.formula;
+                match formula.contains('σ') {
+                    _ if formula.contains("head 0") && lead.last() == Some(&0) => {
+                        let before = (row - 1).max(0);
+                        (
+                            format!("{before} is the place before {row}, the only one that this head sees"),
+                            f64::from(column == before),
+                        )
+                    }
+                    true => {
+                        let score = scores[column as usize];
+                        let result = 1.0 / (1.0 + (((row + 1) as f64).ln() - score).exp());
+                        (format!("σ({} − ln {})", show(score), row + 1), result)
+                    }
+                    false => softmax(&scores, column, "masked", &format!("{row}")),
+                }
             }
             "attn.heads" => {
                 let (lead, [row, column]) = split(place)?;
                 let weights = vector(at("attn.weights")?, lead, row)?;
                 let values = at("attn.values")?;
+                let of_values = shared(lead, &self.step(step)?.tensor, values);
                 let told: Vec<f64> = (0..weights.len() as i64)
-                    .map(|other| Ok(vector(values, lead, other)?[column as usize]))
+                    .map(|other| Ok(vector(values, &of_values, other)?[column as usize]))
                     .collect::<Result<_>>()?;
                 let sum = products(&weights, &told);
                 (format!("Σₛ weights[{row}, s] · values[s, {column}] = {sum}"), dot(&weights, &told))
@@ -180,14 +196,21 @@ fn split(place: &[i64]) -> Result<(&[i64], [i64; 2])> {
     }
 }
 
-/// The numbers of one row. A single head of an axis stands for all.
+/// The numbers of one row.
 fn vector(tensor: &Tensor, lead: &[i64], row: i64) -> Result<Vec<f64>> {
     let mut part = tensor.shallow_clone();
     for &place in lead {
-        let only = part.size().first() == Some(&1);
-        part = part.f_get(if only { 0 } else { place })?;
+        part = part.f_get(place)?;
     }
     numbers(&part.f_get(row)?)
+}
+
+/// The place of a head's keys and values, which several heads may share.
+fn shared(lead: &[i64], heads: &Tensor, keys: &Tensor) -> Vec<i64> {
+    match (lead, &heads.size()[..], &keys.size()[..]) {
+        ([text, head], [_, heads, ..], [_, keys, ..]) => vec![*text, head * keys / heads],
+        _ => lead.to_vec(),
+    }
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -198,9 +221,14 @@ fn softmax(scores: &[f64], column: i64, name: &str, row: &str) -> (String, f64) 
     let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let powers: Vec<f64> = scores.iter().map(|score| (score - highest).exp()).collect();
     let result = powers[column as usize] / powers.iter().sum::<f64>();
-    let terms = scores.iter().map(|&score| format!("e^{}", brackets(score)));
-    let score = brackets(scores[column as usize]);
-    (format!("exp({name}[{row}, {column}]) / Σ exp({name}[{row}, ·]) = e^{score} / ({})", joined(terms, " + ")), result)
+    let terms: Vec<String> =
+        scores.iter().filter(|score| score.is_finite()).map(|&score| format!("e^{}", brackets(score))).collect();
+    let masked = match scores.len() - terms.len() {
+        0 => String::new(),
+        count => format!(" + {count} × e^(−∞)"),
+    };
+    let (score, sum) = (brackets(scores[column as usize]), joined(terms.into_iter(), " + ") + &masked);
+    (format!("exp({name}[{row}, {column}]) / Σ exp({name}[{row}, ·]) = e^{score} / ({sum})"), result)
 }
 
 fn products(a: &[f64], b: &[f64]) -> String {

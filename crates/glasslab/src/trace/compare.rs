@@ -40,7 +40,7 @@ impl Comparison {
             words.push_str(": their shapes differ, so no number belongs to another");
         }
         let pictures = [left_trace.picture_of(a)?, right_trace.picture_of(b)?];
-        let html = format!("<div>{}{}</div>", paragraph(&words), beside(pictures));
+        let html = format!("<div>{}{}</div>", paragraph(&words), beside(400, pictures));
         Ok(Comparison { alt: words, changed, max_abs_difference: largest, html })
     }
 

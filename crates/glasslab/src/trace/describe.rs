@@ -1,8 +1,9 @@
 //! What each step of a forward pass is: its formula, its axes, and what one number of it means.
 
 use crate::checkpoint::ModelConfig;
+use crate::model::attention::Weighting;
 use crate::model::norm::NormKind;
-use crate::model::transformer::{Activation, Positions};
+use crate::model::{Activation, Positions, TransformerConfig};
 use crate::view::Quantity;
 
 /// A step in words.
@@ -50,8 +51,6 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
         None | Some(Activation::Relu) => "max(0, hidden)",
         Some(Activation::ReluSquared) => "max(0, hidden)²",
         Some(Activation::Gelu) => "hidden · Φ(hidden)",
-        #[allow(unreachable_patterns)]
-        Some(_) => "activation(hidden)",
     };
     use Quantity::{Numbers, Probabilities, Range, Scores, Weights};
     let (formula, axes, meaning, quantity) = match part {
@@ -122,12 +121,9 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
             "the same, but nobody looks at what comes later",
             Scores,
         ),
-        "attn.weights" => (
-            "weights[t, s] = exp(masked[t, s]) / Σ exp(masked[t, ·])".to_owned(),
-            of_looks,
-            "the share of its attention that t gives to s; each row sums to 1",
-            Weights,
-        ),
+        "attn.weights" => {
+            (weighing(name, transformer), of_looks, "the share of its attention that t gives to s", Weights)
+        }
         "attn.heads" => (
             "heads[t] = Σₛ weights[t, s] · values[s]".to_owned(),
             of_heads,
@@ -218,6 +214,17 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
         _ => return None,
     };
     Some(Description { formula, axes, meaning, quantity })
+}
+
+fn weighing(name: &str, config: Option<&TransformerConfig>) -> String {
+    let mut formula = match config.map(|config| config.weighting) {
+        Some(Weighting::Sigmoid) => "weights[t, s] = σ(masked[t, s] − ln(t + 1))".to_owned(),
+        _ => "weights[t, s] = exp(masked[t, s]) / Σ exp(masked[t, ·])".to_owned(),
+    };
+    if config.is_some_and(|config| config.previous_head) && name.starts_with("block.0.") {
+        formula.push_str("; head 0 is not learnt: 1 for the character before");
+    }
+    formula
 }
 
 /// A step's name without the place of its block: `block.2.attn.scores` and `head.scores` are both `attn.scores`.

@@ -1,7 +1,9 @@
 //! What happened in training.
 
+use serde::{Deserialize, Serialize};
+
 /// The losses at one step.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// The step, from 1.
     pub step: usize,
@@ -16,16 +18,29 @@ pub struct Point {
 }
 
 /// The course of a training.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// About 200 points of the training loss, some with a held-out loss.
     pub points: Vec<Point>,
+    /// Whether it was stopped before its end.
+    pub stopped: bool,
+    /// The step whose parameters the model has, if those were better than the last ones.
+    pub kept_step: Option<usize>,
 }
 
 impl History {
-    /// The last held-out loss, in nats per character.
+    /// The held-out loss of the model as the training left it, in nats per character.
     pub fn held_out(&self) -> Option<f64> {
-        self.points.iter().rev().find_map(|point| point.held_out)
+        let measured = |point: &Point| self.kept_step.is_none_or(|step| point.step == step);
+        self.points.iter().rev().filter(|point| measured(point)).find_map(|point| point.held_out)
+    }
+
+    /// Notes the step with the lowest held-out loss, if it is not the last; whether that is so.
+    pub(super) fn keep_best(&mut self) -> bool {
+        let measured = self.points.iter().filter_map(|point| Some((point.step, point.held_out?)));
+        let best = measured.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(step, _)| step);
+        self.kept_step = best.filter(|&step| self.points.last().is_some_and(|last| last.step != step));
+        self.kept_step.is_some()
     }
 
     /// The last point as a line of text, with the time left when `progress` of the training, 0 to 1, is done.
@@ -40,5 +55,14 @@ impl History {
             _ => format!("done in {seconds:.1} s"),
         };
         format!("step {step:>5}  train {train:.3}{held_out} nats/char  {:>4.0}k chars/s  {left}", speed / 1e3)
+    }
+
+    /// What to know of the end: whether it was stopped, and which parameters the model has.
+    pub fn ending(&self) -> Option<String> {
+        let stopped = self.stopped.then(|| "stopped before the end: the model is as far as it came".to_owned());
+        let kept = self.kept_step.zip(self.held_out()).map(|(step, loss)| {
+            format!("kept the model of step {step}, the best on held-out text ({loss:.3} nats/char); after that it learnt by heart")
+        });
+        stopped.or(kept)
     }
 }

@@ -1,11 +1,11 @@
-//! Moving the parameters: Adam for tables, biases and scales, Muon for the matrices between hidden layers.
+//! Moving the parameters: AdamW for tables, biases and scales, Muon for the matrices between hidden layers.
 //!
-//! Adam (Kingma and Ba 2015): a step down the gradient, scaled for each parameter by how large its gradients
+//! AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019): a step down the gradient, scaled for each parameter by how large its gradients
 //! have been.
 //! ```text
 //! m ← β₁ m + (1 − β₁) g          the gradient, smoothed
 //! v ← β₂ v + (1 − β₂) g²         its square, smoothed
-//! θ ← θ − lr · m̂ / (√v̂ + ε)      m̂, v̂: m and v without their start at zero
+//! θ ← θ − lr · (m̂ / (√v̂ + ε) + wd · θ)      m̂, v̂: m and v without their start at zero
 //! ```
 //! Muon (Jordan 2024): a matrix's step is made orthogonal first, so that it changes all directions of its input
 //! alike and not only the few that the gradient prefers.
@@ -14,8 +14,9 @@
 //! W ← W − lr · √max(1, rows/columns) · orthogonal(g + μ m)
 //! ```
 
-use crate::error::Result;
-use crate::model::Trainable;
+use super::config::{OptimiserKind, TrainConfig};
+use crate::error::{Error, Result};
+use crate::model::{Parameter, Trainable};
 use tch::{Kind, Tensor};
 
 const BETA1: f64 = 0.9;
@@ -26,6 +27,9 @@ const MOMENTUM: f64 = 0.95;
 /// Both optimisers' memory.
 #[derive(Debug)]
 pub struct Optimiser {
+    kind: OptimiserKind,
+    weight_decay: f64,
+    clip: Option<f64>,
     adam: Adam,
     muon: Muon,
 }
@@ -36,10 +40,11 @@ impl Optimiser {
     ///
     /// # Errors
     /// If the device has no memory for it.
-    pub fn new(model: &mut impl Trainable) -> Result<Optimiser> {
+    pub fn new(model: &mut impl Trainable, config: &TrainConfig) -> Result<Optimiser> {
+        let TrainConfig { optimiser: kind, weight_decay, clip, .. } = *config;
         let _guard = tch::no_grad_guard();
         let (matrices, mut others): (Vec<_>, Vec<_>) =
-            model.parameters().into_iter().partition(|parameter| parameter.hidden_matrix);
+            model.parameters().into_iter().partition(|parameter| is_muons(kind, parameter));
         let muon = Muon { momentum: matrices.iter().map(|parameter| parameter.tensor.zeros_like()).collect() };
         let flat: Vec<Tensor> = others.iter().map(|parameter| parameter.tensor.detach().flatten(0, -1)).collect();
         let parameters = Tensor::f_cat(&flat, 0)?; // (P)
@@ -51,7 +56,7 @@ impl Optimiser {
             start += length;
         }
         let adam = Adam { mean: parameters.zeros_like(), square: parameters.zeros_like(), parameters, steps: 0 };
-        Ok(Optimiser { adam, muon })
+        Ok(Optimiser { kind, weight_decay, clip, adam, muon })
     }
 
     /// One step down the gradient of `loss`, with `lr` for Adam and `matrix_lr` for Muon.
@@ -63,17 +68,62 @@ impl Optimiser {
         let tensors: Vec<Tensor> = parameters.iter().map(|parameter| parameter.tensor.shallow_clone()).collect();
         let gradients = Tensor::f_run_backward(&[loss], &tensors, false, false)?;
         let _guard = tch::no_grad_guard();
+        if let Some(clip) = self.clip {
+            shorten(&gradients, clip)?;
+        }
         let mut others = Vec::new();
         let mut matrices = Vec::new();
         for ((parameter, gradient), tensor) in parameters.iter().zip(gradients).zip(tensors) {
-            match parameter.hidden_matrix {
+            match is_muons(self.kind, parameter) {
                 true => matrices.push((tensor, gradient)),
                 false => others.push(gradient.flatten(0, -1)),
             }
         }
-        self.adam.step(&Tensor::f_cat(&others, 0)?, lr)?;
-        self.muon.step(&mut matrices, matrix_lr)
+        self.adam.step(&Tensor::f_cat(&others, 0)?, lr, self.weight_decay)?;
+        self.muon.step(&mut matrices, matrix_lr, self.weight_decay)
     }
+
+    /// Its memory by names, to be kept with a training's state.
+    pub(super) fn memory(&self) -> Vec<(String, Tensor)> {
+        let mut all = vec![
+            ("adam.steps".to_owned(), Tensor::from_slice(&[self.adam.steps])),
+            ("adam.mean".to_owned(), self.adam.mean.shallow_clone()),
+            ("adam.square".to_owned(), self.adam.square.shallow_clone()),
+        ];
+        let momentum = self.muon.momentum.iter().enumerate();
+        all.extend(momentum.map(|(place, tensor)| (format!("muon.{place}"), tensor.shallow_clone())));
+        all
+    }
+
+    /// Takes back what [`memory`](Self::memory) gave.
+    pub(super) fn remember(&mut self, kept: &[(String, Tensor)]) -> Result<()> {
+        let mut own = self.memory();
+        for (name, tensor) in &mut own {
+            let Some((_, values)) = kept.iter().find(|(other, values)| other == name && values.size() == tensor.size())
+            else {
+                return Err(Error::Data(format!("the training's state has no {name} that fits this model")));
+            };
+            tensor.f_copy_(values)?;
+        }
+        self.adam.steps = own[0].1.f_int64_value(&[0])? as i32;
+        Ok(())
+    }
+}
+
+fn is_muons(kind: OptimiserKind, parameter: &Parameter<'_>) -> bool {
+    kind == OptimiserKind::Muon && parameter.hidden_matrix
+}
+
+/// Scales gradients down so that all of them together are at most `clip` long (Pascanu et al. 2013).
+fn shorten(gradients: &[Tensor], clip: f64) -> Result<()> {
+    let lengths: Vec<Tensor> = gradients.iter().map(|gradient| gradient.norm()).collect();
+    let length = Tensor::f_stack(&lengths, 0)?.f_norm()?;
+    // Without asking for the number, so that a GPU need not wait.
+    let scale = length.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(clip)?.f_clamp_max(1.0)?;
+    for gradient in gradients {
+        let _ = gradient.shallow_clone().f_mul_(&scale)?;
+    }
+    Ok(())
 }
 
 /// Adam on one long vector.
@@ -86,16 +136,24 @@ struct Adam {
 }
 
 impl Adam {
-    fn step(&mut self, gradient: &Tensor, lr: f64) -> Result<()> {
+    fn step(&mut self, gradient: &Tensor, lr: f64, weight_decay: f64) -> Result<()> {
         self.steps += 1;
         let _ = self.mean.f_lerp_(gradient, 1.0 - BETA1)?;
         let _ = self.square.f_lerp_(&gradient.f_square()?, 1.0 - BETA2)?;
         let (bias1, bias2) = (1.0 - BETA1.powi(self.steps), 1.0 - BETA2.powi(self.steps));
         let scale = (self.square.f_div_scalar(bias2)?.f_sqrt()?).f_add_scalar(EPSILON)?;
         let change = self.mean.f_div(&scale)?.f_mul_scalar(lr / bias1)?;
+        decay(&mut self.parameters, lr * weight_decay)?;
         let _ = self.parameters.f_sub_(&change)?;
         Ok(())
     }
+}
+
+fn decay(parameters: &mut Tensor, share: f64) -> Result<()> {
+    if share > 0.0 {
+        let _ = parameters.f_mul_scalar_(1.0 - share)?;
+    }
+    Ok(())
 }
 
 /// Muon on each matrix.
@@ -105,12 +163,13 @@ struct Muon {
 }
 
 impl Muon {
-    fn step(&mut self, matrices: &mut [(Tensor, Tensor)], lr: f64) -> Result<()> {
+    fn step(&mut self, matrices: &mut [(Tensor, Tensor)], lr: f64, weight_decay: f64) -> Result<()> {
         for ((matrix, gradient), momentum) in matrices.iter_mut().zip(&mut self.momentum) {
             let _ = momentum.f_mul_scalar_(MOMENTUM)?.f_add_(gradient)?;
             let ahead = gradient.f_add(&momentum.f_mul_scalar(MOMENTUM)?)?;
             let (rows, columns) = matrix.size2()?;
             let size = (rows as f64 / columns as f64).max(1.0).sqrt();
+            decay(matrix, lr * weight_decay)?;
             let _ = matrix.f_sub_(&orthogonal(&ahead)?.f_mul_scalar(lr * size)?)?;
         }
         Ok(())
@@ -142,8 +201,8 @@ mod tests {
     use crate::model::{LanguageModel, Parameter};
     use tch::Device;
 
-    /// A "model" with two parameters, whose loss the test chooses.
-    struct Two(Tensor, Tensor);
+    /// A "model" with two parameters, whose loss the test chooses; the second may be a hidden matrix.
+    struct Two(Tensor, Tensor, bool);
 
     impl LanguageModel for Two {
         fn logits(&self, ids: &Tensor) -> Result<Tensor> {
@@ -162,26 +221,62 @@ mod tests {
 
     impl Trainable for Two {
         fn parameters(&mut self) -> Vec<Parameter<'_>> {
-            vec![Parameter::new("a", &mut self.0), Parameter::new("b", &mut self.1)]
+            let hidden_matrix = self.2;
+            vec![Parameter::new("a", &mut self.0), Parameter { hidden_matrix, ..Parameter::new("b", &mut self.1) }]
         }
     }
 
-    /// Five steps on (a − 3)² + Σ b⁴ from a = 1, b = (1, −2); `tests/golden/make.py` does the same.
-    #[test]
-    fn five_steps_are_pytorchs() {
-        let golden = include_str!("../../tests/golden/adam.json");
-        let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
-        let leaf = |numbers: &[f64]| Tensor::from_slice(numbers).set_requires_grad(true);
-        let mut model = Two(leaf(&[1.0]), leaf(&[1.0, -2.0]));
-        let mut adam = Optimiser::new(&mut model).unwrap();
+    fn leaf(numbers: &[f64]) -> Tensor {
+        Tensor::from_slice(numbers).set_requires_grad(true)
+    }
+
+    /// Five steps on (a − 3)² + Σ b⁴ from a = 1, b = (1, −2).
+    fn after_five_steps(config: &TrainConfig) -> Vec<f64> {
+        let mut model = Two(leaf(&[1.0]), leaf(&[1.0, -2.0]), false);
+        let mut optimiser = Optimiser::new(&mut model, config).unwrap();
         for _ in 0..5 {
             let loss = (&model.0 - 3.0).square().sum(Kind::Double) + model.1.pow_tensor_scalar(4).sum(Kind::Double);
-            adam.step(&mut model, &loss, 0.1, 0.0).unwrap();
+            optimiser.step(&mut model, &loss, 0.1, 0.0).unwrap();
         }
-        let got = Vec::<f64>::try_from(Tensor::cat(&[&model.0, &model.1], 0).detach()).unwrap();
-        for (place, got) in got.iter().enumerate() {
-            let expected = golden["parameters"][place].as_f64().unwrap();
-            assert!((got - expected).abs() < 1e-9, "{got} is not {expected}");
+        Vec::<f64>::try_from(Tensor::cat(&[&model.0, &model.1], 0).detach()).unwrap()
+    }
+
+    /// `tests/golden/make.py` does the same steps.
+    fn golden() -> serde_json::Value {
+        serde_json::from_str(include_str!("../../tests/golden/optimisers.json")).unwrap()
+    }
+
+    #[test]
+    fn five_steps_are_pytorchs_also_with_decay_and_clipping() {
+        let golden = golden();
+        let plain = TrainConfig::default();
+        for (name, config) in [
+            ("adam", plain.clone()),
+            ("adamw", TrainConfig { weight_decay: 0.3, ..plain.clone() }),
+            ("clipped", TrainConfig { clip: Some(0.5), ..plain }),
+        ] {
+            for (place, got) in after_five_steps(&config).iter().enumerate() {
+                let expected = golden[name][place].as_f64().unwrap();
+                assert!((got - expected).abs() < 1e-6, "{name}: {got} is not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn three_steps_of_muon_are_pytorchs() {
+        let golden = golden();
+        for (name, size) in [("muon_tall", [4, 3]), ("muon_wide", [2, 5])] {
+            let get = |part: &str| -> Vec<f64> { serde_json::from_value(golden[name][part].clone()).unwrap() };
+            let matrix = |part: &str| Tensor::from_slice(&get(part)).to_kind(Kind::Float).view(size);
+            let mut model = Two(leaf(&[0.0]), matrix("start").set_requires_grad(true), true);
+            let config = TrainConfig { weight_decay: 0.2, ..TrainConfig::default() };
+            let mut optimiser = Optimiser::new(&mut model, &config).unwrap();
+            for _ in 0..3 {
+                let loss = (&model.1 - matrix("target")).square().sum(Kind::Float) + model.0.sum(Kind::Float);
+                optimiser.step(&mut model, &loss, 0.1, 0.1).unwrap();
+            }
+            let off = (model.1.detach() - matrix("end")).abs().max().double_value(&[]);
+            assert!(off < 1e-4, "{name} is off by {off}");
         }
     }
 

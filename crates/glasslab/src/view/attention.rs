@@ -114,7 +114,7 @@ impl Attention {
             "Layer {layer}, head {head}, from scores to weights. {}",
             pictures.iter().map(|picture| picture.alt.as_str()).collect::<Vec<_>>().join(". ")
         );
-        let html = beside(pictures.iter().map(Picture::html));
+        let html = beside(280, pictures.iter().map(Picture::html));
         let title = paragraph(&format!("Layer {layer}, head {head}: scores → masked → weights"));
         Ok(Html { html: format!("<div>{title}{html}</div>"), alt })
     }

@@ -173,8 +173,10 @@ mod tests {
 
     #[test]
     fn the_curve_tells_its_losses_and_levels() {
-        let history =
-            History { points: vec![point(1, 5.5, None), point(50, 3.0, Some(3.1)), point(100, 2.5, Some(2.6))] };
+        let history = History {
+            points: vec![point(1, 5.5, None), point(50, 3.0, Some(3.1)), point(100, 2.5, Some(2.6))],
+            ..History::default()
+        };
         let picture = history.curve().level("guessing", 5.545).draw().unwrap();
         assert!(picture.alt.contains("2.600") && picture.alt.contains("guessing 5.545"), "{}", picture.alt);
         assert!(picture.svg.contains("held out") && picture.svg.contains("guessing: 5.545"));
@@ -194,7 +196,7 @@ mod tests {
     fn the_lines_to_compare_with_are_counted() {
         let stories = crate::data::Stories::parse("abababab").unwrap();
         let tokens = Tokens::encode(&stories, &crate::tokenizer::CharTokenizer::default()).unwrap();
-        let history = History { points: vec![point(1, 5.5, None), point(50, 3.0, Some(3.1))] };
+        let history = History { points: vec![point(1, 5.5, None), point(50, 3.0, Some(3.1))], ..History::default() };
         let picture = history.curve().smooth(2).uniform(256).bigram(&tokens, &tokens, 256).unwrap().draw().unwrap();
         assert!(picture.svg.contains("guessing: 5.545") && picture.svg.contains("counting pairs: "), "{}", picture.alt);
         assert!(picture.svg.contains("training (mean of 5)"));
@@ -205,7 +207,7 @@ mod tests {
         let message = History::default().curve().draw().unwrap_err().to_string();
         assert!(message.contains("train first"), "{message}");
         for train in [2.0, f64::NAN, f64::INFINITY] {
-            assert!(History { points: vec![point(1, train, None)] }.curve().draw().is_ok());
+            assert!(History { points: vec![point(1, train, None)], ..History::default() }.curve().draw().is_ok());
         }
     }
 }

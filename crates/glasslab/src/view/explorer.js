@@ -78,7 +78,8 @@
         }, 600);
       });
     }
-    const overview = make("div", root, { class: "g-overview", role: "group", "aria-label": "all layers and heads" });
+    const top = make("div", root, { class: "g-top" });
+    const overview = make("div", top, { class: "g-overview", role: "group", "aria-label": "all layers and heads" });
     overview.style.gridTemplateColumns = "repeat(" + (heads + 1) + ", max-content)";
     make("span", overview);
     for (let head = 0; head < heads; head++) make("span", overview, {}, "head " + head);
@@ -95,20 +96,20 @@
         thumbs.push({ layer, head, button, canvas });
       }
     }
+    const lists = make("div", top, { class: "g-lists" });
+    const [looks, seen, next] = ["looks at", "is looked at by", "expects next"].map((title) => {
+      const section = make("section", lists);
+      return { title, heading: make("h4", section), list: make("ol", section, { "data-list": title }) };
+    });
     const prefix = "g" + Math.random().toString(36).slice(2);
     const text = make("div", root, { class: "g-text", role: "listbox", tabindex: 0, "aria-label": "characters; arrows move, Enter pins, Escape frees" });
     const letters = characters.map((character, place) =>
       make("span", text, { role: "option", id: prefix + place, "data-place": place }, character));
     const key = make("p", root, { class: "g-key" });
-    make("span", key, { style: "background:rgba(0,114,178,.6);padding:0 6px" }, "blue behind: it looks there");
+    make("span", key, { style: "background:rgba(0,114,178,.6);padding:0 6px" }, "blue behind: it looks there (darkest: most)");
     key.append("  ");
     make("span", key, { style: "border-bottom:5px solid rgba(230,120,0,.9)" }, "orange below: it is looked at from there");
     key.append("  ·  point at a character, click or Enter to pin it, Escape to free it, arrow keys to walk");
-    const lists = make("div", root, { class: "g-lists" });
-    const [looks, seen, next] = ["looks at", "is looked at by", "expects next"].map((title) => {
-      const section = make("section", lists);
-      return { title, heading: make("h4", section), list: make("ol", section, { "data-list": title }) };
-    });
     const live = make("div", root, { class: "g-live", "aria-live": "polite" });
     const view = make("canvas", make("div", root, { class: "g-view" }), { "aria-hidden": "true" });
 
@@ -141,7 +142,7 @@
     function line(pen, from, to, weight, tint, strength) {
       if (!(weight > 0.004)) return;
       pen.strokeStyle = tint;
-      pen.globalAlpha = strength * Math.min(1, Math.pow(weight, 0.6));
+      pen.globalAlpha = Math.min(1, strength * Math.pow(weight, 0.6));
       pen.lineWidth = 0.6 + 3.4 * weight;
       pen.beginPath();
       pen.moveTo(across(from), 36);
@@ -183,8 +184,8 @@
       pen.fillStyle = ink();
       if (state.view === "lines") {
         for (let place = 0; place < T; place++) {
-          line(pen, now, place, weights[now * T + place], "#2b8fd6", 1);
-          if (place !== now) line(pen, place, now, weights[place * T + now], "#e67800", 0.9);
+          line(pen, now, place, weights[now * T + place], "#2b8fd6", 1.6);
+          if (place !== now) line(pen, place, now, weights[place * T + now], "#e67800", 1.3);
         }
         for (let place = 0; place < T; place++) {
           pen.font = (place === now ? "bold " : "") + Math.min(16, step + 3) + "px ui-monospace, monospace";
@@ -230,23 +231,32 @@
     }
     function paintCurrent() {
       const weights = map(state.layer, state.head), now = current();
-      const strength = (weight) => Math.sqrt(Math.max(weight || 0, 0));
+      // Beside the largest one: a share of 5 % is much where 64 characters share the attention.
+      const largest = (pick) => Math.max(1e-6, ...characters.map((_, place) => pick(place) || 0));
+      const mostSeen = largest((place) => (place === now ? 0 : weights[place * T + now])), mostLooked = largest((place) => weights[now * T + place]);
+      const strength = (weight, whole) => Math.sqrt(Math.max(weight || 0, 0) / whole);
       letters.forEach((letter, place) => {
-        letter.style.backgroundColor = "rgba(0,114,178," + (0.72 * strength(weights[now * T + place])).toFixed(3) + ")";
-        letter.style.borderBottomColor = "rgba(230,120,0," + (place === now ? 0 : strength(weights[place * T + now])).toFixed(3) + ")";
+        letter.style.backgroundColor = "rgba(0,114,178," + (0.72 * strength(weights[now * T + place], mostLooked)).toFixed(3) + ")";
+        letter.style.borderBottomColor = "rgba(230,120,0," + (place === now ? 0 : strength(weights[place * T + now], mostSeen)).toFixed(3) + ")";
         letter.className = place === now ? (state.pin === null ? "g-now" : "g-now g-pin") : "";
         letter.setAttribute("aria-selected", String(place === now));
       });
       text.setAttribute("aria-activedescendant", prefix + now);
       for (const part of [looks, seen]) part.heading.textContent = name(now) + " " + part.title;
       next.heading.textContent = "after it, the model " + next.title;
-      fill(looks, strongest((place) => weights[now * T + place]), "#0072b2");
+      const looked = strongest((place) => weights[now * T + place]);
+      fill(looks, looked, "#0072b2");
       fill(seen, strongest((place) => (place === now ? 0 : weights[place * T + now])), "#e67800");
-      fill(next, (frames[state.frame].next[now] || []).map(([character, p]) => [character, "", p]), "#7a7a7a");
+      const expected = (frames[state.frame].next[now] || []).filter(([, p]) => p >= 0.001);
+      fill(next, expected.map(([character, p]) => [character, "", p]), "#7a7a7a");
       const other = state.pin !== null && state.hover !== null && state.hover !== state.pin ? state.hover : null;
-      live.textContent = other === null
-        ? (state.pin === null ? "" : "pinned: ") + name(now) + (looks.list.firstChild ? " looks most " + looks.list.firstChild.children[1].textContent + ", " + looks.list.firstChild.children[2].textContent : "")
-        : name(now) + " gives " + percent(weights[now * T + other]) + " to " + name(other) + "; " + name(other) + " gives " + percent(weights[other * T + now]) + " to it";
+      if (other !== null) {
+        live.textContent = name(now) + " gives " + percent(weights[now * T + other]) + " to " + name(other) + "; "
+          + name(other) + " gives " + percent(weights[other * T + now]) + " to it";
+      } else {
+        const most = looked.length ? " looks most at “" + looked[0][0] + "” " + looked[0][1] + ", " + percent(looked[0][2]) : "";
+        live.textContent = (state.pin === null ? "" : "pinned: ") + name(now) + most;
+      }
       paintView();
     }
     function paintHead() {

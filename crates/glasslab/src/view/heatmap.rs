@@ -155,19 +155,22 @@ impl Heatmap {
                     }
                 }
             }
-            let every = |pixels: i32, letters: i32| (letters / pixels.max(1)).max(0) as usize + 1;
-            for row in (0..self.rows).step_by(every(cell_height, 12)) {
+            // Single characters may stand close; numbers and words need room.
+            let row_font = (cell_height + 3).clamp(9, 14);
+            for row in (0..self.rows).step_by(every(cell_height, 9)) {
                 let at = (left - 6, top + row as i32 * cell_height + cell_height / 2);
-                area.draw(&Text::new(label(&self.row_labels, row), at, text(14, Pos::new(HPos::Right, VPos::Center))))?;
+                let style = text(row_font, Pos::new(HPos::Right, VPos::Center));
+                area.draw(&Text::new(label(&self.row_labels, row), at, style))?;
             }
-            let letters = if self.column_labels.is_empty() {
-                self.columns.to_string().len()
-            } else {
-                widest(&self.column_labels)
+            let letters = match self.column_labels.is_empty() {
+                true => self.columns.to_string().len(),
+                false => widest(&self.column_labels),
             };
-            for column in (0..self.columns).step_by(every(cell, 4 + 8 * letters as i32)) {
+            let (room, column_font) =
+                if letters == 1 { (9, (cell + 3).clamp(9, 14)) } else { (4 + 8 * letters as i32, 14) };
+            for column in (0..self.columns).step_by(every(cell, room)) {
                 let at = (left + column as i32 * cell + cell / 2, top - 10);
-                area.draw(&Text::new(label(&self.column_labels, column), at, text(14, middle)))?;
+                area.draw(&Text::new(label(&self.column_labels, column), at, text(column_font, middle)))?;
             }
             // The scale: what a colour means.
             let (x, length) = (left + wide + 14, high.clamp(90, 200));
@@ -229,6 +232,11 @@ impl Heatmap {
             odd.iter().map(|(name, count, _)| format!(", {count} cells {name}")).collect::<String>()
         )
     }
+}
+
+/// Each how manyth label fits, if a cell and a label take so many pixels.
+fn every(cell: i32, label: i32) -> usize {
+    ((label + cell - 1) / cell.max(1)).max(1) as usize
 }
 
 fn label(labels: &[String], index: usize) -> String {

@@ -40,11 +40,11 @@ impl From<Picture> for Html {
     }
 }
 
-/// Blocks beside each other, on a narrow page below each other.
-pub(crate) fn beside(blocks: impl IntoIterator<Item = String>) -> String {
-    let inner: String =
-        blocks.into_iter().map(|block| format!("<div style=\"max-width:100%\">{block}</div>")).collect();
-    format!("<div style=\"display:flex;flex-wrap:wrap;gap:8px 20px;align-items:flex-start\">{inner}</div>")
+/// Blocks beside each other, each at least so many pixels wide; on a narrow page below each other.
+pub(crate) fn beside(least: u32, blocks: impl IntoIterator<Item = String>) -> String {
+    let inner: String = blocks.into_iter().map(|block| format!("<div style=\"min-width:0\">{block}</div>")).collect();
+    let columns = format!("repeat(auto-fit,minmax(min(100%,{least}px),1fr))");
+    format!("<div style=\"display:grid;grid-template-columns:{columns};gap:8px 20px;align-items:start\">{inner}</div>")
 }
 
 /// A paragraph of plain text.

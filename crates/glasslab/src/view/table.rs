@@ -1,7 +1,7 @@
 //! A trace as a table with small pictures, and one step of it opened in full.
 
 use super::bitmap::image;
-use super::colour::{Quantity, Scale};
+use super::colour::Scale;
 use super::{Heatmap, Html, beside, paragraph, short};
 use crate::display::escape;
 use crate::error::Result;
@@ -11,8 +11,10 @@ use tch::Tensor;
 
 /// The longer side of a small picture, in points.
 const SMALL: usize = 48;
-/// Heads that have a small picture in the table.
-const HEADS: i64 = 4;
+/// Heads that have a small picture in the table, at most.
+const HEADS: usize = 4;
+/// The pixels that the small pictures of a step may take together.
+const ROOM: usize = 210;
 /// Rows and columns whose numbers are written out when a step is opened.
 const WRITTEN: usize = 12;
 
@@ -29,18 +31,20 @@ impl Trace {
         html.push_str(&paragraph(&format!("What the model does with “{}”, step by step.", self.visible_text())));
         self.notes.iter().for_each(|note| html.push_str(&paragraph(&format!("Note: {note}."))));
         html.push_str("<table style=\"border-collapse:collapse;font-size:13px\"><thead><tr>");
-        for head in ["step", "shape", "picture", "min", "mean", "max", "formula, and what one number means"] {
+        for head in ["step and shape", "numbers", "min", "mean", "max", "formula, and what one number means"] {
             html.push_str(&format!("<th scope=\"col\" style=\"padding:3px 8px;text-align:left\">{head}</th>"));
         }
         html.push_str("</tr></thead><tbody>");
         for step in &self.steps {
             let size = step.min.abs().max(step.max.abs());
-            let odd = if step.not_finite > 0 { format!("<br>{} not finite", step.not_finite) } else { String::new() };
+            let odd = match step.not_finite {
+                0 => String::new(),
+                count => format!(" · {count} of {} not finite", step.tensor.numel()),
+            };
             html.push_str(&format!(
-                "<tr><th scope=\"row\" style=\"{CELL};font-weight:600\"><code>{}</code></th><td style=\"{CELL}\">{}<br>\
-                 <span style=\"opacity:.7\">{}</span></td><td style=\"{CELL}\">{}</td>",
+                "<tr><th scope=\"row\" style=\"{CELL};font-weight:600\"><code>{}</code><br><span \
+                 style=\"font-weight:400;opacity:.75;font-size:12px\">{}</span></th><td style=\"{CELL}\">{}</td>",
                 escape(&step.name),
-                step.shape(),
                 escape(&step.axes_and_sizes()),
                 small_pictures(step)?
             ));
@@ -48,8 +52,7 @@ impl Trace {
                 html.push_str(&format!("<td style=\"{NUMBER}\">{}</td>", short(number, size)));
             }
             html.push_str(&format!(
-                "<td style=\"{CELL};white-space:normal;min-width:16em\"><code>{}</code><br>\
-                 <span style=\"opacity:.8\">{}{odd}</span></td></tr>",
+                "<td style=\"{CELL};min-width:17em\"><code>{}</code><br><span style=\"opacity:.8\">{}{odd}</span></td></tr>",
                 escape(&step.formula),
                 escape(&step.meaning)
             ));
@@ -65,7 +68,7 @@ impl Trace {
     pub fn open(&self, name: &str) -> Result<Html> {
         let step = self.step(name)?;
         let words = format!(
-            "{name}: {} · {}. One number: {}. From {} over {} (mean) to {}.",
+            "{name}: {} · {}. Each number: {}. From {} over {} (mean) to {}.",
             step.axes_and_sizes(),
             step.formula,
             step.meaning,
@@ -112,7 +115,7 @@ impl Trace {
                 .draw()?
                 .html())
         });
-        Ok(beside(pictures.collect::<Result<Vec<String>>>()?))
+        Ok(beside(400, pictures.collect::<Result<Vec<String>>>()?))
     }
 
     /// Characters on the axes that are time, numbers on the others.
@@ -181,18 +184,20 @@ fn small_pictures(step: &TraceStep) -> Result<String> {
     }
     let all = matrices(&step.tensor)?;
     let scale = Scale::new(step.quantity, &numbers(&step.tensor)?);
+    let shown = all.len().min(HEADS);
     let mut html = String::from("<span style=\"white-space:nowrap\">");
-    for matrix in all.iter().take(HEADS as usize) {
-        html.push_str(&small_picture(matrix, scale, step.quantity)?);
+    for matrix in all.iter().take(shown) {
+        html.push_str(&small_picture(matrix, scale, ROOM / shown.max(1))?);
     }
-    if all.len() as i64 > HEADS {
-        html.push_str(&format!(" +{}", all.len() as i64 - HEADS));
+    if all.len() > shown {
+        html.push_str(&format!(" +{}", all.len() - shown));
     }
     Ok(html + "</span>")
 }
 
-/// A matrix as an image of at most 48 points a side; of larger ones, evenly spaced rows and columns.
-fn small_picture(matrix: &Tensor, scale: Scale, quantity: Quantity) -> Result<String> {
+/// A matrix as an image of at most 48 points down and so many pixels across; of larger ones, evenly spaced rows and
+/// columns.
+fn small_picture(matrix: &Tensor, scale: Scale, pixels: usize) -> Result<String> {
     let [rows, columns] = matrix.size()[..] else { return Ok(String::new()) };
     let (rows, columns) = (rows as usize, columns as usize);
     let all = numbers(matrix)?;
@@ -203,13 +208,13 @@ fn small_picture(matrix: &Tensor, scale: Scale, quantity: Quantity) -> Result<St
             points.push(all[row * rows / high * columns + column * columns / wide]);
         }
     }
-    let zoom = (SMALL / high.max(wide / 2)).clamp(1, 6);
+    let zoom = (SMALL as f64 / high as f64).min((pixels - 3) as f64 / wide as f64).min(6.0);
+    let size = |points: usize| ((points as f64 * zoom) as usize).max(3);
     Ok(format!(
-        "<img alt=\"\" title=\"{rows} × {columns} {}\" width=\"{}\" height=\"{}\" \
-         style=\"image-rendering:pixelated;margin:0 3px 0 0;display:inline-block;vertical-align:top\" src=\"{}\">",
-        format!("{quantity:?}").to_lowercase(),
-        wide * zoom,
-        high * zoom,
+        "<img alt=\"\" width=\"{}\" height=\"{}\" style=\"image-rendering:pixelated;margin:0 3px 0 0;\
+         display:inline-block;vertical-align:top\" src=\"{}\">",
+        size(wide),
+        size(high),
         image(&points, wide, scale)
     ))
 }

@@ -1,125 +1,148 @@
 """Makes the golden values beside this file, with PyTorch 2.13: `python make.py`.
 
-The library's tests compare with them; PyTorch is not needed to run those.
+The library's tests compare with them; PyTorch is not needed to run those. The models are those of
+scripts/pytorch/glasslab_model.py.
 """
 
 import json
-import math
+import sys
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[3] / "scripts" / "pytorch"))
+import glasslab_model as reference  # noqa: E402 (the path comes first)
+
+ORIGINAL = {"n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "head_dim": 4, "positions": "learned", "weighting": "softmax",
+            "previous_head": False, "norm": "layer", "final_norm": False, "qk_norm": False, "activation": "relu", "tied": True}
+MODERN = ORIGINAL | {"positions": "rotary", "norm": "rms", "final_norm": True, "qk_norm": True, "activation": "relu_squared",
+                     "tied": False}
+# Every option that the two don't have.
+OTHER = ORIGINAL | {"positions": "none", "weighting": "sigmoid", "n_kv_heads": 1, "previous_head": True, "final_norm": True,
+                    "activation": "gelu"}
+BIAS = {"relu", "gelu"}
+VOCAB, EMB, HIDDEN, CONTEXT = 7, 6, 10, 5
 
 
 def flat(tensor):
-    return [float(number) for number in tensor.detach().flatten()]
+    # Seven digits are what a float has; fewer characters, the same number.
+    return [float(f"{number:.9g}") for number in tensor.detach().flatten().tolist()]
 
 
-def adam():
-    """Five steps of Adam on (a - 3)^2 + sum b^4."""
-    a = torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
-    b = torch.tensor([1.0, -2.0], dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.Adam([a, b], lr=0.1)
-    for _ in range(5):
-        optimiser.zero_grad()
-        (((a - 3) ** 2).sum() + (b**4).sum()).backward()
-        optimiser.step()
-    return {"parameters": flat(a) + flat(b)}
+def optimisers():
+    """Five steps on (a - 3)^2 + sum b^4, and three of Muon on a tall and a wide matrix."""
+
+    def five(make, clip=None):
+        a = torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
+        b = torch.tensor([1.0, -2.0], dtype=torch.float64, requires_grad=True)
+        optimiser = make([a, b])
+        for _ in range(5):
+            optimiser.zero_grad()
+            (((a - 3) ** 2).sum() + (b**4).sum()).backward()
+            if clip:
+                torch.nn.utils.clip_grad_norm_([a, b], clip)
+            optimiser.step()
+        return flat(a) + flat(b)
+
+    def muon(rows, columns):
+        torch.manual_seed(3)
+        start, target = torch.randn(rows, columns), torch.randn(rows, columns)
+        w = start.clone()
+        momentum = torch.zeros_like(w)
+        for _ in range(3):
+            g = 2 * (w - target)
+            momentum = 0.95 * momentum + g
+            x = g + 0.95 * momentum
+            x = x.T if rows > columns else x
+            x = x / (x.norm() + 1e-7)
+            for _ in range(5):
+                gram = x @ x.T
+                x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+            x = x.T if rows > columns else x
+            w = w * (1 - 0.1 * 0.2) - 0.1 * max(1, rows / columns) ** 0.5 * x
+        return {"start": flat(start), "target": flat(target), "end": flat(w)}
+
+    return {
+        "adam": five(lambda p: torch.optim.Adam(p, lr=0.1)),
+        "adamw": five(lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0.3)),
+        "clipped": five(lambda p: torch.optim.Adam(p, lr=0.1), clip=0.5),
+        "muon_tall": muon(4, 3),
+        "muon_wide": muon(2, 5),
+    }
+
+
+def with_gradients(shapes, compute):
+    """Random inputs, the output, and the gradients of its sum weighted by 1, 2, 3, …"""
+    torch.manual_seed(1)
+    inputs = {name: torch.randn(shape, requires_grad=True) for name, shape in shapes.items()}
+    output = compute(inputs)
+    (output.flatten() * torch.arange(1, output.numel() + 1)).sum().backward()
+    return {"inputs": {name: flat(x) for name, x in inputs.items()}, "output": flat(output),
+            "gradients": {name: flat(x.grad) for name, x in inputs.items()}}
+
+
+def modules():
+    """Each building block by itself."""
+    made = {
+        "layer_norm": with_gradients({"x": (2, 3, 6), "n.weight": (6,), "n.bias": (6,)},
+                                     lambda p: reference.norm("layer", p, "n", p["x"])),
+        "rms_norm": with_gradients({"x": (2, 3, 6)}, lambda p: reference.norm("rms", p, "n", p["x"])),
+        "rotary": with_gradients({"x": (2, 5, 4)}, lambda p: reference.rotary(p["x"])),
+        "head": with_gradients(
+            {"x": (2, 5, 6), "query": (4, 6), "key": (4, 6), "value": (4, 6)},
+            lambda p: F.scaled_dot_product_attention(*(F.linear(p["x"], p[name]) for name in ("query", "key", "value")),
+                                                     is_causal=True)),
+    }
+    for name, config in (("original", ORIGINAL), ("modern", MODERN), ("other", OTHER)):
+        rows = (config["n_heads"] + 2 * config["n_kv_heads"]) * config["head_dim"]
+        shapes = {"x": (2, 5, 6), "a.qkv.weight": (rows, 6), "a.output.weight": (6, 8)}
+        made[f"attention_{name}"] = with_gradients(
+            shapes, lambda p, config=config: reference.attention(config, p, "a", p["x"], config["previous_head"]))
+    return made
+
+
+def language_model(shapes, logits):
+    """Logits, loss and gradients of a language model with random parameters."""
+    torch.manual_seed(2)
+    p = {name: torch.randn(shape, requires_grad=True) for name, shape in shapes.items()}
+    ids = torch.tensor([[0, 3, 6, 1, 5], [2, 2, 5, 4, 0]])
+    targets = torch.tensor([[3, 6, 1, 5, 1], [2, 5, 4, 0, 6]])
+    output = logits(p, ids)
+    loss = F.cross_entropy(output.flatten(0, 1), targets.flatten())
+    loss.backward()
+    return {"parameters": {name: flat(x) for name, x in p.items()}, "gradients": {name: flat(x.grad) for name, x in p.items()},
+            "ids": ids.tolist(), "targets": targets.tolist(), "logits": flat(output), "loss": float(loss.detach())}
 
 
 def mlp():
-    """Logits, loss and gradients of a small MLP language model with tied head."""
-    torch.manual_seed(0)
-    shapes = {"embedding": (7, 3), "hidden.weight": (5, 3), "hidden.bias": (5,), "output.weight": (3, 5), "output.bias": (3,)}
-    p = {name: torch.randn(shape, requires_grad=True) for name, shape in shapes.items()}
-    ids = torch.tensor([[0, 3, 6, 1], [2, 2, 5, 4]])
-    targets = torch.tensor([[3, 6, 1, 0], [2, 5, 4, 6]])
-    hidden = F.relu(F.linear(F.embedding(ids, p["embedding"]), p["hidden.weight"], p["hidden.bias"]))
-    logits = F.linear(F.linear(hidden, p["output.weight"], p["output.bias"]), p["embedding"])
-    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
-    loss.backward()
-    return {
-        "parameters": {name: flat(tensor) for name, tensor in p.items()},
-        "gradients": {name: flat(tensor.grad) for name, tensor in p.items()},
-        "ids": ids.tolist(),
-        "targets": targets.tolist(),
-        "logits": flat(logits),
-        "loss": float(loss.detach()),
-    }
+    shapes = {"embedding": (VOCAB, 3), "hidden.weight": (5, 3), "hidden.bias": (5,), "output.weight": (3, 5), "output.bias": (3,)}
+    return language_model(shapes, reference.mlp_logits)
 
 
-def rotary(x):
-    """Turns pairs (x[i], x[i + D/2]) by position * 10000^(-2i/D)."""
-    time, dim = x.shape[-2:]
-    speeds = torch.exp(torch.arange(dim // 2) * (-2 / dim * math.log(10000)))
-    angles = torch.outer(torch.arange(time).float(), speeds)
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], dim=-1)
-
-
-def transformer(modern):
-    """Two blocks with two heads; `modern`: rotary positions, RMS norms, ReLU squared, QK norm, own head."""
-    torch.manual_seed(2)
-    n_vocab, emb_dim, heads, dim, hidden_dim, layers, context = 7, 6, 2, 4, 10, 2, 5
-    p = {"embedding": (n_vocab, emb_dim)}
-    if not modern:
-        p["position"] = (context, emb_dim)
-    for i in range(layers):
-        norms = [] if modern else [f"block.{i}.norm1", f"block.{i}.norm2"]
-        for norm in norms:
-            p |= {f"{norm}.weight": (emb_dim,), f"{norm}.bias": (emb_dim,)}
-        p |= {f"block.{i}.attn.qkv.weight": (3 * heads * dim, emb_dim), f"block.{i}.attn.output.weight": (emb_dim, heads * dim),
-              f"block.{i}.mlp.hidden.weight": (hidden_dim, emb_dim), f"block.{i}.mlp.output.weight": (emb_dim, hidden_dim)}
-        if not modern:
-            p |= {f"block.{i}.mlp.hidden.bias": (hidden_dim,), f"block.{i}.mlp.output.bias": (emb_dim,)}
-    if modern:
-        p["head"] = (n_vocab, emb_dim)
-    p = {name: torch.randn(shape, requires_grad=True) for name, shape in p.items()}
-
-    def norm(x, name):
-        if modern:
-            return F.rms_norm(x, x.shape[-1:], eps=1e-5)
-        return F.layer_norm(x, x.shape[-1:], p[f"{name}.weight"], p[f"{name}.bias"])
-
-    ids = torch.tensor([[0, 3, 6, 1, 5], [2, 2, 5, 4, 0]])
-    targets = torch.tensor([[3, 6, 1, 5, 1], [2, 5, 4, 0, 6]])
-    batch, time = ids.shape
-    x = F.embedding(ids, p["embedding"])
-    if not modern:
-        x = x + p["position"]
-    for i in range(layers):
-        qkv = F.linear(norm(x, f"block.{i}.norm1"), p[f"block.{i}.attn.qkv.weight"])
-        q, k, v = (part.view(batch, time, heads, dim).transpose(1, 2) for part in qkv.chunk(3, dim=-1))
-        if modern:
-            q, k = (rotary(F.rms_norm(part, (dim,), eps=1e-5)) for part in (q, k))
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(batch, time, -1)
-        x = x + F.linear(attended, p[f"block.{i}.attn.output.weight"])
-        hidden = F.linear(norm(x, f"block.{i}.norm2"), p[f"block.{i}.mlp.hidden.weight"], p.get(f"block.{i}.mlp.hidden.bias"))
-        hidden = F.relu(hidden) ** 2 if modern else F.relu(hidden)
-        x = x + F.linear(hidden, p[f"block.{i}.mlp.output.weight"], p.get(f"block.{i}.mlp.output.bias"))
-    logits = F.linear(norm(x, "final_norm") if modern else x, p["head"] if modern else p["embedding"])
-    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
-    loss.backward()
-    return {
-        "parameters": {name: flat(tensor) for name, tensor in p.items()},
-        "gradients": {name: flat(tensor.grad) for name, tensor in p.items()},
-        "ids": ids.tolist(),
-        "targets": targets.tolist(),
-        "logits": flat(logits),
-        "loss": float(loss.detach()),
-    }
-
-
-def transformer_original():
-    return transformer(modern=False)
-
-
-def transformer_modern():
-    return transformer(modern=True)
+def transformer(config):
+    shapes = {"embedding": (VOCAB, EMB)}
+    if config["positions"] == "learned":
+        shapes["position"] = (CONTEXT, EMB)
+    norms = [f"block.{i}.{name}" for i in range(config["n_layers"]) for name in ("norm1", "norm2")]
+    norms += ["final_norm"] if config["final_norm"] else []
+    for name in norms if config["norm"] == "layer" else []:
+        shapes |= {f"{name}.weight": (EMB,), f"{name}.bias": (EMB,)}
+    for i in range(config["n_layers"]):
+        width = config["n_heads"] * config["head_dim"]
+        rows = width + 2 * config["n_kv_heads"] * config["head_dim"]
+        shapes |= {f"block.{i}.attn.qkv.weight": (rows, EMB), f"block.{i}.attn.output.weight": (EMB, width),
+                   f"block.{i}.mlp.hidden.weight": (HIDDEN, EMB), f"block.{i}.mlp.output.weight": (EMB, HIDDEN)}
+        if config["activation"] in BIAS:
+            shapes |= {f"block.{i}.mlp.hidden.bias": (HIDDEN,), f"block.{i}.mlp.output.bias": (EMB,)}
+    if not config["tied"]:
+        shapes["head"] = (VOCAB, EMB)
+    return language_model(shapes, lambda p, ids: reference.transformer_logits(config, p, ids))
 
 
 if __name__ == "__main__":
-    for make in (adam, mlp, transformer_original, transformer_modern):
-        (HERE / f"{make.__name__}.json").write_text(json.dumps(make(), indent=1) + "\n")
+    files = {"optimisers": optimisers(), "modules": modules(), "mlp": mlp(), "transformer_original": transformer(ORIGINAL),
+             "transformer_modern": transformer(MODERN), "transformer_other": transformer(OTHER)}
+    for name, values in files.items():
+        (HERE / f"{name}.json").write_text(json.dumps(values, separators=(",", ":")).replace('],"', '],\n"') + "\n")

@@ -1,0 +1,94 @@
+//! `glasslab evaluate` and `glasslab compare`: how good models are, on text that they have not seen.
+
+use crate::text::{dataset, encode};
+use clap::Args;
+use glasslab::checkpoint::AnyModel;
+use glasslab::data::{Dataset, Stories};
+use glasslab::evaluate::{Evaluation, Ladder, evaluate};
+use glasslab::tokenizer::CharTokenizer;
+use glasslab::{Error, Result, best_device};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// The model that `glasslab train` kept.
+    model: PathBuf,
+    /// The text to measure on, a file or a folder [default: the held-out stories of the lab].
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+impl Evaluate {
+    pub fn run(&self, as_json: bool) -> Result<()> {
+        let model = AnyModel::load(&self.model, best_device())?;
+        let stories = match &self.data {
+            Some(path) => Stories::from_path(path)?,
+            None => Dataset::load()?.held_out,
+        };
+        let loss = evaluate(&model, &encode(&stories, &CharTokenizer::default())?)?;
+        if as_json {
+            println!("{}", as_value(&loss));
+        } else {
+            println!(
+                "{:.4} nats/char = {:.4} bits/char (perplexity {:.2}) over {} characters",
+                loss.nats_per_char,
+                loss.bits_per_char(),
+                loss.perplexity(),
+                loss.chars
+            );
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Models that `glasslab train` kept, to stand beside the counted ones.
+    models: Vec<PathBuf>,
+    /// The text to count on [default: the stories of the lab].
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The text to measure on [default: NAME-valid.txt beside a NAME-train.txt, else the last tenth].
+    #[arg(long)]
+    held_out: Option<PathBuf>,
+    /// Also draws the ladder into this file, as SVG.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+}
+
+impl Compare {
+    pub fn run(&self, as_json: bool) -> Result<()> {
+        let tokenizer = CharTokenizer::default();
+        let data = dataset(self.data.as_deref(), self.held_out.as_deref())?;
+        let (counted, held_out) = (encode(&data.train, &tokenizer)?, encode(&data.held_out, &tokenizer)?);
+        let mut ladder = Ladder::counted(&counted, &held_out, tokenizer.n_vocab)?;
+        for path in &self.models {
+            let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+            ladder.add(&name, &AnyModel::load(path, best_device())?, &held_out)?;
+        }
+        if let Some(path) = &self.svg {
+            let written = std::fs::write(path, ladder.draw()?.svg);
+            written.map_err(|source| Error::File { path: path.clone(), source })?;
+        }
+        if as_json {
+            let rows = ladder.rungs.iter().map(|rung| {
+                let mut row = as_value(&rung.loss);
+                row["model"] = json!(rung.name);
+                row
+            });
+            println!("{}", rows.collect::<Value>());
+        } else {
+            print!("{}", ladder.table());
+        }
+        Ok(())
+    }
+}
+
+/// A loss as a program reads it.
+pub fn as_value(loss: &Evaluation) -> Value {
+    json!({
+        "nats_per_char": loss.nats_per_char, "bits_per_char": loss.bits_per_char(),
+        "perplexity": loss.perplexity(), "chars": loss.chars,
+    })
+}

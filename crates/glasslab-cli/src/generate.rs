@@ -1,0 +1,89 @@
+//! `glasslab generate`: lets a model write.
+
+use clap::Args;
+use glasslab::checkpoint::AnyModel;
+use glasslab::generate::{Sampling, generate_batch, generate_with};
+use glasslab::tokenizer::CharTokenizer;
+use glasslab::{Result, best_device};
+use serde_json::json;
+use std::io::Write;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// The model that `glasslab train` kept.
+    model: PathBuf,
+    /// The text to continue; give it several times to continue several texts at once.
+    #[arg(long, default_value = "Once")]
+    prompt: Vec<String>,
+    /// How many texts to write for each prompt, each with the next seed.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    samples: u16,
+    /// How many characters to write.
+    #[arg(long, default_value_t = 200)]
+    chars: usize,
+    /// Below 1 the likely gets likelier, above 1 all get more alike; 0 always takes the likeliest.
+    #[arg(long, default_value_t = 0.5, allow_negative_numbers = true)]
+    temperature: f64,
+    /// Draw among so many of the likeliest characters only.
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Draw among the fewest of the likeliest characters that together have this probability.
+    #[arg(long, allow_negative_numbers = true)]
+    top_p: Option<f64>,
+    /// Always take the likeliest character: the same as --temperature 0.
+    #[arg(long)]
+    greedy: bool,
+    /// End when this has been written.
+    #[arg(long)]
+    stop: Option<String>,
+    /// One seed gives one text.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Compute keys and values anew for each character: the same text, later.
+    #[arg(long)]
+    no_cache: bool,
+}
+
+impl Generate {
+    pub fn run(&self, as_json: bool) -> Result<()> {
+        let tokenizer = CharTokenizer::default();
+        let model = AnyModel::load(&self.model, best_device())?;
+        let sampling = Sampling {
+            chars: self.chars,
+            temperature: if self.greedy { 0.0 } else { self.temperature },
+            top_k: self.top_k,
+            top_p: self.top_p,
+            stop: self.stop.clone(),
+            seed: self.seed,
+            cached: !self.no_cache,
+        };
+        let prompts: Vec<&str> =
+            self.prompt.iter().flat_map(|prompt| std::iter::repeat_n(prompt.as_str(), self.samples.into())).collect();
+        if as_json {
+            let texts = generate_batch(&model, &tokenizer, &prompts, &sampling)?;
+            let texts = prompts.iter().zip(texts).map(|(prompt, text)| {
+                json!({ "prompt": prompt, "text": text, "dropped": tokenizer.encode_all(prompt).dropped })
+            });
+            println!("{}", json!({ "texts": texts.collect::<Vec<_>>() }));
+            return Ok(());
+        }
+        match prompts[..] {
+            [prompt] => {
+                // Each character as it comes; a closed pipe ends the showing, not the command.
+                let mut out = std::io::stdout();
+                let known: String = prompt.chars().filter(|&character| tokenizer.knows(character)).collect();
+                let mut show = |text: &str| drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+                show(&known);
+                generate_with(&model, &tokenizer, prompt, &sampling, |character| show(&character.to_string()))?;
+                show("\n");
+            }
+            _ => {
+                for text in generate_batch(&model, &tokenizer, &prompts, &sampling)? {
+                    println!("{text}\n---");
+                }
+            }
+        }
+        Ok(())
+    }
+}

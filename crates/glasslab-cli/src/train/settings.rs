@@ -1,0 +1,357 @@
+//! What to train and how: from flags, from a TOML file, from presets, in this order.
+
+use clap::{Args, ValueEnum};
+use glasslab::checkpoint::ModelConfig;
+use glasslab::model::{MlpConfig, TransformerConfig};
+use glasslab::train::{Length, OptimiserKind, TrainConfig};
+use glasslab::{Error, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use toml::Table;
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Model {
+    /// The MLP language model: knows one character.
+    Mlp,
+    /// The transformer: knows its context.
+    Transformer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Preset {
+    /// The course's sizes.
+    Original,
+    /// A transformer that writes readable stories after a minute on two cores.
+    Small,
+    /// A transformer for a GPU.
+    Large,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Optimiser {
+    /// Muon for the matrices between hidden layers, AdamW for all else.
+    Muon,
+    /// AdamW for all.
+    Adamw,
+}
+
+/// The options of `glasslab train`; the names are those of the TOML file, too.
+#[derive(Debug, Clone, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// A TOML file with any of these options (`seconds = 60`), and tables [model_config] and [train_config]
+    /// for every other setting; flags have the last word.
+    #[arg(long)]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// [default: transformer]
+    #[arg(long, value_enum)]
+    model: Option<Model>,
+    /// The model's sizes [default: small for the transformer, original for the MLP].
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// A text file, or a folder of them [default: the stories of the lab].
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The text to measure on [default: NAME-valid.txt beside a NAME-train.txt, else the last tenth].
+    #[arg(long)]
+    held_out: Option<PathBuf>,
+    /// How long to train, by the clock [default: 60].
+    #[arg(long, allow_negative_numbers = true)]
+    seconds: Option<f64>,
+    /// How many steps to train, instead of by the clock: the same result each time.
+    #[arg(long, conflicts_with = "seconds")]
+    steps: Option<usize>,
+    /// Pieces of text in a batch [default: 32].
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// How many characters the model can look at, and learns from in a piece.
+    #[arg(long, allow_negative_numbers = true)]
+    context_len: Option<i64>,
+    /// Numbers for a character; heads and hidden layer follow, unless they are given.
+    #[arg(long, allow_negative_numbers = true)]
+    emb_dim: Option<i64>,
+    /// Blocks.
+    #[arg(long, allow_negative_numbers = true)]
+    n_layers: Option<i64>,
+    /// Heads in a block.
+    #[arg(long, allow_negative_numbers = true)]
+    n_heads: Option<i64>,
+    /// The width of a head.
+    #[arg(long, allow_negative_numbers = true)]
+    head_dim: Option<i64>,
+    /// The width of the hidden layer.
+    #[arg(long, allow_negative_numbers = true)]
+    n_hidden: Option<i64>,
+    /// [default: muon]
+    #[arg(long, value_enum)]
+    optimiser: Option<Optimiser>,
+    /// The learning rate of AdamW [default: 0.004 for the transformer, 0.01 for the MLP].
+    #[arg(long, allow_negative_numbers = true)]
+    lr: Option<f64>,
+    /// The learning rate of Muon [default: 0.02].
+    #[arg(long, allow_negative_numbers = true)]
+    matrix_lr: Option<f64>,
+    /// Shorten the gradient to this length where it is longer.
+    #[arg(long, allow_negative_numbers = true)]
+    clip: Option<f64>,
+    /// How much of itself a parameter loses with each step, in units of the learning rate.
+    #[arg(long, allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
+    /// One seed gives one model and one order of batches [default: 0].
+    #[arg(long)]
+    seed: Option<u32>,
+    /// Where to keep the model; its config goes into a .json file beside it [default: model.safetensors].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Go on with the training that was stopped, with the settings that it had.
+    #[arg(long)]
+    #[serde(skip)]
+    resume: bool,
+    /// Any field of the model's config (only in the file).
+    #[arg(skip)]
+    #[serde(default)]
+    model_config: Table,
+    /// Any field of the training's config (only in the file).
+    #[arg(skip)]
+    #[serde(default)]
+    train_config: Table,
+}
+
+/// The options put together.
+#[derive(Debug)]
+pub struct Settings {
+    pub model: ModelConfig,
+    pub training: TrainConfig,
+    pub data: Option<PathBuf>,
+    pub held_out: Option<PathBuf>,
+    pub out: PathBuf,
+    pub resume: bool,
+}
+
+impl Settings {
+    pub fn of(flags: &Train) -> Result<Settings> {
+        let options = match &flags.config {
+            Some(path) => flags.clone().or(read(path)?),
+            None => flags.clone(),
+        };
+        let out = options.out.clone().unwrap_or_else(|| PathBuf::from("model.safetensors"));
+        if out.extension().is_none_or(|name| name != "safetensors") {
+            return Err(Error::Config(format!("--out must end in .safetensors, got {}", out.display())));
+        }
+        let model = options.model()?;
+        Ok(Settings {
+            training: options.training(&model)?,
+            model,
+            data: options.data,
+            held_out: options.held_out,
+            out,
+            resume: options.resume,
+        })
+    }
+}
+
+/// Reads the options of a TOML file; paths in it are meant from where the file lies.
+fn read(path: &Path) -> Result<Train> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_path_buf(), source })?;
+    let mut options: Train =
+        toml::from_str(&text).map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for file in [&mut options.data, &mut options.held_out, &mut options.out].into_iter().flatten() {
+        *file = folder.join(&*file);
+    }
+    if options.seconds.is_some() && options.steps.is_some() {
+        return Err(Error::Config(format!("{}: give seconds or steps, not both", path.display())));
+    }
+    Ok(options)
+}
+
+impl Train {
+    /// These options, and where one is not given, that of `other`.
+    fn or(self, other: Train) -> Train {
+        let timed = self.seconds.is_some() || self.steps.is_some();
+        Train {
+            config: self.config,
+            model: self.model.or(other.model),
+            preset: self.preset.or(other.preset),
+            data: self.data.or(other.data),
+            held_out: self.held_out.or(other.held_out),
+            seconds: if timed { self.seconds } else { other.seconds },
+            steps: if timed { self.steps } else { other.steps },
+            batch_size: self.batch_size.or(other.batch_size),
+            context_len: self.context_len.or(other.context_len),
+            emb_dim: self.emb_dim.or(other.emb_dim),
+            n_layers: self.n_layers.or(other.n_layers),
+            n_heads: self.n_heads.or(other.n_heads),
+            head_dim: self.head_dim.or(other.head_dim),
+            n_hidden: self.n_hidden.or(other.n_hidden),
+            optimiser: self.optimiser.or(other.optimiser),
+            lr: self.lr.or(other.lr),
+            matrix_lr: self.matrix_lr.or(other.matrix_lr),
+            clip: self.clip.or(other.clip),
+            weight_decay: self.weight_decay.or(other.weight_decay),
+            seed: self.seed.or(other.seed),
+            out: self.out.or(other.out),
+            resume: self.resume,
+            model_config: other.model_config,
+            train_config: other.train_config,
+        }
+    }
+
+    fn model(&self) -> Result<ModelConfig> {
+        let seed = i64::from(self.seed.unwrap_or(0));
+        match (self.model.unwrap_or(Model::Transformer), self.preset) {
+            (Model::Mlp, None | Some(Preset::Original)) => {
+                let preset = MlpConfig { seed, ..MlpConfig::original() };
+                let emb_dim = self.emb_dim.unwrap_or(preset.emb_dim);
+                let n_hidden = self.n_hidden.unwrap_or(4 * emb_dim);
+                if self.n_layers.or(self.n_heads).or(self.head_dim).is_some() {
+                    return Err(Error::Config("the MLP has no layers or heads to choose: leave them out".to_owned()));
+                }
+                let config = MlpConfig { emb_dim, n_hidden, ..preset };
+                Ok(ModelConfig::Mlp(changed(config, &self.model_config, "model_config")?))
+            }
+            (Model::Mlp, Some(_)) => {
+                Err(Error::Config("the MLP has one preset, original: leave --preset out".to_owned()))
+            }
+            (Model::Transformer, preset) => {
+                let preset = match preset.unwrap_or(Preset::Small) {
+                    Preset::Original => TransformerConfig::original(),
+                    Preset::Small => TransformerConfig::small(),
+                    Preset::Large => TransformerConfig::large(),
+                };
+                let config = self.sized(TransformerConfig { seed, ..preset });
+                Ok(ModelConfig::Transformer(changed(config, &self.model_config, "model_config")?))
+            }
+        }
+    }
+
+    /// A preset with the sizes that were given; those that hang together with them follow.
+    fn sized(&self, preset: TransformerConfig) -> TransformerConfig {
+        let emb_dim = self.emb_dim.unwrap_or(preset.emb_dim);
+        let n_heads = self.n_heads.unwrap_or(preset.n_heads);
+        let head_dim = match self.emb_dim.or(self.n_heads) {
+            // Even, for rotary positions.
+            Some(_) if n_heads > 0 => (emb_dim / n_heads / 2 * 2).max(2),
+            _ => preset.head_dim,
+        };
+        TransformerConfig {
+            context_len: self.context_len.unwrap_or(preset.context_len),
+            emb_dim,
+            n_layers: self.n_layers.unwrap_or(preset.n_layers),
+            n_heads,
+            n_kv_heads: if self.n_heads.is_some() { n_heads } else { preset.n_kv_heads },
+            head_dim: self.head_dim.unwrap_or(head_dim),
+            n_hidden: self.n_hidden.or(self.emb_dim.map(|emb_dim| 4 * emb_dim)).unwrap_or(preset.n_hidden),
+            ..preset
+        }
+    }
+
+    fn training(&self, model: &ModelConfig) -> Result<TrainConfig> {
+        let usual = TrainConfig::default();
+        let (lr, context_len) = match model {
+            ModelConfig::Mlp(_) => (0.01, self.context_len.unwrap_or(usual.context_len as i64)),
+            ModelConfig::Transformer(config) => (0.004, config.context_len),
+        };
+        let config = TrainConfig {
+            length: match (self.steps, self.seconds) {
+                (Some(steps), _) => Length::Steps(steps),
+                (None, seconds) => Length::Seconds(seconds.unwrap_or(60.0)),
+            },
+            batch_size: self.batch_size.unwrap_or(usual.batch_size),
+            context_len: context_len.max(0) as usize,
+            optimiser: match self.optimiser {
+                Some(Optimiser::Adamw) => OptimiserKind::Adamw,
+                _ => OptimiserKind::Muon,
+            },
+            lr: self.lr.unwrap_or(lr),
+            matrix_lr: self.matrix_lr.unwrap_or(usual.matrix_lr),
+            clip: self.clip,
+            weight_decay: self.weight_decay.unwrap_or(usual.weight_decay),
+            seed: self.seed.unwrap_or(0).into(),
+            ..usual
+        };
+        changed(config, &self.train_config, "train_config")
+    }
+}
+
+/// A config with the fields that a table of the TOML file names.
+fn changed<T: Serialize + DeserializeOwned>(config: T, fields: &Table, name: &str) -> Result<T> {
+    let wrong = |error: toml::de::Error| Error::Config(format!("[{name}]: {}", error.message()));
+    let mut all = Table::try_from(config).map_err(|error| Error::Config(format!("[{name}]: {error}")))?;
+    all.extend(fields.clone());
+    all.try_into().map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        train: Train,
+    }
+
+    fn settings(flags: &str, file: &str) -> Result<Settings> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lab.toml");
+        std::fs::write(&path, file).unwrap();
+        let arguments = ["train", "--config", path.to_str().unwrap()].into_iter().chain(flags.split_whitespace());
+        Settings::of(&Command::parse_from(arguments).train)
+    }
+
+    fn transformer(flags: &str, file: &str) -> TransformerConfig {
+        match settings(flags, file).unwrap().model {
+            ModelConfig::Transformer(config) => config,
+            other => panic!("{other:?} is no transformer"),
+        }
+    }
+
+    #[test]
+    fn flags_have_the_last_word_then_the_file_then_the_preset() {
+        let file = "preset = \"original\"\nn_layers = 2\nsteps = 7\n[model_config]\npositions = \"rotary\"\n[train_config]\nreports = 3";
+        let made = settings("--n-layers 4 --seconds 5", file).unwrap();
+        assert_eq!(made.training.length, Length::Seconds(5.0));
+        assert_eq!((made.training.reports, made.training.context_len), (3, 100));
+        let config = transformer("--n-layers 4", file);
+        assert_eq!((config.n_layers, config.emb_dim), (4, 32));
+        assert_eq!(config.positions, glasslab::model::Positions::Rotary);
+    }
+
+    #[test]
+    fn sizes_that_hang_together_follow_unless_given() {
+        let config = transformer("--emb-dim 64 --n-heads 8", "");
+        assert_eq!((config.head_dim, config.n_hidden, config.n_kv_heads), (8, 256, 8));
+        let config = transformer("--emb-dim 64 --head-dim 32 --n-hidden 99", "");
+        assert_eq!((config.head_dim, config.n_hidden), (32, 99));
+        assert_eq!(transformer("", ""), TransformerConfig::small());
+    }
+
+    #[test]
+    fn what_the_file_has_wrong_is_named() {
+        for (file, expected) in [
+            ("colour = 3", "colour"),
+            ("seconds = \"long\"", "seconds"),
+            ("[model_config]\nn_heds = 3", "n_heds"),
+            ("[train_config]\nlr = \"high\"", "train_config"),
+            ("seconds = 1\nsteps = 1", "not both"),
+            ("model = \"cnn\"", "cnn"),
+        ] {
+            let message = settings("", file).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn paths_in_the_file_are_meant_from_where_it_lies() {
+        let made = settings("--held-out there.txt", "data = \"here.txt\"").unwrap();
+        assert!(made.data.unwrap().is_absolute());
+        assert_eq!(made.held_out.unwrap(), Path::new("there.txt"));
+    }
+}

@@ -1,0 +1,188 @@
+//! Choosing the next character from a model's scores.
+
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+use crate::tokenizer::CharTokenizer;
+
+/// How to write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// How many characters to write, at most.
+    pub chars: usize,
+    /// The scores are divided by it: below 1 the likely gets likelier, above 1 all get more alike,
+    /// and 0 always takes the likeliest.
+    pub temperature: f64,
+    /// Draw among so many of the likeliest characters only (Fan et al. 2018).
+    pub top_k: Option<usize>,
+    /// Draw among the fewest of the likeliest that together have this probability (Holtzman et al. 2020).
+    pub top_p: Option<f64>,
+    /// End when this has been written.
+    pub stop: Option<String>,
+    /// One seed gives one text.
+    pub seed: u64,
+    /// Whether to keep keys and values instead of computing them anew for each character: the same text, sooner.
+    pub cached: bool,
+}
+
+impl Default for Sampling {
+    fn default() -> Sampling {
+        Sampling { chars: 100, temperature: 0.5, top_k: None, top_p: None, stop: None, seed: 0, cached: true }
+    }
+}
+
+impl Sampling {
+    /// Always the likeliest character.
+    pub fn greedy() -> Sampling {
+        Sampling { temperature: 0.0, ..Sampling::default() }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let Sampling { temperature, top_k, top_p, .. } = *self;
+        if !(temperature.is_finite() && temperature >= 0.0) {
+            return Err(Error::Config(format!("temperature must be 0 or above, got {temperature}")));
+        }
+        if top_k == Some(0) {
+            return Err(Error::Config("top_k must be at least 1; None draws among all characters".to_owned()));
+        }
+        match top_p {
+            Some(p) if !(p > 0.0 && p <= 1.0) => {
+                Err(Error::Config(format!("top_p is a probability above 0, at most 1, got {p}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The ids of the stop text.
+    pub(super) fn stop_ids(&self, tokenizer: &CharTokenizer) -> Result<Option<Vec<i64>>> {
+        let Some(stop) = &self.stop else { return Ok(None) };
+        let encoded = tokenizer.encode_all(stop);
+        match encoded.dropped.is_empty() && !encoded.ids.is_empty() {
+            true => Ok(Some(encoded.ids)),
+            false => Err(Error::Config(format!(
+                "the stop text must be one or more characters that the model knows, got {stop:?}"
+            ))),
+        }
+    }
+
+    /// Draws an id with the probabilities softmax(`logits` / temperature), among those that top-k and top-p leave.
+    ///
+    /// # Shapes
+    /// `logits`: V scores → an id in `0..V`
+    ///
+    /// # Errors
+    /// If there is no score, or the highest is no number.
+    pub(super) fn draw(&self, logits: &[f64], rng: &mut Rng) -> Result<i64> {
+        let Some((best, &highest)) = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)) else {
+            return Err(Error::Config("the model has an empty vocabulary".to_owned()));
+        };
+        if !highest.is_finite() {
+            return Err(Error::Config(format!(
+                "the model's highest score is {highest}: it is not a trained model any more; train it again"
+            )));
+        }
+        if self.temperature == 0.0 {
+            return Ok(best as i64);
+        }
+        // Relative to the highest, no exponential can overflow.
+        let weight = |logit: &f64| ((logit - highest) / self.temperature).exp();
+        let mut weights: Vec<(usize, f64)> = logits.iter().map(weight).enumerate().collect();
+        if self.top_k.is_some() || self.top_p.is_some() {
+            self.keep_likeliest(&mut weights);
+        }
+        let mut left = rng.unit() * weights.iter().map(|(_, weight)| weight).sum::<f64>();
+        for (id, weight) in weights {
+            left -= weight;
+            if left < 0.0 {
+                return Ok(id as i64);
+            }
+        }
+        Ok(best as i64)
+    }
+
+    fn keep_likeliest(&self, weights: &mut Vec<(usize, f64)>) {
+        // A stable sort: among equals, the smaller id comes first on every machine.
+        weights.sort_by(|a, b| b.1.total_cmp(&a.1));
+        weights.truncate(self.top_k.unwrap_or(usize::MAX));
+        if let Some(p) = self.top_p {
+            let enough = p * weights.iter().map(|(_, weight)| weight).sum::<f64>();
+            let mut sum = 0.0;
+            let kept = weights.iter().take_while(|(_, weight)| {
+                let missing = sum < enough;
+                sum += weight;
+                missing
+            });
+            let kept = kept.count().max(1);
+            weights.truncate(kept);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often each of four ids with probabilities 0.1, 0.2, 0.3, 0.4 is drawn.
+    fn shares(sampling: &Sampling) -> Vec<f64> {
+        let logits = [0.1_f64.ln(), 0.2_f64.ln(), 0.3_f64.ln(), 0.4_f64.ln()];
+        let mut rng = Rng::new(5);
+        let mut shares = vec![0.0; 4];
+        for _ in 0..20_000 {
+            shares[sampling.draw(&logits, &mut rng).unwrap() as usize] += 1.0 / 20_000.0;
+        }
+        shares
+    }
+
+    fn assert_shares(sampling: Sampling, expected: [f64; 4]) {
+        for (share, expected) in shares(&sampling).iter().zip(expected) {
+            assert!((share - expected).abs() < 0.02, "{sampling:?}: {share} is not {expected}");
+        }
+    }
+
+    fn plain() -> Sampling {
+        Sampling { temperature: 1.0, ..Sampling::default() }
+    }
+
+    #[test]
+    fn draws_follow_the_probabilities() {
+        assert_shares(plain(), [0.1, 0.2, 0.3, 0.4]);
+    }
+
+    #[test]
+    fn temperature_sharpens_and_flattens() {
+        let squares = [0.01, 0.04, 0.09, 0.16].map(|square| square / 0.3);
+        assert_shares(Sampling { temperature: 0.5, ..plain() }, squares);
+        assert_shares(Sampling { temperature: 1e9, ..plain() }, [0.25; 4]);
+        assert_shares(Sampling::greedy(), [0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn top_k_draws_among_the_k_likeliest() {
+        assert_shares(Sampling { top_k: Some(2), ..plain() }, [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+        assert_shares(Sampling { top_k: Some(99), ..plain() }, [0.1, 0.2, 0.3, 0.4]);
+    }
+
+    #[test]
+    fn top_p_draws_among_the_fewest_that_have_the_probability() {
+        assert_shares(Sampling { top_p: Some(0.65), ..plain() }, [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+        assert_shares(Sampling { top_p: Some(0.75), ..plain() }, [0.0, 2.0 / 9.0, 3.0 / 9.0, 4.0 / 9.0]);
+        assert_shares(Sampling { top_p: Some(1e-9), ..plain() }, [0.0, 0.0, 0.0, 1.0]);
+        assert_shares(Sampling { top_p: Some(1.0), ..plain() }, [0.1, 0.2, 0.3, 0.4]);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_errors() {
+        for sampling in [
+            Sampling { temperature: -1.0, ..plain() },
+            Sampling { temperature: f64::NAN, ..plain() },
+            Sampling { temperature: f64::INFINITY, ..plain() },
+            Sampling { top_k: Some(0), ..plain() },
+            Sampling { top_p: Some(0.0), ..plain() },
+            Sampling { top_p: Some(1.5), ..plain() },
+            Sampling { top_p: Some(f64::NAN), ..plain() },
+        ] {
+            assert!(sampling.check().is_err(), "{sampling:?}");
+        }
+        assert!(plain().draw(&[f64::NAN, 1.0], &mut Rng::new(0)).is_err());
+        assert!(plain().draw(&[], &mut Rng::new(0)).is_err());
+    }
+}

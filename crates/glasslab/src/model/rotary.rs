@@ -1,0 +1,90 @@
+//! Rotary positions: each pair of numbers of a query or key is turned by an angle that grows with its position,
+//! so that a score depends on how far apart two characters are, not on where they stand.
+//!
+//! ```text
+//! (a, b) at position t  →  (a·cos θt − b·sin θt, a·sin θt + b·cos θt)      θ = 10000^(−2i/D) for pair i
+//! ```
+//! Source: Su et al., "RoFormer", 2021.
+
+use crate::error::{Error, Result};
+use tch::{Device, Kind, Tensor};
+
+/// The angles of all positions.
+#[derive(Debug)]
+pub struct Rotary {
+    /// (T, D/2)
+    pub cos: Tensor,
+    /// (T, D/2)
+    pub sin: Tensor,
+}
+
+impl Rotary {
+    /// The angles for `context_len` positions: slow ones and fast ones, from 1 down to 1/10000 a character.
+    ///
+    /// # Errors
+    /// If `head_dim` is odd.
+    pub fn new(context_len: i64, head_dim: i64, device: Device) -> Result<Rotary> {
+        if head_dim % 2 != 0 {
+            return Err(Error::Config(format!(
+                "rotary positions turn pairs of numbers, so head_dim must be even, got {head_dim}"
+            )));
+        }
+        let options = (Kind::Float, device);
+        let pairs = Tensor::f_arange(head_dim / 2, options)?;
+        let speeds = (pairs * (-2.0 / head_dim as f64 * 10_000_f64.ln())).f_exp()?; // (D/2)
+        let angles = Tensor::f_arange(context_len, options)?.f_outer(&speeds)?; // (T, D/2)
+        Ok(Rotary { cos: angles.f_cos()?, sin: angles.f_sin()? })
+    }
+
+    /// Turns each vector by its position, the first of them standing at `first`.
+    ///
+    /// # Shapes
+    /// `x`: (…, T, D) → (…, T, D)
+    ///
+    /// # Errors
+    /// If `first` + T is larger than the angles' T, or D another.
+    pub fn turn(&self, x: &Tensor, first: i64) -> Result<Tensor> {
+        let [.., time, _] = x.size()[..] else {
+            return Err(Error::Shape {
+                expected: "vectors of shape (…, T, D)".to_owned(),
+                got: format!("{:?}", x.size()),
+                hint: "one vector a position".to_owned(),
+            });
+        };
+        let (cos, sin) = (self.cos.f_narrow(0, first, time)?, self.sin.f_narrow(0, first, time)?); // (T, D/2)
+        let halves = x.f_chunk(2, -1)?;
+        let (a, b) = (&halves[0], &halves[1]); // (…, T, D/2) each
+        let turned = [a.f_mul(&cos)?.f_sub(&b.f_mul(&sin)?)?, a.f_mul(&sin)?.f_add(&b.f_mul(&cos)?)?];
+        Ok(Tensor::f_cat(&turned, -1)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_depend_on_the_distance_only() {
+        tch::manual_seed(1);
+        let rotary = Rotary::new(16, 8, Device::Cpu).unwrap();
+        let vector = || Tensor::randn([8], (Kind::Float, Device::Cpu));
+        let (query, key) = (vector(), vector());
+        let turned = |vector: &Tensor| rotary.turn(&vector.expand([16, 8], false), 0).unwrap();
+        let scores = turned(&query).matmul(&turned(&key).transpose(0, 1)); // (16, 16)
+        assert!((scores.double_value(&[5, 2]) - scores.double_value(&[12, 9])).abs() < 1e-4);
+        assert!((scores.double_value(&[5, 2]) - scores.double_value(&[5, 3])).abs() > 1e-3);
+    }
+
+    #[test]
+    fn a_later_start_is_the_later_part() {
+        let rotary = Rotary::new(16, 8, Device::Cpu).unwrap();
+        let x = Tensor::randn([10, 8], (Kind::Float, Device::Cpu));
+        assert_eq!(rotary.turn(&x, 0).unwrap().narrow(0, 4, 6), rotary.turn(&x.narrow(0, 4, 6), 4).unwrap());
+        assert!(rotary.turn(&x, 7).is_err(), "only 16 positions have angles");
+    }
+
+    #[test]
+    fn an_odd_width_is_an_error() {
+        assert!(Rotary::new(16, 7, Device::Cpu).unwrap_err().to_string().contains("must be even"));
+    }
+}

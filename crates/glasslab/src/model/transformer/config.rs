@@ -1,0 +1,164 @@
+//! The sizes and choices of a transformer, and the presets.
+
+use crate::error::{Error, Result};
+use crate::model::attention::{AttentionConfig, Weighting};
+use crate::model::norm::NormKind;
+use serde::{Deserialize, Serialize};
+
+/// How a transformer knows the order of characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Positions {
+    /// A learnt row for each place, added to the embedding.
+    Learned,
+    /// Queries and keys turned by their place ([`Rotary`](crate::model::rotary::Rotary)).
+    Rotary,
+    /// Not at all, but for what the causal mask gives away.
+    None,
+}
+
+/// What stands between the two linear layers of a block's MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// max(0, x)
+    Relu,
+    /// x · Φ(x) (Hendrycks and Gimpel 2016)
+    Gelu,
+    /// max(0, x)² (So et al. 2021)
+    ReluSquared,
+}
+
+/// The sizes and choices of a [`TransformerLm`](super::TransformerLm).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransformerConfig {
+    /// V: the number of different ids.
+    pub n_vocab: i64,
+    /// T: how many characters it can look at.
+    pub context_len: i64,
+    /// C: how many numbers stand for a character.
+    pub emb_dim: i64,
+    /// How many blocks.
+    pub n_layers: i64,
+    /// H: how many heads in each.
+    pub n_heads: i64,
+    /// K: how many different keys and values they share; H is the usual, 1 is multi-query attention.
+    pub n_kv_heads: i64,
+    /// D: the width of a head.
+    pub head_dim: i64,
+    /// The width of a block's MLP.
+    pub n_hidden: i64,
+    /// How it knows the order.
+    pub positions: Positions,
+    /// How scores become weights.
+    pub weighting: Weighting,
+    /// Whether the first head of the first block is not learnt, but always looks at the character before.
+    pub previous_head: bool,
+    /// The normalisation before each part.
+    pub norm: NormKind,
+    /// Whether there is one more before the output head.
+    pub final_norm: bool,
+    /// Whether queries and keys are brought to one length.
+    pub qk_norm: bool,
+    /// Between a block's two linear layers.
+    pub activation: Activation,
+    /// Whether the linear layers of the MLP have a bias.
+    pub bias: bool,
+    /// Whether the output head is the embedding table.
+    pub tied: bool,
+    /// One seed gives one model.
+    pub seed: i64,
+}
+
+impl Default for TransformerConfig {
+    fn default() -> TransformerConfig {
+        TransformerConfig::small()
+    }
+}
+
+impl TransformerConfig {
+    /// The course's model: one block with one head, 21,920 parameters.
+    pub fn original() -> TransformerConfig {
+        TransformerConfig {
+            n_vocab: 256,
+            context_len: 100,
+            emb_dim: 32,
+            n_layers: 1,
+            n_heads: 1,
+            n_kv_heads: 1,
+            head_dim: 16,
+            n_hidden: 128,
+            positions: Positions::Learned,
+            weighting: Weighting::Softmax,
+            previous_head: false,
+            norm: NormKind::Layer,
+            final_norm: false,
+            qk_norm: false,
+            activation: Activation::Relu,
+            bias: true,
+            tied: true,
+            seed: 0,
+        }
+    }
+
+    /// A model that writes readable stories after a minute on two cores.
+    pub fn small() -> TransformerConfig {
+        TransformerConfig {
+            n_vocab: 256,
+            context_len: 64,
+            emb_dim: 96,
+            n_layers: 3,
+            n_heads: 4,
+            n_kv_heads: 4,
+            head_dim: 24,
+            n_hidden: 384,
+            positions: Positions::Rotary,
+            weighting: Weighting::Softmax,
+            previous_head: false,
+            norm: NormKind::Rms,
+            final_norm: true,
+            qk_norm: true,
+            activation: Activation::ReluSquared,
+            bias: false,
+            tied: false,
+            seed: 0,
+        }
+    }
+
+    /// A model for a GPU: the choices of [`small`](Self::small) at the sizes of a small GPT, 25 million parameters.
+    pub fn large() -> TransformerConfig {
+        TransformerConfig {
+            context_len: 256,
+            emb_dim: 512,
+            n_layers: 8,
+            n_heads: 8,
+            n_kv_heads: 8,
+            head_dim: 64,
+            n_hidden: 2048,
+            ..TransformerConfig::small()
+        }
+    }
+
+    /// The part that concerns the attention of block `block`.
+    pub(super) fn attention(&self, block: i64) -> AttentionConfig {
+        AttentionConfig {
+            emb_dim: self.emb_dim,
+            n_heads: self.n_heads,
+            n_kv_heads: self.n_kv_heads,
+            head_dim: self.head_dim,
+            qk_norm: self.qk_norm,
+            weighting: self.weighting,
+            previous_head: self.previous_head && block == 0,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let TransformerConfig { n_vocab, context_len, emb_dim, n_layers, n_heads, head_dim, n_hidden, .. } = *self;
+        let sizes = [n_vocab, context_len, emb_dim, n_heads, head_dim, n_hidden];
+        match sizes.iter().all(|&size| size >= 1) && n_layers >= 0 {
+            true => Ok(()),
+            false => Err(Error::Config(format!("every size must be at least 1 (n_layers 0), got {self:?}"))),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! How to train.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How to train.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainConfig {
+    /// How long.
+    pub length: Length,
+    /// B: pieces of text in a batch.
+    pub batch_size: usize,
+    /// T: characters in a piece.
+    pub context_len: usize,
+    /// What moves the matrices between hidden layers; all else is AdamW's.
+    pub optimiser: OptimiserKind,
+    /// How far a step goes, at its largest.
+    pub lr: f64,
+    /// The same for the matrices that Muon moves (the MLP language model has none).
+    pub matrix_lr: f64,
+    /// The share of the training over which the learning rate rises from 0.
+    pub warm_up: f64,
+    /// The share of the training over which it falls back to 0.
+    pub cool_down: f64,
+    /// How much of itself a parameter loses with each step, in units of the learning rate (Loshchilov and Hutter 2019).
+    pub weight_decay: f64,
+    /// The gradient is shortened to this length where it is longer, over all parameters together.
+    pub clip: Option<f64>,
+    /// One seed gives one order of batches.
+    pub seed: u64,
+    /// How many times to measure the held-out loss on the way, and to print a line.
+    pub reports: usize,
+    /// Whether to end with the parameters of the report with the lowest held-out loss, instead of the last ones.
+    pub keep_best: bool,
+    /// Where to keep the state of the training at every report, so that [`resume`](super::resume) can go on from
+    /// there after a stop or a crash.
+    pub autosave: Option<PathBuf>,
+}
+
+/// How long a training lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Length {
+    /// So many batches: the same result each time.
+    Steps(usize),
+    /// So many seconds: what a machine can do in the time, so a faster one gets further.
+    Seconds(f64),
+}
+
+/// What moves the matrices between hidden layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimiserKind {
+    /// Muon, with `matrix_lr`.
+    Muon,
+    /// AdamW, with `lr`, as all other parameters.
+    Adamw,
+}
+
+impl Default for TrainConfig {
+    fn default() -> TrainConfig {
+        TrainConfig {
+            length: Length::Steps(2000),
+            batch_size: 32,
+            context_len: 64,
+            optimiser: OptimiserKind::Muon,
+            lr: 0.01,
+            matrix_lr: 0.02,
+            warm_up: 0.02,
+            cool_down: 0.5,
+            weight_decay: 0.0,
+            clip: None,
+            seed: 0,
+            reports: 10,
+            keep_best: true,
+            autosave: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    pub(super) fn check(&self) -> Result<()> {
+        let above_zero = |number: f64| number.is_finite() && number > 0.0;
+        for (name, rate) in [("lr", self.lr), ("matrix_lr", self.matrix_lr), ("clip", self.clip.unwrap_or(1.0))] {
+            if !above_zero(rate) {
+                return Err(Error::Config(format!("{name} must be above 0, got {rate}")));
+            }
+        }
+        for (name, share) in [("warm_up", self.warm_up), ("cool_down", self.cool_down)] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(Error::Config(format!("{name} is a share of the training, from 0 to 1, got {share}")));
+            }
+        }
+        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
+            return Err(Error::Config(format!("weight_decay must be 0 or above, got {}", self.weight_decay)));
+        }
+        match self.length {
+            Length::Steps(0) => Err(Error::Config("train for at least 1 step".to_owned())),
+            Length::Seconds(seconds) if !above_zero(seconds) => {
+                Err(Error::Config(format!("train for more than 0 seconds, got {seconds}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The learning rate's course: what `lr` is multiplied by when `progress` of the training, 0 to 1, is done.
+    pub fn schedule(&self, progress: f64) -> f64 {
+        let up = (progress + 1e-3) / self.warm_up.max(1e-3);
+        let down = (1.0 - progress) / self.cool_down.max(1e-9);
+        up.min(1.0) * down.clamp(0.0, 1.0)
+    }
+}
+
+impl Length {
+    /// How much of the training is done, from 0 to 1 and above.
+    pub(super) fn progress(self, step: usize, seconds: f64) -> f64 {
+        match self {
+            Length::Steps(steps) => step as f64 / steps as f64,
+            Length::Seconds(all) => seconds / all,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_rises_then_falls_to_nothing() {
+        let config = TrainConfig::default();
+        assert!(config.schedule(0.0) < 0.1);
+        assert_eq!(config.schedule(0.4), 1.0);
+        assert!((config.schedule(0.75) - 0.5).abs() < 1e-12);
+        assert!(config.schedule(0.999) < 0.01);
+        let constant = TrainConfig { warm_up: 0.0, cool_down: 0.0, ..config };
+        assert!([0.0, 0.5, 0.999].iter().all(|&progress| constant.schedule(progress) == 1.0));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_errors_that_name_them() {
+        let good = TrainConfig::default();
+        for (name, config) in [
+            ("1 step", TrainConfig { length: Length::Steps(0), ..good.clone() }),
+            ("seconds", TrainConfig { length: Length::Seconds(-1.0), ..good.clone() }),
+            ("lr", TrainConfig { lr: f64::NAN, ..good.clone() }),
+            ("matrix_lr", TrainConfig { matrix_lr: 0.0, ..good.clone() }),
+            ("clip", TrainConfig { clip: Some(-1.0), ..good.clone() }),
+            ("warm_up", TrainConfig { warm_up: 1.1, ..good.clone() }),
+            ("cool_down", TrainConfig { cool_down: f64::NAN, ..good.clone() }),
+            ("weight_decay", TrainConfig { weight_decay: -0.1, ..good.clone() }),
+        ] {
+            let message = config.check().unwrap_err().to_string();
+            assert!(message.contains(name), "{message}");
+        }
+        assert!(good.check().is_ok());
+    }
+}

@@ -1,0 +1,65 @@
+//! What glasslab keeps, PyTorch reads: the script that comes with the project gives the same logits.
+//!
+//! Needs a Python with PyTorch: the one that `GLASSLAB_TORCH_PYTHON` names, else `python3`; where neither has it,
+//! the golden values (`golden.rs`), made by the same script, are the test.
+
+use glasslab::checkpoint::{AnyModel, ModelConfig};
+use glasslab::model::attention::Weighting;
+use glasslab::model::{Activation, LanguageModel, MlpConfig, Positions, Trainable, TransformerConfig};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tch::{Device, Kind, Tensor};
+
+fn python_with_torch() -> Option<String> {
+    let python = std::env::var("GLASSLAB_TORCH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let mut import = Command::new(&python);
+    import.args(["-c", "import torch"]).stderr(Stdio::null());
+    import.status().is_ok_and(|status| status.success()).then_some(python)
+}
+
+#[test]
+fn pytorch_gives_a_kept_model_the_same_logits() {
+    let Some(python) = python_with_torch() else {
+        println!("no Python with PyTorch here: not compared (set GLASSLAB_TORCH_PYTHON)");
+        return;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/pytorch/glasslab_model.py");
+    let small = TransformerConfig::small();
+    let other = TransformerConfig {
+        positions: Positions::Learned,
+        weighting: Weighting::Sigmoid,
+        n_kv_heads: 2,
+        previous_head: true,
+        activation: Activation::Gelu,
+        bias: true,
+        ..small
+    };
+    for config in [
+        ModelConfig::Mlp(MlpConfig::original()),
+        ModelConfig::Transformer(TransformerConfig::original()),
+        ModelConfig::Transformer(small),
+        ModelConfig::Transformer(other),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let mut model = AnyModel::new(config, Device::Cpu).unwrap();
+        let guard = tch::no_grad_guard();
+        for parameter in model.parameters() {
+            let noise = parameter.tensor.randn_like() * 0.1;
+            let _ = parameter.tensor.f_add_(&noise).unwrap();
+        }
+        drop(guard);
+        model.save(&path).unwrap();
+        let mut command = Command::new(&python);
+        command.arg(&script).arg(&path).args(["--json", "--text", "Once upon a time"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let ids: Vec<i64> = serde_json::from_value(answer["ids"].clone()).unwrap();
+        let theirs: Vec<Vec<f64>> = serde_json::from_value(answer["logits"].clone()).unwrap();
+        let theirs = Tensor::from_slice(&theirs.concat()).view([ids.len() as i64, -1]);
+        let ours = model.logits(&Tensor::from_slice(&ids).unsqueeze(0)).unwrap().get(0).to_kind(Kind::Double);
+        let off = (ours - theirs).abs().max().double_value(&[]);
+        assert!(off < 1e-5, "{config:?} is off by {off}");
+    }
+}

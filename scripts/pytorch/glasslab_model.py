@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""A model that glasslab trained, in PyTorch: reads model.safetensors and model.json, computes the same logits.
+
+    python scripts/pytorch/glasslab_model.py model.safetensors --text "Once upon a time"
+
+prints the likeliest next characters; with --json all logits. From Python:
+
+    model = load("model.safetensors")
+    logits = model(torch.tensor([[79, 110, 99, 101]]))      # (B, T) ids = code points → (B, T, V)
+
+Needs PyTorch only. The tests of the Rust library compare with these functions.
+"""
+
+import argparse
+import json
+import math
+import struct
+import sys
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
+
+
+def read_safetensors(path):
+    """The tensors of a file by name: 8 bytes with the length of a JSON header, the header, the numbers."""
+    data = bytearray(Path(path).read_bytes())
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + length])
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in header.items():
+        start, end = (8 + length + offset for offset in entry["data_offsets"])
+        tensors[name] = torch.frombuffer(data[start:end], dtype=DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return tensors
+
+
+def mlp_logits(p, ids):
+    """The MLP language model with a tied head: (B, T) → (B, T, V)."""
+    hidden = F.relu(F.linear(F.embedding(ids, p["embedding"]), p["hidden.weight"], p["hidden.bias"]))
+    return F.linear(F.linear(hidden, p["output.weight"], p["output.bias"]), p["embedding"])
+
+
+def norm(kind, p, name, x):
+    """Layer norm with its learnt scale and shift, or RMS norm without any."""
+    if kind == "rms":
+        return F.rms_norm(x, x.shape[-1:], eps=1e-5)
+    return F.layer_norm(x, x.shape[-1:], p[f"{name}.weight"], p[f"{name}.bias"])
+
+
+def rotary(x):
+    """Turns pairs (x[i], x[i + D/2]) by position · 10000^(−2i/D)."""
+    time, dim = x.shape[-2:]
+    speeds = torch.exp(torch.arange(dim // 2) * (-2 / dim * math.log(10000)))
+    angles = torch.outer(torch.arange(time).float(), speeds)
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], dim=-1)
+
+
+def attention(config, p, name, x, previous_head=False):
+    """Causal multi-head attention: (B, T, C) → (B, T, C)."""
+    heads, kv_heads, dim = config["n_heads"], config["n_kv_heads"], config["head_dim"]
+    batch, time, _ = x.shape
+    qkv = F.linear(x, p[f"{name}.qkv.weight"]).view(batch, time, -1, dim).transpose(1, 2)
+    q, k, v = qkv.split([heads, kv_heads, kv_heads], dim=1)
+    if config["qk_norm"]:
+        q, k = (F.rms_norm(part, (dim,), eps=1e-5) for part in (q, k))
+    if config["positions"] == "rotary":
+        q, k = rotary(q), rotary(k)
+    k, v = (part.repeat_interleave(heads // kv_heads, dim=1) for part in (k, v))
+    scores = q @ k.transpose(-2, -1) / math.sqrt(dim)
+    scores = scores.masked_fill(torch.ones(time, time).triu(1).bool(), -math.inf)
+    if config["weighting"] == "sigmoid":
+        weights = torch.sigmoid(scores - torch.arange(1, time + 1).log()[:, None])
+    else:
+        weights = scores.softmax(dim=-1)
+    if previous_head:
+        before = F.one_hot((torch.arange(time) - 1).clamp(min=0), time).float()
+        weights = torch.cat([before.expand(batch, 1, time, time), weights[:, 1:]], dim=1)
+    return F.linear((weights @ v).transpose(1, 2).reshape(batch, time, -1), p[f"{name}.output.weight"])
+
+
+ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "relu_squared": lambda x: F.relu(x) ** 2}
+
+
+def block_mlp(config, p, name, x):
+    """A block's MLP: (B, T, C) → (B, T, C)."""
+    hidden = F.linear(x, p[f"{name}.hidden.weight"], p.get(f"{name}.hidden.bias"))
+    return F.linear(ACTIVATIONS[config["activation"]](hidden), p[f"{name}.output.weight"], p.get(f"{name}.output.bias"))
+
+
+def transformer_logits(config, p, ids):
+    """The transformer language model: (B, T) → (B, T, V)."""
+    x = F.embedding(ids, p["embedding"])
+    if config["positions"] == "learned":
+        x = x + p["position"][: ids.shape[1]]
+    for i in range(config["n_layers"]):
+        name = f"block.{i}"
+        normed = norm(config["norm"], p, f"{name}.norm1", x)
+        x = x + attention(config, p, f"{name}.attn", normed, config["previous_head"] and i == 0)
+        x = x + block_mlp(config, p, f"{name}.mlp", norm(config["norm"], p, f"{name}.norm2", x))
+    if config["final_norm"]:
+        x = norm(config["norm"], p, "final_norm", x)
+    return F.linear(x, p["embedding"] if config["tied"] else p["head"])
+
+
+def load(path):
+    """A function from ids (B, T) to logits (B, T, V)."""
+    config = json.loads(Path(path).with_suffix(".json").read_text())
+    parameters = read_safetensors(path)
+    if config["version"] != 1:
+        sys.exit(f"{path} is of version {config['version']}, and this script reads version 1: take the one beside the "
+                 "glasslab that wrote it")
+    if config["model"] == "mlp":
+        return lambda ids: mlp_logits(parameters, ids)
+    return lambda ids: transformer_logits(config, parameters, ids)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Computes the logits of a glasslab model in PyTorch.")
+    parser.add_argument("model", help="model.safetensors, with model.json beside it")
+    parser.add_argument("--text", default="Once upon a time")
+    parser.add_argument("--json", action="store_true", help="print ids and all logits")
+    options = parser.parse_args()
+    ids = [ord(character) for character in options.text if ord(character) < 256]
+    with torch.no_grad():
+        logits = load(options.model)(torch.tensor([ids]))[0]
+    if options.json:
+        print(json.dumps({"ids": ids, "logits": logits.tolist()}))
+        return
+    probabilities = logits[-1].softmax(dim=-1)
+    for id_ in probabilities.argsort(descending=True)[:5].tolist():
+        print(f"{chr(id_)!r:>6}  {probabilities[id_]:.3f}")
+
+
+if __name__ == "__main__":
+    main()
