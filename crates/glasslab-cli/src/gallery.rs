@@ -2,9 +2,10 @@
 
 use clap::Args;
 use glasslab::checkpoint::{AnyModel, ModelConfig};
-use glasslab::data::{Dataset, Tokens};
+use glasslab::data::{Dataset, END_OF_STORY, Stories, Tokens};
 use glasslab::display::escape;
-use glasslab::intervene::{Cut, Effect, HeadPatterns, Intervene, Lens};
+use glasslab::evaluate::{Ladder, evaluate_some};
+use glasslab::intervene::{Altered, Cut, Effect, HeadPatterns, Intervene, Lens};
 use glasslab::model::TransformerLm;
 use glasslab::tokenizer::CharTokenizer;
 use glasslab::trace::Traceable;
@@ -16,6 +17,10 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 const STYLE: &str = include_str!("gallery.css");
+/// Held-out characters that the ladder is measured on, about.
+const HELD_OUT: usize = 30_000;
+/// Held-out characters that each cut is measured on.
+const MEASURED: usize = 5_000;
 
 #[derive(Debug, Args)]
 pub struct Gallery {
@@ -47,7 +52,7 @@ impl Gallery {
         let data = self.data.as_deref().map_or_else(Dataset::load, |path| Dataset::from_path(path, None))?;
         let tokenizer = CharTokenizer::default();
         let train_tokens = Tokens::encode(&data.train, &tokenizer)?;
-        let held_out = Tokens::encode(&data.held_out, &tokenizer)?;
+        let held_out = Tokens::encode(&beginning(&data.held_out)?, &tokenizer)?;
         let story = data.held_out.get(0).unwrap_or("Once upon a time");
         let mut page = Page::default();
         self.trace(&model, &mut page)?;
@@ -55,6 +60,7 @@ impl Gallery {
         self.predictions(&model, story, &mut page)?;
         self.embeddings(&model, &mut page)?;
         self.training(&model, &train_tokens, &held_out, &mut page)?;
+        self.ladder(&model, &train_tokens, &held_out, &mut page)?;
         self.cuts(&model, &held_out, &mut page)?;
         let name = self.model.file_name().unwrap_or_default().to_string_lossy();
         let html = page.finish(&format!("What glasslab sees in {name}"));
@@ -149,6 +155,7 @@ impl Gallery {
             length: Length::Steps(steps),
             context_len: 64.min(sizes.context_len as usize),
             lr: 0.004,
+            reports: 5,
             ..TrainConfig::default()
         };
         eprintln!("glasslab: filming a training of {steps} steps");
@@ -159,6 +166,15 @@ impl Gallery {
             "history.curve().smooth(3).uniform(256).bigram(&train, &held_out, 256)?.draw()?",
             &curve.draw()?.html(),
         );
+        Ok(())
+    }
+
+    fn ladder(&self, model: &TransformerLm, train: &Tokens, held_out: &Tokens, page: &mut Page) -> Result<()> {
+        let words = "Held-out loss of guessing, of counting, and of this model, on the same characters.";
+        page.section("The ladder", words);
+        let mut ladder = Ladder::counted(train, held_out, model.config.n_vocab)?;
+        ladder.add("this model", model, held_out)?;
+        page.add("Ladder::counted(&train, &held_out, 256)?.draw()?", &ladder.draw()?.html());
         Ok(())
     }
 
@@ -185,8 +201,9 @@ impl Gallery {
         let patched = model.patch(&short, &model.trace(&other)?, step, Some(place))?;
         effects.push((format!("model.patch({short:?}, &model.trace({other:?})?, {step:?}, Some({place}))?"), patched));
         let mut table = String::from("<table><tr><th>change</th><th>on the text</th><th>held out</th></tr>");
+        let before = evaluate_some(model, held_out, MEASURED)?.nats_per_char;
         for (_, effect) in &effects {
-            let (before, after) = effect.held_out(model, held_out)?;
+            let after = evaluate_some(&Altered::new(model, &effect.changes), held_out, MEASURED)?.nats_per_char;
             let loss = |loss: Option<f64>| loss.map_or("–".to_owned(), |loss| format!("{loss:.3}"));
             let text = format!("{} → {}", loss(effect.before.trace.loss()), loss(effect.after.trace.loss()));
             let _ = write!(
@@ -195,12 +212,25 @@ impl Gallery {
                 escape(&effect.changes.to_string())
             );
         }
-        page.add("effect.held_out(&model, &held_out)?", &(table + "</table>"));
+        page.add("evaluate(&Altered::new(&model, &cut.into()), &held_out)?", &(table + "</table>"));
         for (code, effect) in effects {
             page.add(&code, &effect.html()?.html);
         }
         Ok(())
     }
+}
+
+/// The first stories, enough to measure on.
+fn beginning(stories: &Stories) -> Result<Stories> {
+    let mut text = String::new();
+    for story in stories.iter() {
+        text.push_str(story);
+        text.push_str(END_OF_STORY);
+        if text.len() > HELD_OUT {
+            break;
+        }
+    }
+    Stories::parse(&text)
 }
 
 /// A page that grows.

@@ -352,8 +352,8 @@ impl<P: Probe> Probe for Surgery<'_, P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TransformerConfig;
     use crate::model::Positions;
+    use crate::model::TransformerConfig;
     use crate::model::attention::Weighting;
     use crate::tokenizer::CharTokenizer;
     use crate::trace::tests::{awake, variants};
