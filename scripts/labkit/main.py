@@ -88,9 +88,12 @@ def refresh() -> None:
 
 
 def clean() -> int:
-    """Removes everything that set-up made."""
-    for folder in (LAB, work_folder(), kernel.target_folder(), OUT):
-        if folder.exists():
+    """Removes everything that set-up made; not a target folder elsewhere, which other projects may share."""
+    target = kernel.target_folder()
+    for folder in (LAB, work_folder(), target, OUT):
+        if folder == target and ROOT not in target.parents:
+            line(f"keeping {target} (CARGO_TARGET_DIR)")
+        elif folder.exists():
             line(f"removing {folder}")
             shutil.rmtree(folder)
     CARGO_CONFIG.unlink(missing_ok=True)

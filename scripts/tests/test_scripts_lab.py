@@ -79,6 +79,17 @@ class FreshClone(unittest.TestCase):
     def test_cleaning_where_nothing_is_does_nothing(self):
         self.assertEqual(self.lab("clean").returncode, 0)
 
+    def test_cleaning_keeps_a_target_folder_that_other_projects_share(self):
+        shared, own = self.root.parent / "shared target", self.root / "target"
+        for folder in (shared, own):
+            folder.mkdir()
+        self.env["CARGO_TARGET_DIR"] = str(shared)
+        self.assertEqual(self.lab("clean").returncode, 0)
+        self.assertTrue(shared.exists())
+        del self.env["CARGO_TARGET_DIR"]
+        self.assertEqual(self.lab("clean").returncode, 0)
+        self.assertFalse(own.exists())
+
     def test_an_unknown_command_is_a_line_of_usage(self):
         run = self.lab("dance")
         self.assertEqual(run.returncode, 2)

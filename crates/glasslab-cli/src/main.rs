@@ -30,7 +30,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 an error (told on standard error
 #[derive(Subcommand)]
 enum Command {
     /// Trains a model and keeps it.
-    Train(train::Train),
+    Train(Box<train::Train>),
     /// Measures a model on a text.
     Evaluate(evaluate::Evaluate),
     /// Lets a model continue a prompt.

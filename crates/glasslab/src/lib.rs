@@ -28,6 +28,7 @@ pub mod data;
 pub mod display;
 pub mod error;
 pub mod evaluate;
+pub mod experiment;
 pub mod generate;
 pub mod intervene;
 pub mod model;

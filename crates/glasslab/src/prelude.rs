@@ -6,6 +6,7 @@ pub use crate::data::{Batch, Batches, Dataset, Stories, Tokens};
 pub use crate::display::Picture;
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Evaluation, Ladder, evaluate};
+pub use crate::experiment::Sweep;
 pub use crate::generate::{Sampling, generate, generate_batch, generate_with};
 pub use crate::intervene::{Altered, Changes, Cut, Effect, HeadPatterns, Intervene, Lens, PATTERNS, Patch};
 pub use crate::model::{

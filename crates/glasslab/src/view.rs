@@ -15,6 +15,7 @@ mod heatmap;
 mod html;
 mod ladder;
 mod surprise;
+mod sweep;
 mod table;
 
 pub use attention::Attention;
