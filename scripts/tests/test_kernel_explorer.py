@@ -157,6 +157,10 @@ class ExplorerTest(unittest.TestCase):
         target = self.page.with_name("still.html")
         target.write_text(still)
         self.browser.open(target.as_uri())
+        # Another block's script, on the same page, must leave such a block alone.
+        script = re.findall(r"<script>(.*?)</script>", html, flags=re.S)[0]
+        self.browser.run("(() => { const it = document.createElement('script'); it.textContent = " + json.dumps(script)
+                         + "; document.body.append(it); })()")
         self.assertGreater(self.browser.run("document.querySelector('.glasslab-explorer .g-still svg').getBoundingClientRect().height"), 200)
         self.assertEqual(self.browser.run("document.querySelectorAll('.glasslab-explorer select').length"), 0)
 

@@ -120,7 +120,7 @@ impl HeadPatterns {
         let mut html = format!(
             "<div style=\"overflow-x:auto\"><p style=\"margin:4px 0\">Where each head looks: the mean share of its \
              attention, over {} characters. Framed: the head that follows the rule most.</p>\
-             <table style=\"border-collapse:separate;border-spacing:1px;font-size:13px\"><tr><td></td>",
+             <table style=\"table-layout:auto;border-collapse:separate;border-spacing:1px;font-size:13px\"><tr><td></td>",
             self.chars
         );
         for name in PATTERNS {

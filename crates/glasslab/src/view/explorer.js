@@ -1,8 +1,11 @@
 // The attention explorer: starts every block on the page that has not been started. No globals, nothing fetched.
 (() => {
   for (const root of document.querySelectorAll(".glasslab-explorer:not([data-alive])")) {
+    // Where a notebook is not trusted, a block stands without its numbers, and stays a picture.
+    const numbers = root.querySelector("script[type='application/json']");
+    if (!numbers) continue;
     root.setAttribute("data-alive", "");
-    start(root, JSON.parse(root.querySelector("script[type='application/json']").textContent));
+    start(root, JSON.parse(numbers.textContent));
   }
 
   function start(root, data) {
@@ -115,7 +118,8 @@
 
     // ---- drawing -------------------------------------------------------------------------------------------
     const still = document.createElement("canvas"); // all lines, or the matrix: drawn once for each head
-    const step = Math.max(10, Math.min(24, Math.floor(880 / T)));
+    const room = (root.clientWidth || 940) - 64;
+    const step = Math.max(10, Math.min(24, Math.floor(room / T)));
     const cell = Math.max(3, Math.min(24, Math.floor(520 / T)));
     const edge = 30, deep = 190;
     const ink = () => getComputedStyle(root).color;

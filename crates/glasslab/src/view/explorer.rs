@@ -283,6 +283,18 @@ mod tests {
     }
 
     #[test]
+    fn weights_that_are_no_numbers_are_kept_as_such() {
+        let model = awake(TransformerConfig::original());
+        let guard = tch::no_grad_guard();
+        let _ = model.embedding.shallow_clone().fill_(f64::NAN);
+        drop(guard);
+        let html = model.trace("Once").unwrap().explore().unwrap().html().unwrap().html;
+        let data = data(&html);
+        // 4095 is twelve ones: each letter is a slash.
+        assert!(data["frames"][0]["weights"].as_str().unwrap().starts_with("////////"), "{data}");
+    }
+
+    #[test]
     fn a_story_with_a_script_in_it_stays_text() {
         let trace = awake(TransformerConfig::original()).trace("</script><script>alert('x')</script>").unwrap();
         let html = trace.explore().unwrap().html().unwrap().html;

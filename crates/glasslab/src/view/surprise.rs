@@ -184,7 +184,7 @@ impl Surprise {
         let head = ["after", "came", "bits", "expected"]
             .map(|name| format!("<th scope=\"col\" style=\"padding:1px 10px\">{name}</th>"));
         format!(
-            "<details><summary>the most surprising characters</summary><table style=\"border-collapse:collapse;font-size:13px\">\
+            "<details><summary>the most surprising characters</summary><table style=\"table-layout:auto;border-collapse:collapse;font-size:13px\">\
              <tr>{}</tr>{rows}</table></details>",
             head.concat()
         )

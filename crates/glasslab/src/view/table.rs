@@ -30,7 +30,7 @@ impl Trace {
         let mut html = String::from("<div style=\"overflow-x:auto\">");
         html.push_str(&paragraph(&format!("What the model does with “{}”, step by step.", self.visible_text())));
         self.notes.iter().for_each(|note| html.push_str(&paragraph(&format!("Note: {note}."))));
-        html.push_str("<table style=\"border-collapse:collapse;font-size:13px\"><thead><tr>");
+        html.push_str("<table style=\"table-layout:auto;border-collapse:collapse;font-size:13px\"><thead><tr>");
         for head in ["step and shape", "numbers", "min", "mean", "max", "formula, and what one number means"] {
             html.push_str(&format!("<th scope=\"col\" style=\"padding:3px 8px;text-align:left\">{head}</th>"));
         }
@@ -157,7 +157,7 @@ impl Trace {
         let head = if matrices.len() > 1 { " of head 0" } else { "" };
         Ok(format!(
             "<details><summary>the first {shown_rows} × {shown_columns} of {rows} × {columns} numbers{head}</summary>\
-             <table style=\"border-collapse:collapse;font-size:12px\">{table}</table></details>"
+             <table style=\"table-layout:auto;border-collapse:collapse;font-size:12px\">{table}</table></details>"
         ))
     }
 }
