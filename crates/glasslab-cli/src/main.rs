@@ -2,8 +2,10 @@
 
 mod evaluate;
 mod fetch;
+mod gallery;
 mod generate;
 mod text;
+mod trace;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +38,10 @@ enum Command {
     Generate(generate::Generate),
     /// Measures counted models and trained ones on the same characters.
     Compare(evaluate::Compare),
+    /// Follows a text through a model, step by step.
+    Trace(trace::Look),
+    /// Draws every picture there is of a trained transformer into one page.
+    Gallery(gallery::Gallery),
     /// Fetches the real TinyStories and prepares them for notebooks.
     Fetch(fetch::Fetch),
     /// Prepares a person's own text: a parquet or .jsonl file, a text file, a folder.
@@ -56,6 +62,8 @@ fn main() -> ExitCode {
         Command::Evaluate(evaluate) => evaluate.run(options.json).map(done),
         Command::Generate(generate) => generate.run(options.json).map(done),
         Command::Compare(compare) => compare.run(options.json).map(done),
+        Command::Trace(look) => look.run(options.json).map(done),
+        Command::Gallery(gallery) => gallery.run(options.json).map(done),
         Command::Fetch(fetch) => return fetch.run(options.json),
         Command::Prepare(prepare) => return prepare.run(options.json),
         Command::Inspect(inspect) => return inspect.run(options.json),
