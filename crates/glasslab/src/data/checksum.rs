@@ -27,7 +27,7 @@ impl Checksum {
 
     /// Adds bytes behind those added before.
     pub fn add(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && self.length % 8 != 0 {
+        while !bytes.is_empty() && !self.length.is_multiple_of(8) {
             self.add_byte(bytes[0]);
             bytes = &bytes[1..];
         }
