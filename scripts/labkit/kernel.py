@@ -149,13 +149,15 @@ def install_kernelspec(torch: Libtorch) -> None:
     """Tells the project's own Jupyter (and no other) of the kernel, and of plain evcxr beside it."""
     started = time.monotonic()
     kernel = str(program("glasslab-kernel"))
-    environment = {"GLASSLAB_WORK": str(work_folder()), "CARGO_HOME": tools.cargo_environment().get("CARGO_HOME")}
+    # The library runs the command for what the cells are not built with: the network and parquet.
+    environment = {"GLASSLAB_WORK": str(work_folder()), "CARGO_HOME": tools.cargo_environment().get("CARGO_HOME"),
+                   "GLASSLAB_COMMAND": str(program("glasslab"))}
     # evcxr_jupyter alone knows nothing of the prepared folder and builds everything in one of its own; below the
     # working folder, so that its cells find the C++ binding, without which a dynamic library does not load.
     own = work_folder() / "stock"
     own.mkdir(parents=True, exist_ok=True)
     stock = {"LIBTORCH": str(torch.folder), "TMPDIR": str(own), "CARGO_HOME": environment["CARGO_HOME"],
-             "GLASSLAB_NOTEBOOK": "1"}
+             "GLASSLAB_NOTEBOOK": "1", "GLASSLAB_COMMAND": environment["GLASSLAB_COMMAND"]}
     specs = [(KERNEL_NAME, "Rust (glasslab)", ["--control_file"], environment),
              (STOCK_KERNEL_NAME, "Rust (stock evcxr)", ["--stock", "--control_file"], stock)]
     for name, title, options, variables in specs:

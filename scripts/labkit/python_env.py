@@ -66,7 +66,8 @@ def environment() -> dict[str, str]:
         (JUPYTER_HOME / folder).mkdir(parents=True, exist_ok=True)
         environment[name] = str(JUPYTER_HOME / folder)
     # The kernel runs in notebooks/, so a relative path of the person's must be made whole here.
-    for name in ("GLASSLAB_DATA", "GLASSLAB_HELD_OUT"):
-        if environment.get(name):
+    # The word `tinystories` is no path, unless there is one.
+    for name in ("GLASSLAB_DATA", "GLASSLAB_HELD_OUT", "GLASSLAB_CACHE"):
+        if environment.get(name) and (environment[name] != "tinystories" or Path("tinystories").exists()):
             environment[name] = str(Path(environment[name]).expanduser().resolve())
     return environment

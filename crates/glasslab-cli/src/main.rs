@@ -1,6 +1,7 @@
 //! The command `glasslab`: the library without a notebook.
 
 mod evaluate;
+mod fetch;
 mod gallery;
 mod generate;
 mod text;
@@ -41,6 +42,12 @@ enum Command {
     Trace(trace::Look),
     /// Draws every picture there is of a trained transformer into one page.
     Gallery(gallery::Gallery),
+    /// Fetches the real TinyStories and prepares them for notebooks.
+    Fetch(fetch::Fetch),
+    /// Prepares a person's own text: a parquet or .jsonl file, a text file, a folder.
+    Prepare(fetch::Prepare),
+    /// Says what is in a prepared file, and whether it is whole.
+    Inspect(fetch::Inspect),
     /// Says what this machine computes on, and which text the lab learns from.
     Doctor,
     /// Lists the files of the real TinyStories with their sizes and checksums.
@@ -57,6 +64,9 @@ fn main() -> ExitCode {
         Command::Compare(compare) => compare.run(options.json).map(done),
         Command::Trace(look) => look.run(options.json).map(done),
         Command::Gallery(gallery) => gallery.run(options.json).map(done),
+        Command::Fetch(fetch) => return fetch.run(options.json),
+        Command::Prepare(prepare) => return prepare.run(options.json),
+        Command::Inspect(inspect) => return inspect.run(options.json),
         Command::Doctor => doctor(options.json).map(done),
         Command::Sources => {
             sources(options.json);

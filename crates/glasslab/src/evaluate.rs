@@ -34,6 +34,12 @@ impl Evaluation {
         self.nats_per_char / std::f64::consts::LN_2
     }
 
+    /// The same loss over so many characters, where what was predicted were tokens of several: the characters that
+    /// [`Tokens::predicted_chars`] counts, when all of a text was measured. Only so can tokenizers be compared.
+    pub fn per_char(&self, chars: usize) -> Evaluation {
+        Evaluation { nats_per_char: self.nats_per_char * self.chars as f64 / chars as f64, chars }
+    }
+
     /// Among how many equally likely characters the model in effect hesitates.
     pub fn perplexity(&self) -> f64 {
         self.nats_per_char.exp()

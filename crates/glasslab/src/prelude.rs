@@ -2,7 +2,7 @@
 
 pub use crate::best_device;
 pub use crate::checkpoint::{AnyModel, ModelConfig};
-pub use crate::data::{Batch, Batches, Dataset, Stories, Tokens};
+pub use crate::data::{Batch, Batches, Dataset, Epoch, Stories, Tokens};
 pub use crate::display::Picture;
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Evaluation, Ladder, evaluate};
@@ -18,7 +18,7 @@ pub use crate::model::{
 };
 pub use crate::proofs;
 pub use crate::rng::Rng;
-pub use crate::tokenizer::{CharTokenizer, Encoded, visible};
+pub use crate::tokenizer::{BytePair, CharTokenizer, Encoded, Tokenizer, visible};
 pub use crate::trace::{ByHand, Comparison, Trace, TraceStep, Traceable};
 pub use crate::train::{History, Length, OptimiserKind, TrainConfig, resume, train};
 pub use crate::view::{Attention, Bars, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise};

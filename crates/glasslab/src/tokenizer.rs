@@ -4,7 +4,37 @@
 //! 97, as Unicode numbers them. With `n_vocab` = 256 that covers ASCII and Latin-1; any character
 //! beyond is dropped, and the tokenizer says how many were.
 
+mod bpe;
+
+pub use bpe::BytePair;
+
 use crate::error::{Error, Result};
+
+/// What every tokenizer can do, as models and batches need it.
+pub trait Tokenizer {
+    /// V: the number of ids.
+    fn n_vocab(&self) -> i64;
+
+    /// Gives the ids of a text to `take`, one after the other; returns how many characters had none.
+    fn encode_into(&self, text: &str, take: &mut dyn FnMut(i64)) -> usize;
+
+    /// The text of ids.
+    ///
+    /// # Errors
+    /// If an id is not in `0..n_vocab`.
+    fn decode(&self, ids: &[i64]) -> Result<String>;
+
+    /// How many characters an id stands for.
+    ///
+    /// # Errors
+    /// If the id is not in `0..n_vocab`.
+    fn width(&self, id: i64) -> Result<usize>;
+
+    /// This tokenizer, if its tokens are single characters.
+    fn as_chars(&self) -> Option<CharTokenizer> {
+        None
+    }
+}
 
 /// A tokenizer whose tokens are single characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +103,35 @@ impl CharTokenizer {
 
     fn ids(&self, text: &str) -> impl Iterator<Item = i64> {
         text.chars().filter(|character| self.knows(*character)).map(|character| i64::from(u32::from(character)))
+    }
+}
+
+impl Tokenizer for CharTokenizer {
+    fn n_vocab(&self) -> i64 {
+        self.n_vocab
+    }
+
+    fn encode_into(&self, text: &str, take: &mut dyn FnMut(i64)) -> usize {
+        let mut dropped = 0;
+        for character in text.chars() {
+            match self.knows(character) {
+                true => take(i64::from(u32::from(character))),
+                false => dropped += 1,
+            }
+        }
+        dropped
+    }
+
+    fn decode(&self, ids: &[i64]) -> Result<String> {
+        self.decode(ids)
+    }
+
+    fn width(&self, id: i64) -> Result<usize> {
+        self.character(id).map(|_| 1)
+    }
+
+    fn as_chars(&self) -> Option<CharTokenizer> {
+        Some(*self)
     }
 }
 

@@ -14,16 +14,42 @@ pub struct Batch {
     pub targets: Tensor,
 }
 
+impl Batch {
+    /// Copies pieces of `context_len` + 1 ids, each given by its place: all that is ever copied of a mapped file.
+    ///
+    /// # Shapes
+    /// B places → `inputs`, `targets`: (B, T)
+    pub(super) fn of(tokens: &Tokens, places: &[usize], context_len: usize, device: Device) -> Result<Batch> {
+        let (rows, columns) = (places.len() as i64, context_len as i64);
+        let pieces = places.iter().flat_map(|&place| &tokens.ids[place..=place + context_len]);
+        let ids: Vec<i64> = pieces.map(|&id| i64::from(id)).collect();
+        let ids = Tensor::f_from_slice(&ids)?.f_view([rows, columns + 1])?.f_to_device(device)?; // (B, T+1)
+        Ok(Batch { inputs: ids.f_narrow(1, 0, columns)?, targets: ids.f_narrow(1, 1, columns)? })
+    }
+}
+
 /// An endless, seeded stream of batches.
 #[derive(Debug)]
 pub struct Batches<'a> {
     tokens: &'a Tokens,
-    /// For each story that is long enough: the number of characters of it and those before it.
-    ends: Vec<usize>,
-    starts: Vec<(usize, usize)>,
     batch_size: usize,
     context_len: usize,
     pub(crate) rng: Rng,
+}
+
+/// Checks the sizes of batches, and that a story is long enough for them.
+pub(super) fn check(tokens: &Tokens, batch_size: usize, context_len: usize) -> Result<()> {
+    if batch_size == 0 || context_len == 0 {
+        return Err(Error::Config(format!(
+            "batch_size and context_len must be at least 1, got {batch_size} and {context_len}"
+        )));
+    }
+    match tokens.stories().any(|story| story.len() > context_len) {
+        true => Ok(()),
+        false => Err(Error::Data(format!(
+            "no story is longer than context_len = {context_len} characters: lower context_len, or give longer texts"
+        ))),
+    }
 }
 
 impl<'a> Batches<'a> {
@@ -32,26 +58,8 @@ impl<'a> Batches<'a> {
     /// # Errors
     /// If a size is 0, or no story has `context_len` + 1 characters.
     pub fn new(tokens: &'a Tokens, batch_size: usize, context_len: usize, seed: u64) -> Result<Batches<'a>> {
-        if batch_size == 0 || context_len == 0 {
-            return Err(Error::Config(format!(
-                "batch_size and context_len must be at least 1, got {batch_size} and {context_len}"
-            )));
-        }
-        let mut ends = Vec::new();
-        let mut starts = Vec::new();
-        for place in tokens.starts.windows(2) {
-            let chars = place[1] - place[0];
-            if chars > context_len {
-                ends.push(ends.last().unwrap_or(&0) + chars);
-                starts.push((place[0], chars));
-            }
-        }
-        if starts.is_empty() {
-            return Err(Error::Data(format!(
-                "no story is longer than context_len = {context_len} characters: lower context_len, or give longer texts"
-            )));
-        }
-        Ok(Batches { tokens, ends, starts, batch_size, context_len, rng: Rng::new(seed) })
+        check(tokens, batch_size, context_len)?;
+        Ok(Batches { tokens, batch_size, context_len, rng: Rng::new(seed) })
     }
 
     /// The next batch. Every character of a story is about equally often in one, its first and
@@ -63,20 +71,23 @@ impl<'a> Batches<'a> {
     /// # Errors
     /// What libtorch fails with, e.g. no memory on the device.
     pub fn next_batch(&mut self, device: Device) -> Result<Batch> {
+        let places: Vec<usize> = (0..self.batch_size).map(|_| self.draw()).collect();
+        Batch::of(self.tokens, &places, self.context_len, device)
+    }
+
+    /// Where a piece begins, drawn at random.
+    fn draw(&mut self) -> usize {
         let length = self.context_len + 1;
-        let mut ids = Vec::with_capacity(self.batch_size * length);
-        for _ in 0..self.batch_size {
-            let place = self.rng.below(self.ends[self.ends.len() - 1]);
-            let story = self.ends.partition_point(|&end| end <= place);
-            let (start, chars) = self.starts[story];
-            let within = place - (self.ends[story] - chars);
-            // A piece around the place: near a story's edge, it is pushed inside.
-            let first = within.saturating_sub(self.rng.below(length)).min(chars - length);
-            ids.extend(self.tokens.ids[start + first..start + first + length].iter().map(|&id| i64::from(id)));
+        loop {
+            let place = self.rng.below(self.tokens.len());
+            let story = self.tokens.starts.range(self.tokens.starts.story_at(place));
+            // A story that is too short is drawn over: no list of the long ones has to be kept.
+            if story.len() >= length {
+                // A piece around the place: near a story's edge, it is pushed inside.
+                let first = place.saturating_sub(self.rng.below(length)).max(story.start);
+                return first.min(story.end - length);
+            }
         }
-        let (rows, columns) = (self.batch_size as i64, self.context_len as i64);
-        let ids = Tensor::f_from_slice(&ids)?.f_view([rows, columns + 1])?.f_to_device(device)?; // (B, T+1)
-        Ok(Batch { inputs: ids.f_narrow(1, 0, columns)?, targets: ids.f_narrow(1, 1, columns)? })
     }
 }
 
@@ -130,6 +141,14 @@ mod tests {
         };
         assert_eq!(stream(7), stream(7));
         assert_ne!(stream(7), stream(8));
+    }
+
+    #[test]
+    fn long_stories_are_found_among_very_many_short_ones() {
+        let text = "a<|endoftext|>".repeat(3000) + "0123456789";
+        let tokens = Tokens::encode(&Stories::parse(&text).unwrap(), &CharTokenizer::default()).unwrap();
+        let batch = Batches::new(&tokens, 4, 9, 1).unwrap().next_batch(Device::Cpu).unwrap();
+        assert_eq!(Vec::<i64>::try_from(batch.inputs.get(3)).unwrap(), (48..57).collect::<Vec<i64>>());
     }
 
     #[test]

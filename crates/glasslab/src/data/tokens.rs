@@ -1,68 +1,144 @@
-//! Stories as ids, ready for batches: one byte a character, and where each story begins.
+//! Stories as ids, ready for batches: one byte each, and where each story begins.
 
-use super::Stories;
+use super::{Bytes, Stories, TokenFile};
 use crate::error::{Error, Result};
-use crate::tokenizer::CharTokenizer;
+use crate::tokenizer::{CharTokenizer, Tokenizer};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Encoded stories.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     /// The ids of all stories, one after the other.
-    pub ids: Vec<u8>,
-    /// Where each story begins in `ids`; one entry more than stories, the last being the end.
-    pub starts: Vec<usize>,
+    pub ids: Bytes,
+    /// Where each story begins in `ids`.
+    pub starts: Starts,
     /// How many characters were outside the vocabulary.
     pub dropped: usize,
 }
 
+/// Where each story begins: one place more than stories, the last being the end.
+#[derive(Debug, Clone)]
+pub struct Starts(Places);
+
+#[derive(Debug, Clone)]
+enum Places {
+    Memory(Arc<Vec<usize>>),
+    Mapped { file: Arc<TokenFile>, range: Range<usize> },
+}
+
+impl Starts {
+    /// The number of stories.
+    pub fn stories(&self) -> usize {
+        match &self.0 {
+            Places::Memory(places) => places.len() - 1,
+            Places::Mapped { range, .. } => range.len(),
+        }
+    }
+
+    /// Where a story begins in the ids; the end of the last one for the number of stories.
+    pub fn get(&self, story: usize) -> usize {
+        match &self.0 {
+            Places::Memory(places) => places[story.min(places.len() - 1)],
+            Places::Mapped { file, range } => {
+                let place = file.start(range.start.saturating_add(story).min(range.end));
+                place.saturating_sub(file.start(range.start))
+            }
+        }
+    }
+
+    /// Where a story's ids lie.
+    pub fn range(&self, story: usize) -> Range<usize> {
+        self.get(story)..self.get(story + 1)
+    }
+
+    /// The story that the id at a place belongs to.
+    pub fn story_at(&self, place: usize) -> usize {
+        let (mut low, mut high) = (0, self.stories().saturating_sub(1));
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            if self.get(middle) <= place { low = middle } else { high = middle - 1 }
+        }
+        low
+    }
+}
+
 impl Tokens {
-    /// Encodes stories.
+    /// Encodes stories. Those of a token file are encoded already: with the same tokenizer, their tokens share its map.
     ///
     /// # Errors
     /// If the tokenizer's ids don't fit into a byte, or nothing of the text is in its vocabulary.
-    pub fn encode(stories: &Stories, tokenizer: &CharTokenizer) -> Result<Tokens> {
-        if tokenizer.n_vocab > 256 {
+    pub fn encode(stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
+        if tokenizer.n_vocab() > 256 {
             return Err(Error::Config(format!(
                 "a token takes one byte, so n_vocab can be 256 at most, got {}",
-                tokenizer.n_vocab
+                tokenizer.n_vocab()
             )));
         }
-        let mut tokens = Tokens { ids: Vec::new(), starts: vec![0], dropped: 0 };
+        if let Some((file, range)) = stories.mapped().filter(|_| tokenizer.as_chars() == Some(CharTokenizer::default()))
+        {
+            let ids = file.ids().part(file.start(range.start)..file.start(range.end));
+            let dropped = stories.chars() - ids.len();
+            return Tokens { ids, starts: Starts(Places::Mapped { file: Arc::clone(file), range }), dropped }.checked();
+        }
+        let (mut ids, mut starts, mut dropped) = (Vec::new(), vec![0], 0);
         for story in stories.iter() {
-            for character in story.chars() {
-                if tokenizer.knows(character) {
-                    tokens.ids.push(u32::from(character) as u8);
-                } else {
-                    tokens.dropped += 1;
-                }
-            }
-            tokens.starts.push(tokens.ids.len());
+            dropped += tokenizer.encode_into(story, &mut |id| ids.push(id as u8));
+            starts.push(ids.len());
         }
-        if tokens.ids.is_empty() {
-            return Err(Error::Data(format!("none of the text's {} characters is in the vocabulary", tokens.dropped)));
+        Tokens { ids: Bytes::from(ids), starts: Starts(Places::Memory(Arc::new(starts))), dropped }.checked()
+    }
+
+    fn checked(self) -> Result<Tokens> {
+        match self.is_empty() {
+            true => Err(Error::Data(format!("none of the text's {} characters is in the vocabulary", self.dropped))),
+            false => Ok(self),
         }
-        Ok(tokens)
     }
 
     /// The ids of each story.
     pub fn stories(&self) -> impl Iterator<Item = &[u8]> {
-        self.starts.windows(2).map(|ends| &self.ids[ends[0]..ends[1]])
+        (0..self.starts.stories()).map(|story| self.ids.get(self.starts.range(story)).unwrap_or_default())
     }
 
-    /// The number of characters.
+    /// The number of tokens: of characters, with a [`CharTokenizer`].
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Never true: there is at least one character.
+    /// Never true: there is at least one token.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// How many characters are predicted when a model is measured on these tokens: all but those of each story's
+    /// first token. What a loss per character is divided by.
+    ///
+    /// # Errors
+    /// If the tokens are not this tokenizer's.
+    pub fn predicted_chars(&self, tokenizer: &impl Tokenizer) -> Result<usize> {
+        let widths: Vec<usize> = (0..256).map(|id| tokenizer.width(id).unwrap_or(0)).collect();
+        let mut chars = 0;
+        for story in self.stories() {
+            for &id in story.iter().skip(1) {
+                match widths[usize::from(id)] {
+                    0 => {
+                        return Err(Error::Data(format!(
+                            "the tokens hold the id {id}, which this tokenizer does not have"
+                        )));
+                    }
+                    width => chars += width,
+                }
+            }
+        }
+        Ok(chars)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{Origin, TokenWriter};
 
     #[test]
     fn each_story_keeps_its_place_and_lost_characters_are_counted() {
@@ -77,5 +153,41 @@ mod tests {
         let stories = Stories::parse("日本語").unwrap();
         let message = Tokens::encode(&stories, &CharTokenizer::default()).unwrap_err().to_string();
         assert!(message.contains("3 characters"), "{message}");
+    }
+
+    #[test]
+    fn tokens_of_a_token_file_are_mapped_and_equal_the_encoded_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.tokens");
+        let texts: Vec<String> = (0..30).map(|number| format!("{number} café 🦀").repeat(number % 4)).collect();
+        let mut writer = TokenWriter::create(&path).unwrap();
+        texts.iter().for_each(|text| writer.push(text).unwrap());
+        writer.finish(Origin::default()).unwrap();
+        let (train, held_out) = Stories::from_path(&path).unwrap().split().unwrap();
+        for stories in [train, held_out] {
+            let mapped = Tokens::encode(&stories, &CharTokenizer::default()).unwrap();
+            assert!(mapped.ids.is_mapped());
+            let (mut ids, mut dropped) = (Vec::new(), 0);
+            for (story, tokens) in stories.iter().zip(mapped.stories()) {
+                let encoded = CharTokenizer::default().encode_all(story);
+                assert_eq!(tokens.iter().map(|&id| i64::from(id)).collect::<Vec<_>>(), encoded.ids);
+                ids.extend(encoded.ids);
+                dropped += encoded.dropped.len();
+            }
+            assert_eq!((mapped.len(), mapped.dropped), (ids.len(), dropped));
+            for place in 0..mapped.len() {
+                assert!(mapped.starts.range(mapped.starts.story_at(place)).contains(&place));
+            }
+            let narrow = Tokens::encode(&stories, &CharTokenizer { n_vocab: 128 }).unwrap();
+            assert!(!narrow.ids.is_mapped() && narrow.dropped > mapped.dropped);
+        }
+    }
+
+    #[test]
+    fn a_story_is_found_by_any_of_its_places() {
+        let stories = Stories::parse("a<|endoftext|>bcd<|endoftext|>ef").unwrap();
+        let tokens = Tokens::encode(&stories, &CharTokenizer::default()).unwrap();
+        let found: Vec<usize> = (0..6).map(|place| tokens.starts.story_at(place)).collect();
+        assert_eq!(found, [0, 1, 1, 1, 2, 2]);
     }
 }

@@ -1,0 +1,136 @@
+//! The rows of a parquet file: its column `text`, batch by batch.
+
+use crate::error::{Error, Result};
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Type;
+use std::any::Any;
+use std::cell::Cell;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+/// The column that the stories are in.
+pub const COLUMN: &str = "text";
+/// Rows in a batch: about a megabyte of stories.
+const BATCH: usize = 1024;
+
+/// The rows of a parquet file.
+pub struct Rows {
+    path: PathBuf,
+    reader: ParquetRecordBatchReader,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl Rows {
+    /// Opens a parquet file.
+    ///
+    /// # Errors
+    /// If it can't be read, is no whole parquet file, or has no column `text` of strings.
+    pub fn open(path: &Path) -> Result<Rows> {
+        let file = File::open(path).map_err(Error::file(path))?;
+        guarded(path, || {
+            // Strings come in one form then, whatever the writing program kept them as.
+            let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+            let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+                .map_err(|error| damaged(path, &error.to_string()))?;
+            let schema = builder.parquet_schema();
+            let is_text = |place: &usize| {
+                let column = schema.column(*place);
+                column.path().parts() == [COLUMN] && column.physical_type() == Type::BYTE_ARRAY
+            };
+            let Some(place) = (0..schema.num_columns()).find(is_text) else {
+                let names: Vec<String> =
+                    schema.columns().iter().take(20).map(|column| column.path().string()).collect();
+                return Err(Error::Wrong(format!(
+                    "{} has no column `{COLUMN}` with strings; it has: {}. Rename the column that your stories are in",
+                    path.display(),
+                    names.join(", ")
+                )));
+            };
+            let count = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+            let mask = ProjectionMask::leaves(schema, [place]);
+            let reader = builder
+                .with_projection(mask)
+                .with_batch_size(BATCH)
+                .build()
+                .map_err(|error| damaged(path, &error.to_string()))?;
+            Ok(Rows { path: path.to_path_buf(), reader, count })
+        })
+    }
+
+    /// The next rows; `None` at the end.
+    ///
+    /// # Errors
+    /// If the file is damaged there.
+    pub fn next_batch(&mut self) -> Result<Option<Texts>> {
+        let (path, reader) = (&self.path, &mut self.reader);
+        guarded(path, || match reader.next() {
+            None => Ok(None),
+            Some(Ok(batch)) => Ok(Some(Texts { batch })),
+            Some(Err(error)) => Err(damaged(path, &error.to_string())),
+        })
+    }
+}
+
+/// Some rows.
+pub struct Texts {
+    batch: RecordBatch,
+}
+
+impl Texts {
+    /// Gives each row to a function; a row that is null is an empty text.
+    ///
+    /// # Errors
+    /// What the function fails with.
+    pub fn each(&self, mut take: impl FnMut(&str) -> Result<()>) -> Result<()> {
+        let column = self.batch.column(0);
+        if let Some(texts) = column.as_string_opt::<i32>() {
+            return texts.iter().try_for_each(|text| take(text.unwrap_or_default()));
+        }
+        // Written by a program that did not say that its bytes are text.
+        let bytes =
+            column.as_binary_opt::<i32>().ok_or_else(|| Error::Wrong(format!("`{COLUMN}` holds no strings")))?;
+        bytes.iter().try_for_each(|bytes| take(&String::from_utf8_lossy(bytes.unwrap_or_default())))
+    }
+}
+
+fn damaged(path: &Path, why: &str) -> Error {
+    let why = why.trim_start_matches("Parquet error: ").trim_start_matches("External: ");
+    let why: String = why.chars().take(300).collect();
+    Error::Wrong(format!(
+        "{} is no whole parquet file ({why}): was its writing or copying cut off? Remove it and fetch it again",
+        path.display()
+    ))
+}
+
+thread_local! {
+    /// Whether a panic on this thread is caught, and becomes an error.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A damaged file must not end the program, even where the reader did not think of the damage and panics; and the
+/// panic is not printed, because the error tells it.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !GUARDED.get() {
+                usual(panic);
+            }
+        }));
+    });
+    let before = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(read));
+    GUARDED.set(before);
+    result.unwrap_or_else(|panic: Box<dyn Any + Send>| {
+        let why = panic.downcast_ref::<String>().cloned();
+        let why = why.or_else(|| panic.downcast_ref::<&str>().map(|&why| why.to_owned()));
+        Err(damaged(path, &why.unwrap_or_default()))
+    })
+}

@@ -1,0 +1,177 @@
+//! Running the command `glasslab` from the library: what needs the network or parquet is in there, so that no cell
+//! has to be built with it.
+
+use crate::error::{Error, Result};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The environment variable that names the command; the lab's kernel sets it.
+pub const COMMAND_VARIABLE: &str = "GLASSLAB_COMMAND";
+/// The exit status of `glasslab fetch` when the hub can't be reached: go on without, or try again later.
+pub const UNREACHABLE: u8 = 3;
+/// What the command's own sentences begin with; progress does not.
+const SPEAKS: &str = "glasslab: ";
+
+/// How the command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Well; this stood on its standard output.
+    Done(String),
+    /// The hub can't be reached, or there is no command to reach it with.
+    Unreachable(String),
+    /// Otherwise; this was its last line.
+    Failed(String),
+}
+
+impl Outcome {
+    /// Its output, or in the inner `Err` why the network can't be reached.
+    ///
+    /// # Errors
+    /// If the command failed for another reason.
+    pub fn ok_or_unreachable(self) -> Result<std::result::Result<String, String>> {
+        match self {
+            Outcome::Done(output) => Ok(Ok(output)),
+            Outcome::Unreachable(why) => Ok(Err(why)),
+            Outcome::Failed(why) => Err(Error::Data(why)),
+        }
+    }
+}
+
+/// Where the command is: the one that `GLASSLAB_COMMAND` names; this program itself; beside this program (the kernel
+/// and the command are built into one folder); in a folder above it; else the first on the `PATH`.
+pub fn find() -> PathBuf {
+    if let Some(path) = std::env::var_os(COMMAND_VARIABLE).filter(|path| !path.is_empty()) {
+        return PathBuf::from(path);
+    }
+    let name = format!("glasslab{}", std::env::consts::EXE_SUFFIX);
+    let program = std::env::current_exe().unwrap_or_default();
+    if program.file_name() == Some(OsStr::new(&name)) {
+        return program;
+    }
+    let beside = program.ancestors().skip(1).take(2).map(|folder| folder.join(&name)).find(|path| path.is_file());
+    beside.unwrap_or_else(|| PathBuf::from(name))
+}
+
+/// Runs the command; what it says on the way goes to `tell`, line by line.
+///
+/// # Errors
+/// If the system can't run it.
+pub fn run(arguments: &[impl AsRef<OsStr>], tell: impl FnMut(&str)) -> Result<Outcome> {
+    run_program(&find(), arguments, tell)
+}
+
+fn run_program(program: &Path, arguments: &[impl AsRef<OsStr>], mut tell: impl FnMut(&str)) -> Result<Outcome> {
+    let failed = |source| Error::File { path: program.to_path_buf(), source };
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(Outcome::Unreachable(format!(
+                "the command {} is not there (scripts/lab setup builds it; {COMMAND_VARIABLE} names another)",
+                program.display()
+            )));
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    // Both pipes are emptied at once: a full one would make the command wait for ever.
+    let output = std::thread::spawn(move || {
+        let mut output = Vec::new();
+        stdout.map(|mut pipe| pipe.read_to_end(&mut output));
+        String::from_utf8_lossy(&output).into_owned()
+    });
+    let mut last = String::new();
+    for line in stderr.into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n')).map_while(std::io::Result::ok) {
+        // Progress is told at once. What begins with the command's name may be its last word, which is the outcome's.
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        if line.starts_with(SPEAKS) {
+            let before = std::mem::replace(&mut last, line);
+            (!before.is_empty()).then(|| tell(&before));
+        } else {
+            tell(&line);
+        }
+    }
+    let status = child.wait().map_err(failed)?;
+    let output = output.join().unwrap_or_default();
+    let why = |last: &str| last.trim_start_matches(SPEAKS).to_owned();
+    match status.code() {
+        Some(0) => {
+            if !last.is_empty() {
+                tell(&last);
+            }
+            Ok(Outcome::Done(output))
+        }
+        Some(code) if code == i32::from(UNREACHABLE) => Ok(Outcome::Unreachable(why(&last))),
+        _ if last.is_empty() => Ok(Outcome::Failed(format!("{} ended with {status}", program.display()))),
+        _ => Ok(Outcome::Failed(why(&last))),
+    }
+}
+
+/// The token file of a person's parquet file, prepared if it is not yet.
+///
+/// # Errors
+/// If the command is missing, or the file can't be read as stories.
+pub(super) fn prepare(path: &Path) -> Result<PathBuf> {
+    std::fs::metadata(path).map_err(|source| Error::File { path: path.to_path_buf(), source })?;
+    let arguments = [OsStr::new("--json"), OsStr::new("prepare"), path.as_os_str()];
+    let output = match run(&arguments, |line| println!("{line}"))? {
+        Outcome::Done(output) => output,
+        Outcome::Unreachable(why) | Outcome::Failed(why) => return Err(Error::Data(why)),
+    };
+    let report: serde_json::Value = serde_json::from_str(output.trim()).unwrap_or_default();
+    let tokens = report.get("tokens").and_then(serde_json::Value::as_str);
+    tokens.map(PathBuf::from).ok_or_else(|| {
+        Error::Data(format!("{} gave no answer that this glasslab reads: are both of one version?", find().display()))
+    })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn outcome(script: &str) -> (Outcome, Vec<String>) {
+        let mut told = Vec::new();
+        let outcome = run_program(Path::new("/bin/sh"), &["-c", script], |line| told.push(line.to_owned())).unwrap();
+        (outcome, told)
+    }
+
+    #[test]
+    fn what_it_says_is_told_and_what_it_answers_is_kept() {
+        let (outcome, told) = outcome("echo '  [##--] half' >&2; echo 'glasslab: a remark' >&2; echo answer");
+        assert_eq!(outcome, Outcome::Done("answer\n".to_owned()));
+        assert_eq!(told, ["  [##--] half", "glasslab: a remark"]);
+    }
+
+    #[test]
+    fn its_last_sentence_is_the_reason() {
+        let (failed, told) = outcome("echo step >&2; echo 'glasslab: no room for it' >&2; exit 1");
+        assert_eq!((failed, told), (Outcome::Failed("no room for it".to_owned()), vec!["step".to_owned()]));
+        let (offline, _) = outcome("echo 'glasslab: the hub is away' >&2; exit 3");
+        assert_eq!(offline, Outcome::Unreachable("the hub is away".to_owned()));
+        let (killed, _) = outcome("kill -9 $$");
+        assert!(matches!(&killed, Outcome::Failed(why) if why.contains("signal: 9")), "{killed:?}");
+    }
+
+    #[test]
+    fn more_than_a_pipe_holds_does_not_stop_it() {
+        let (outcome, told) = outcome(
+            "i=0; while [ $i -lt 3000 ]; do echo line $i of many >&2; echo $i$i$i$i$i$i$i$i$i$i$i$i$i; i=$((i+1)); done",
+        );
+        assert!(matches!(&outcome, Outcome::Done(output) if output.len() > 100_000));
+        assert_eq!(told.len(), 3000);
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_is_as_good_as_no_network() {
+        let outcome = run_program(Path::new("/nowhere/glasslab"), &["fetch"], |_| ()).unwrap();
+        assert!(matches!(&outcome, Outcome::Unreachable(why) if why.contains("scripts/lab setup")), "{outcome:?}");
+        assert!(outcome.ok_or_unreachable().unwrap().is_err());
+    }
+}
