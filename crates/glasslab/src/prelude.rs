@@ -1,12 +1,15 @@
 //! What a notebook cell sees: `use glasslab::prelude::*;` stands before every one.
 
 pub use crate::best_device;
+pub use crate::check;
 pub use crate::checkpoint::{AnyModel, ModelConfig};
 pub use crate::data::{Batch, Batches, Dataset, Stories, Tokens};
 pub use crate::display::Picture;
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Evaluation, Ladder, evaluate};
 pub use crate::generate::{Sampling, generate, generate_batch, generate_with};
+pub use crate::model::attention::Head;
+pub use crate::model::transformer::Block;
 pub use crate::model::{
     LanguageModel, MlpConfig, MlpLm, NGram, NoProbe, Parameter, Probe, Recording, Trainable, TransformerConfig,
     TransformerLm, count_parameters, cross_entropy,
