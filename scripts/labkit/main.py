@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import doctor, kernel, libtorch, python_env, tools
+from . import doctor, gallery, kernel, libtorch, python_env, tools
 from .layout import CARGO_CONFIG, KERNEL_NAME, LAB, NOTEBOOKS, OUT, ROOT, STOCK_KERNEL_NAME, work_folder
 from .say import Problem, explain, line, step
 
@@ -112,6 +112,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     run_.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="all by default")
     run_.add_argument("--html", action="store_true", help="also write readable pages")
     run_.add_argument("--stock", action="store_true", help="through plain evcxr_jupyter, for comparison (minutes)")
+    gallery_ = commands.add_parser("gallery", help="draw every picture there is of a trained model: out/gallery.html")
+    gallery_.add_argument("--model", metavar="FILE", help="a transformer of `glasslab train`; by default one is trained")
+    gallery_.add_argument("--seconds", type=int, default=gallery.SECONDS, help="how long to train it (%(default)s)")
+    gallery_.add_argument("--out", metavar="PAGE", help="another place for the page")
+    gallery_.add_argument("--show", action="store_true", help="also open it in a browser")
     commands.add_parser("doctor", help="what is found, what is missing, what to do")
     commands.add_parser("clean", help="remove everything that set-up made")
     if not arguments or arguments[0] == "open" or arguments[0].startswith("--") and arguments[0] not in ("--help",):
@@ -132,6 +137,12 @@ def main(arguments: list[str]) -> int:
                 return 0
             case "run":
                 return run(options.notebooks, options.html, options.stock)
+            case "gallery":
+                if not is_set_up():
+                    setup()
+                else:
+                    refresh()
+                return gallery.make(options.model, options.seconds, options.out, options.show)
             case "doctor":
                 return 0 if doctor.report(doctor.before() + doctor.after()) else 1
             case _:

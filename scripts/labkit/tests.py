@@ -74,4 +74,5 @@ def notebooks() -> tuple[int, int]:
     print(run.stderr, flush=True)
     ran = int(re.search(r"Ran (\d+) test", run.stderr).group(1)) if "Ran " in run.stderr else 0
     bad = sum(map(int, re.findall(r"(?:failures|errors)=(\d+)", run.stderr))) or int(run.returncode != 0)
-    return (0 if failed else count) + ran - bad, int(failed != 0) + bad
+    skipped = sum(map(int, re.findall(r"skipped=(\d+)", run.stderr)))
+    return (0 if failed else count) + ran - bad - skipped, int(failed != 0) + bad

@@ -1,8 +1,10 @@
 //! The command `glasslab`: the library without a notebook.
 
 mod evaluate;
+mod gallery;
 mod generate;
 mod text;
+mod trace;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +37,10 @@ enum Command {
     Generate(generate::Generate),
     /// Measures counted models and trained ones on the same characters.
     Compare(evaluate::Compare),
+    /// Follows a text through a model, step by step.
+    Trace(trace::Look),
+    /// Draws every picture there is of a trained transformer into one page.
+    Gallery(gallery::Gallery),
     /// Says what this machine computes on, and which text the lab learns from.
     Doctor,
     /// Lists the files of the real TinyStories with their sizes and checksums.
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
         Command::Evaluate(evaluate) => evaluate.run(options.json).map(done),
         Command::Generate(generate) => generate.run(options.json).map(done),
         Command::Compare(compare) => compare.run(options.json).map(done),
+        Command::Trace(look) => look.run(options.json).map(done),
+        Command::Gallery(gallery) => gallery.run(options.json).map(done),
         Command::Doctor => doctor(options.json).map(done),
         Command::Sources => {
             sources(options.json);

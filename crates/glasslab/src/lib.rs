@@ -1,8 +1,8 @@
 //! glasslab: a glass-box laboratory for language models.
 //!
 //! Characters become ids ([`tokenizer`]), a model ([`model`]) scores what comes next, [`train`]
-//! makes it better, [`evaluate`] says how good it is, [`generate`] lets it write, and [`view`]
-//! draws what is inside. Everything is on libtorch, through `tch`; every tensor is visible.
+//! makes it better, [`evaluate`] says how good it is, [`generate`] lets it write, [`trace`] keeps every
+//! number of a forward pass, and [`view`] draws it. Everything is on libtorch, through `tch`; every tensor is visible.
 //!
 //! ```
 //! use glasslab::prelude::*;
@@ -29,12 +29,15 @@ pub mod data;
 pub mod display;
 pub mod error;
 pub mod evaluate;
+pub mod experiment;
 pub mod generate;
+pub mod intervene;
 pub mod model;
 pub mod prelude;
 pub mod proofs;
 pub mod rng;
 pub mod tokenizer;
+pub mod trace;
 pub mod train;
 pub mod view;
 

@@ -7,7 +7,9 @@ pub use crate::data::{Batch, Batches, Dataset, Stories, Tokens};
 pub use crate::display::Picture;
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Evaluation, Ladder, evaluate};
+pub use crate::experiment::Sweep;
 pub use crate::generate::{Sampling, generate, generate_batch, generate_with};
+pub use crate::intervene::{Altered, Changes, Cut, Effect, HeadPatterns, Intervene, Lens, PATTERNS, Patch};
 pub use crate::model::attention::Head;
 pub use crate::model::transformer::Block;
 pub use crate::model::{
@@ -17,6 +19,7 @@ pub use crate::model::{
 pub use crate::proofs;
 pub use crate::rng::Rng;
 pub use crate::tokenizer::{CharTokenizer, Encoded, visible};
+pub use crate::trace::{ByHand, Comparison, Trace, TraceStep, Traceable};
 pub use crate::train::{History, Length, OptimiserKind, TrainConfig, resume, train};
-pub use crate::view::{Heatmap, LossCurve};
+pub use crate::view::{Attention, Bars, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise};
 pub use tch::{Device, Kind, Tensor};

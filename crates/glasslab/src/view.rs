@@ -1,16 +1,41 @@
-//! Pictures of numbers, drawn by plotters as SVG.
+//! Pictures of what is inside a model, drawn from the numbers of its own forward pass.
+//!
+//! A [`Picture`] is SVG, drawn by plotters; an [`Html`] block is a table, coloured text, or something to click. Both
+//! are shown below the cell that ends in one.
 
+mod attention;
+mod bars;
+mod bitmap;
+pub(crate) mod colour;
 mod curve;
+mod embedding;
+mod explorer;
+mod film;
 mod heatmap;
+mod html;
 mod ladder;
+mod surprise;
+mod sweep;
+mod table;
 
+pub use attention::Attention;
+pub use bars::Bars;
+pub use colour::Quantity;
 pub use curve::LossCurve;
+pub use embedding::EmbeddingMap;
+pub use explorer::Explorer;
+pub use film::Film;
 pub use heatmap::Heatmap;
+pub use html::Html;
+pub use surprise::{Surprise, SurprisingCharacter};
+
+pub(crate) use html::{beside, paragraph};
 
 use crate::display::Picture;
 use crate::error::{Error, Result};
 use plotters::coord::Shift;
-use plotters::prelude::{DrawingArea, IntoDrawingArea, RGBColor, SVGBackend};
+use plotters::prelude::{DrawingArea, IntoDrawingArea, IntoFont, RGBColor, SVGBackend, TextStyle};
+use plotters::style::text_anchor::Pos;
 
 /// Drawn in place of the page's own text colour, which plotters can't name.
 pub(crate) const INK: RGBColor = RGBColor(1, 2, 3);
@@ -33,4 +58,61 @@ pub(crate) fn draw(
         1,
     );
     Ok(Picture { svg, alt })
+}
+
+/// Text in the page's colour.
+pub(crate) fn text(size: i32, position: Pos) -> TextStyle<'static> {
+    TextStyle::from(("sans-serif", size).into_font()).color(&INK).pos(position)
+}
+
+/// A bitmap to be laid over a drawing, at a place and size in pixels.
+pub(crate) struct Overlay {
+    pub(crate) place: (i32, i32),
+    pub(crate) size: (i32, i32),
+    pub(crate) address: String,
+}
+
+/// Lays bitmaps over a drawing; each point stays a sharp square.
+pub(crate) fn overlay(picture: &mut Picture, bitmaps: &[Overlay]) {
+    let mut images = String::new();
+    for Overlay { place: (x, y), size: (width, height), address } in bitmaps {
+        images.push_str(&format!(
+            "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" \
+             style=\"image-rendering:pixelated\" href=\"{address}\"/>\n"
+        ));
+    }
+    if let Some(end) = picture.svg.rfind("</svg>") {
+        picture.svg.insert_str(end, &images);
+    }
+}
+
+/// A number with the digits that matter beside numbers of the size `scale`.
+pub(crate) fn short(number: f64, scale: f64) -> String {
+    match number {
+        f64::INFINITY => return "∞".to_owned(),
+        f64::NEG_INFINITY => return "−∞".to_owned(),
+        number if number.is_nan() => return "NaN".to_owned(),
+        number if number.abs() < 1e-3 * scale || number == 0.0 => return "0".to_owned(),
+        _ => {}
+    }
+    let text = match number.abs() {
+        size if size >= 1e6 => format!("{number:.1e}"),
+        size if size >= 100.0 => format!("{number:.0}"),
+        size if size >= 1.0 => format!("{number:.1}"),
+        size if size >= 0.01 => format!("{number:.2}"),
+        _ => format!("{number:.0e}"),
+    };
+    text.replace('-', "−")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_what_is_none_is_named() {
+        let texts =
+            [0.0, 1e-9, 0.123, -2.55, 1234.5, 3e7, f64::NAN, f64::NEG_INFINITY].map(|number| short(number, 1.0));
+        assert_eq!(texts, ["0", "0", "0.12", "−2.5", "1234", "3.0e7", "NaN", "−∞"]);
+    }
 }

@@ -243,7 +243,8 @@ impl MultiHeadAttention {
             queries_keys = rms_norm(&queries_keys)?;
         }
         if let Some(rotary) = rotary {
-            queries_keys = rotary.turn(&queries_keys, cache.as_ref().map_or(0, |cache| cache.len))?;
+            let unturned = probe.at(format_args!("{name}.unturned"), queries_keys); // (B, H + K, Q, D)
+            queries_keys = rotary.turn(&unturned, cache.as_ref().map_or(0, |cache| cache.len))?;
         }
         let queries = probe.at(format_args!("{name}.queries"), queries_keys.f_narrow(1, 0, n_heads)?); // (B, H, Q, D)
         let keys = probe.at(format_args!("{name}.keys"), queries_keys.f_narrow(1, n_heads, n_kv_heads)?); // (B, K, Q, D)

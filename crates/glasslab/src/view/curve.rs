@@ -1,8 +1,11 @@
 //! The loss over the course of a training.
 
 use super::{INK, draw};
+use crate::data::Tokens;
 use crate::display::Picture;
 use crate::error::{Error, Result};
+use crate::evaluate::evaluate;
+use crate::model::NGram;
 use crate::train::History;
 use plotters::prelude::{
     ChartBuilder, Circle, DashedLineSeries, IntoFont, LineSeries, PathElement, RGBColor, SeriesLabelPosition,
@@ -19,12 +22,33 @@ const LEVEL: RGBColor = RGBColor(128, 128, 128);
 pub struct LossCurve<'a> {
     history: &'a History,
     levels: Vec<(String, f64)>,
+    smoothing: usize,
 }
 
 impl<'a> LossCurve<'a> {
     /// The curve of a training: thin the training loss, with dots the held-out loss.
     pub fn new(history: &'a History) -> LossCurve<'a> {
-        LossCurve { history, levels: Vec::new() }
+        LossCurve { history, levels: Vec::new(), smoothing: 0 }
+    }
+
+    /// Draws the training loss as the mean over `points` points at each side, the loss itself thin behind it.
+    pub fn smooth(mut self, points: usize) -> LossCurve<'a> {
+        self.smoothing = points;
+        self
+    }
+
+    /// Adds the loss of guessing among `n_vocab` characters: ln `n_vocab`.
+    pub fn uniform(self, n_vocab: i64) -> LossCurve<'a> {
+        self.level("guessing", (n_vocab as f64).ln())
+    }
+
+    /// Adds what counting pairs of characters of `train` gives on `held_out`: no model without context does better.
+    ///
+    /// # Errors
+    /// If `held_out` has no pair.
+    pub fn bigram(self, train: &Tokens, held_out: &Tokens, n_vocab: i64) -> Result<LossCurve<'a>> {
+        let nats = evaluate(&NGram::count(train, 2, n_vocab)?, held_out)?.nats_per_char;
+        Ok(self.level("counting pairs", nats))
     }
 
     /// Adds a horizontal line, e.g. the loss of guessing; `nats` per character.
@@ -88,11 +112,22 @@ impl<'a> LossCurve<'a> {
                     PathElement::new(vec![(x, y), (x + 8, y)], ShapeStyle::from(&LEVEL).stroke_width(2))
                 });
             }
-            let train =
-                points.iter().filter(|point| point.train.is_finite()).map(|point| (point.step as f64, point.train));
+            let train: Vec<(f64, f64)> = points
+                .iter()
+                .filter(|point| point.train.is_finite())
+                .map(|point| (point.step as f64, point.train))
+                .collect();
+            let smoothed = smoothed(&train, self.smoothing);
+            let name = match self.smoothing {
+                0 => "training".to_owned(),
+                points => format!("training (mean of {})", 2 * points + 1),
+            };
+            if self.smoothing > 0 {
+                chart.draw_series(LineSeries::new(train, TRAIN.mix(0.35).stroke_width(1)))?;
+            }
             chart
-                .draw_series(LineSeries::new(train, ShapeStyle::from(&TRAIN).stroke_width(2)))?
-                .label("training")
+                .draw_series(LineSeries::new(smoothed, ShapeStyle::from(&TRAIN).stroke_width(2)))?
+                .label(name)
                 .legend(|(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], ShapeStyle::from(&TRAIN).stroke_width(2)));
             chart.draw_series(LineSeries::new(held_out.clone(), ShapeStyle::from(&HELD_OUT).stroke_width(2)))?;
             chart
@@ -108,6 +143,16 @@ impl<'a> LossCurve<'a> {
             Ok(())
         })
     }
+}
+
+/// Each point as the mean over so many at each side, fewer at the ends.
+fn smoothed(points: &[(f64, f64)], side: usize) -> Vec<(f64, f64)> {
+    let mean = |(place, point): (usize, &(f64, f64))| {
+        let side = side.min(place).min(points.len() - 1 - place);
+        let around = &points[place - side..=place + side];
+        (point.0, around.iter().map(|point| point.1).sum::<f64>() / around.len() as f64)
+    };
+    points.iter().enumerate().map(mean).collect()
 }
 
 impl History {
@@ -135,6 +180,26 @@ mod tests {
         let picture = history.curve().level("guessing", 5.545).draw().unwrap();
         assert!(picture.alt.contains("2.600") && picture.alt.contains("guessing 5.545"), "{}", picture.alt);
         assert!(picture.svg.contains("held out") && picture.svg.contains("guessing: 5.545"));
+    }
+
+    #[test]
+    fn smoothing_keeps_a_line_and_shrinks_a_zigzag() {
+        let line: Vec<(f64, f64)> = (0..20).map(|x| (f64::from(x), 2.0 * f64::from(x))).collect();
+        assert!(smoothed(&line, 3).iter().zip(&line).all(|(a, b)| (a.1 - b.1).abs() < 1e-9));
+        let zigzag: Vec<(f64, f64)> = (0..20).map(|x| (f64::from(x), f64::from(x % 2))).collect();
+        assert!(smoothed(&zigzag, 3)[5..15].iter().all(|point| (point.1 - 0.5).abs() < 0.1));
+        assert_eq!(smoothed(&zigzag, 0), zigzag);
+        assert!(smoothed(&[], 3).is_empty());
+    }
+
+    #[test]
+    fn the_lines_to_compare_with_are_counted() {
+        let stories = crate::data::Stories::parse("abababab").unwrap();
+        let tokens = Tokens::encode(&stories, &crate::tokenizer::CharTokenizer::default()).unwrap();
+        let history = History { points: vec![point(1, 5.5, None), point(50, 3.0, Some(3.1))], ..History::default() };
+        let picture = history.curve().smooth(2).uniform(256).bigram(&tokens, &tokens, 256).unwrap().draw().unwrap();
+        assert!(picture.svg.contains("guessing: 5.545") && picture.svg.contains("counting pairs: "), "{}", picture.alt);
+        assert!(picture.svg.contains("training (mean of 5)"));
     }
 
     #[test]

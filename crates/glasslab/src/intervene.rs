@@ -1,0 +1,478 @@
+//! What happens if one cuts: a part of the model is taken out, or another tensor put in, and everything after it
+//! is computed anew.
+//!
+//! A cut is a [`Probe`] that gives another tensor back than the one it saw ([`Surgery`]). The model's own `forward`
+//! does the rest, so the altered model is the model, but for the cut: it can be traced, measured and made to write.
+//!
+//! ```
+//! # use glasslab::prelude::*;
+//! # fn main() -> Result<()> {
+//! let model = TransformerLm::new(TransformerConfig::original(), Device::Cpu)?;
+//! let effect = model.ablate(Cut::Head { layer: 0, head: 0 }, "Once upon a time")?;
+//! println!("{effect}");
+//! # Ok(())
+//! # }
+//! ```
+
+mod effect;
+mod heads;
+mod lens;
+
+pub use effect::{Effect, Intervene, Outcome};
+pub use heads::{HeadPatterns, HeadScore, PATTERNS};
+pub use lens::{Lens, LensRow};
+
+use crate::checkpoint::ModelConfig;
+use crate::error::{Error, Result};
+use crate::model::{LanguageModel, NoProbe, Probe};
+use crate::trace::{Trace, Traceable, shape};
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+use tch::{Device, Tensor};
+
+/// A part to take out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// One head: its mix becomes 0.
+    Head {
+        /// The layer, from 0.
+        layer: usize,
+        /// The head, from 0.
+        head: i64,
+    },
+    /// A whole block: the stream passes it by.
+    Block(usize),
+    /// The places: no character knows where it stands, but for what the mask gives away.
+    Positions,
+    /// The causal mask: each character sees those that come after it.
+    Mask,
+    /// The residual stream around both parts of a block: what was there before is lost, only what the part adds stays.
+    Residual(usize),
+}
+
+impl Display for Cut {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cut::Head { layer, head } => write!(out, "head {head} of layer {layer} cut"),
+            Cut::Block(layer) => write!(out, "block {layer} cut"),
+            Cut::Positions => write!(out, "the positions cut"),
+            Cut::Mask => write!(out, "the mask cut"),
+            Cut::Residual(layer) => write!(out, "the residual of block {layer} cut"),
+        }
+    }
+}
+
+/// Another tensor to put in at a step.
+#[derive(Debug)]
+pub struct Patch {
+    /// The step, e.g. `block.0.after_attn`.
+    pub step: String,
+    /// The tensor; where it is smaller than the step's, it fills the first places of each axis.
+    pub tensor: Tensor,
+    /// Put in at this place of this axis only; everywhere if `None`.
+    pub place: Option<(i64, i64)>,
+}
+
+impl Patch {
+    /// A step of a trace, to be put into another forward pass: all of it, or one character's.
+    ///
+    /// # Errors
+    /// If the trace has no such step or place.
+    pub fn from_trace(trace: &Trace, step: &str, character: Option<usize>) -> Result<Patch> {
+        let found = trace.step(step)?;
+        let place = match character {
+            None => None,
+            Some(place) => {
+                let axis = found.axes.iter().position(|axis| axis.starts_with("time"));
+                let axis = axis.ok_or_else(|| Error::Config(format!("{step} has no axis of time")))?;
+                if place as i64 >= found.tensor.size()[axis] {
+                    return Err(Error::Config(format!(
+                        "{step} {} has no character at {place}: places count from 0",
+                        found.shape()
+                    )));
+                }
+                Some((axis as i64, place as i64))
+            }
+        };
+        Ok(Patch { step: step.to_owned(), tensor: found.tensor.copy(), place })
+    }
+
+    fn put_into(&self, tensor: &Tensor) -> Result<Tensor> {
+        let (given, wanted) = (self.tensor.size(), tensor.size());
+        if given.len() != wanted.len() || given.iter().zip(&wanted).any(|(given, wanted)| given > wanted) {
+            return Err(Error::Shape {
+                expected: format!("a tensor for {} of shape {} or smaller", self.step, shape(tensor)),
+                got: shape(&self.tensor),
+                hint: "take it from a text that is not longer, traced by a model of the same sizes".to_owned(),
+            });
+        }
+        let patched = tensor.copy();
+        let (mut part, mut source) = (patched.shallow_clone(), self.tensor.f_to_device(tensor.device())?);
+        for (axis, &size) in given.iter().enumerate() {
+            part = part.f_narrow(axis as i64, 0, size)?;
+        }
+        if let Some((axis, place)) = self.place {
+            part = part.f_narrow(axis, place, 1)?;
+            source = source.f_narrow(axis, place, 1)?;
+        }
+        let _ = part.f_copy_(&source)?;
+        Ok(patched)
+    }
+}
+
+/// Cuts and patches together.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// What is taken out.
+    pub cuts: Vec<Cut>,
+    /// What is put in.
+    pub patches: Vec<Patch>,
+}
+
+impl From<Cut> for Changes {
+    fn from(cut: Cut) -> Changes {
+        Changes { cuts: vec![cut], patches: Vec::new() }
+    }
+}
+
+impl From<Patch> for Changes {
+    fn from(patch: Patch) -> Changes {
+        Changes { cuts: Vec::new(), patches: vec![patch] }
+    }
+}
+
+impl Display for Changes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let patch = |patch: &Patch| match patch.place {
+            Some((_, place)) => format!("{} of the character at {place} put in", patch.step),
+            None => format!("{} put in", patch.step),
+        };
+        let all: Vec<String> = self.cuts.iter().map(Cut::to_string).chain(self.patches.iter().map(patch)).collect();
+        out.write_str(&if all.is_empty() { "nothing changed".to_owned() } else { all.join(", ") })
+    }
+}
+
+/// A model with a part taken out or put in. It is a model itself: it can be traced, measured and made to write.
+#[derive(Debug)]
+pub struct Altered<'a, M> {
+    model: &'a M,
+    changes: &'a Changes,
+}
+
+impl<'a, M: Traceable> Altered<'a, M> {
+    /// The model with changes.
+    pub fn new(model: &'a M, changes: &'a Changes) -> Altered<'a, M> {
+        Altered { model, changes }
+    }
+}
+
+impl<M: Traceable> LanguageModel for Altered<'_, M> {
+    fn logits(&self, ids: &Tensor) -> Result<Tensor> {
+        self.forward_with(ids, &mut NoProbe)
+    }
+
+    fn n_vocab(&self) -> i64 {
+        self.model.n_vocab()
+    }
+
+    fn context_len(&self) -> i64 {
+        // What is put in belongs to the places of one text, so the model must always see it from its start.
+        match self.changes.patches.is_empty() {
+            true => self.model.context_len(),
+            false => self.model.max_len().unwrap_or(1 << 30),
+        }
+    }
+
+    fn max_len(&self) -> Option<i64> {
+        self.model.max_len()
+    }
+
+    fn device(&self) -> Device {
+        self.model.device()
+    }
+}
+
+impl<M: Traceable> Traceable for Altered<'_, M> {
+    fn forward_with(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+        let mut surgery = Surgery::new(self.changes, probe);
+        let logits = self.model.forward_with(ids, &mut surgery)?;
+        surgery.finish()?;
+        Ok(logits)
+    }
+
+    fn model_config(&self) -> ModelConfig {
+        self.model.model_config()
+    }
+}
+
+/// The probe that cuts and puts in, and shows another probe what comes of it.
+pub struct Surgery<'a, P> {
+    changes: &'a Changes,
+    inner: &'a mut P,
+    /// Tensors that a later step is replaced by.
+    kept: HashMap<String, Tensor>,
+    /// The stream as it was last seen.
+    stream: Option<Tensor>,
+    done_cuts: Vec<bool>,
+    done_patches: Vec<bool>,
+    names: Vec<String>,
+    error: Option<Error>,
+}
+
+impl<'a, P: Probe> Surgery<'a, P> {
+    /// A probe for one forward pass.
+    pub fn new(changes: &'a Changes, inner: &'a mut P) -> Surgery<'a, P> {
+        Surgery {
+            changes,
+            inner,
+            kept: HashMap::new(),
+            stream: None,
+            done_cuts: vec![false; changes.cuts.len()],
+            done_patches: vec![false; changes.patches.len()],
+            names: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// To be called after the forward pass.
+    ///
+    /// # Errors
+    /// If a tensor did not fit, or the model has no such part: a cut that cuts nothing is a mistake.
+    pub fn finish(self) -> Result<()> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let idle_cut = self.done_cuts.iter().position(|done| !done).map(|place| self.changes.cuts[place].to_string());
+        let idle_patch = self.done_patches.iter().position(|done| !done);
+        let idle = idle_cut.or(idle_patch.map(|place| format!("{} put in", self.changes.patches[place].step)));
+        match idle {
+            None => Ok(()),
+            Some(what) => Err(Error::Config(format!(
+                "{what}: this model has no such part; its steps are {}",
+                self.names.join(", ")
+            ))),
+        }
+    }
+
+    /// What the model goes on with after this step.
+    fn changed(&mut self, name: &str, mut tensor: Tensor) -> Result<Tensor> {
+        let changes = self.changes;
+        for (number, cut) in changes.cuts.iter().enumerate() {
+            if let Some(other) = self.cut(cut, name, &tensor)? {
+                tensor = other;
+                self.done_cuts[number] = true;
+            }
+        }
+        for (number, patch) in changes.patches.iter().enumerate().filter(|(_, patch)| patch.step == name) {
+            tensor = patch.put_into(&tensor)?;
+            self.done_patches[number] = true;
+        }
+        Ok(tensor)
+    }
+
+    /// The tensor that a cut puts in place of a step's, if it has to do with it.
+    fn cut(&mut self, cut: &Cut, name: &str, tensor: &Tensor) -> Result<Option<Tensor>> {
+        let (layer, part) = match name.strip_prefix("block.").and_then(|rest| rest.split_once('.')) {
+            Some((layer, part)) => (layer.parse::<usize>().ok(), part),
+            None => (None, name),
+        };
+        let mut keep = |as_what: String, tensor: &Tensor| {
+            self.kept.insert(as_what, tensor.shallow_clone());
+        };
+        match *cut {
+            Cut::Head { layer: wanted, head } if layer == Some(wanted) && part == "attn.heads" => {
+                let heads = tensor.size()[1]; // (B, H, T, D)
+                if !(0..heads).contains(&head) {
+                    return Err(Error::Config(format!("layer {wanted} has heads 0 to {}, got {head}", heads - 1)));
+                }
+                let without = tensor.copy();
+                let _ = without.f_narrow(1, head, 1)?.f_zero_()?;
+                return Ok(Some(without));
+            }
+            Cut::Block(wanted) if layer == Some(wanted) => match part {
+                "norm1" => {
+                    if let Some(stream) = &self.stream {
+                        keep(format!("into {wanted}"), stream);
+                    }
+                }
+                "after_mlp" => return Ok(self.kept.get(&format!("into {wanted}")).map(Tensor::shallow_clone)),
+                _ => {}
+            },
+            Cut::Positions => match part {
+                "embedded" | "attn.unturned" => keep(part.to_owned(), tensor),
+                "positioned" => return Ok(self.kept.get("embedded").map(Tensor::shallow_clone)),
+                // Queries and keys before they were turned lie in one tensor, (B, H + K, T, D): queries first.
+                "attn.queries" | "attn.keys" => {
+                    let Some(both) = self.kept.get("attn.unturned") else { return Ok(None) };
+                    let (count, all) = (tensor.size()[1], both.size()[1]);
+                    let first = if part == "attn.queries" { 0 } else { all - count };
+                    return Ok(Some(both.f_narrow(1, first, count)?));
+                }
+                _ => {}
+            },
+            Cut::Mask => match part {
+                "attn.scores" => keep("scores".to_owned(), tensor),
+                "attn.masked" => return Ok(self.kept.get("scores").map(Tensor::shallow_clone)),
+                _ => {}
+            },
+            Cut::Residual(wanted) if layer == Some(wanted) => match part {
+                "attn.output" | "mlp.output" => keep("added".to_owned(), tensor),
+                "after_attn" | "after_mlp" => return Ok(self.kept.get("added").map(Tensor::shallow_clone)),
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(None)
+    }
+}
+
+impl<P: Probe> Probe for Surgery<'_, P> {
+    fn at(&mut self, name: impl Display, tensor: Tensor) -> Tensor {
+        let name = name.to_string();
+        let tensor = match self.error {
+            Some(_) => tensor,
+            None => {
+                let untouched = tensor.shallow_clone();
+                self.changed(&name, tensor).unwrap_or_else(|error| {
+                    self.error = Some(error);
+                    untouched
+                })
+            }
+        };
+        let part = name.rsplit('.').next().unwrap_or(&name);
+        if matches!(part, "embedded" | "positioned" | "after_attn" | "after_mlp") {
+            self.stream = Some(tensor.shallow_clone());
+        }
+        let tensor = self.inner.at(&name, tensor);
+        self.names.push(name);
+        tensor
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Positions;
+    use crate::model::TransformerConfig;
+    use crate::model::attention::Weighting;
+    use crate::tokenizer::CharTokenizer;
+    use crate::trace::tests::{awake, variants};
+
+    fn ids(text: &str) -> Tensor {
+        Tensor::from_slice(&CharTokenizer::default().encode(text)).unsqueeze(0)
+    }
+
+    fn altered(model: &impl Traceable, changes: impl Into<Changes>, text: &str) -> Result<Tensor> {
+        Altered::new(model, &changes.into()).logits(&ids(text))
+    }
+
+    fn difference(a: &Tensor, b: &Tensor) -> f64 {
+        (a - b).abs().max().double_value(&[])
+    }
+
+    #[test]
+    fn without_changes_the_altered_model_is_the_model() {
+        for config in variants() {
+            let model = awake(config);
+            assert_eq!(
+                altered(&model, Changes::default(), "Once upon").unwrap(),
+                model.logits(&ids("Once upon")).unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn every_cut_changes_the_logits() {
+        for config in variants() {
+            let model = awake(config);
+            let whole = model.logits(&ids("Once upon")).unwrap();
+            for cut in [Cut::Head { layer: 0, head: 0 }, Cut::Block(0), Cut::Mask, Cut::Residual(0)] {
+                assert!(difference(&altered(&model, cut, "Once upon").unwrap(), &whole) > 1e-3, "{cut} {config:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_head_is_a_head_whose_output_columns_are_zero() {
+        let model = awake(TransformerConfig::small());
+        let cut = altered(&model, Cut::Head { layer: 1, head: 2 }, "Once upon").unwrap();
+        let by_weight = {
+            let _guard = tch::no_grad_guard();
+            let columns = model.blocks[1].attention.output_weight.narrow(1, 2 * 24, 24);
+            let kept = columns.copy();
+            let _ = columns.shallow_clone().zero_();
+            let logits = model.logits(&ids("Once upon")).unwrap();
+            let _ = columns.shallow_clone().copy_(&kept);
+            logits
+        };
+        assert!(difference(&cut, &by_weight) < 1e-4);
+    }
+
+    #[test]
+    fn without_its_blocks_only_the_character_itself_counts() {
+        let model = awake(TransformerConfig::original());
+        let (a, b) = (altered(&model, Cut::Block(0), "Once").unwrap(), altered(&model, Cut::Block(0), "Xyze").unwrap());
+        assert!(difference(&a.get(0).get(3), &b.get(0).get(3)) < 1e-6);
+    }
+
+    #[test]
+    fn without_the_mask_the_future_is_seen() {
+        for config in variants() {
+            let model = awake(config);
+            let (a, b) = (altered(&model, Cut::Mask, "Once").unwrap(), altered(&model, Cut::Mask, "Onca").unwrap());
+            assert!(difference(&a.get(0).get(0), &b.get(0).get(0)) > 1e-4, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn without_positions_and_mask_the_order_before_does_not_count() {
+        // A sigmoid's ln(t + 1) and a head that is not learnt tell the place in their own way.
+        let by_content = |config: &TransformerConfig| config.weighting == Weighting::Softmax && !config.previous_head;
+        for config in variants().into_iter().filter(by_content) {
+            let model = awake(config);
+            let cuts = match config.positions {
+                Positions::None => vec![Cut::Mask],
+                _ => vec![Cut::Mask, Cut::Positions],
+            };
+            let changes = Changes { cuts, patches: Vec::new() };
+            let last = |text: &str| Altered::new(&model, &changes).logits(&ids(text)).unwrap().get(0).get(-1);
+            assert!(difference(&last("abcde"), &last("cbdae")) < 1e-4, "{config:?}");
+            let whole = |text: &str| model.logits(&ids(text)).unwrap().get(0).get(-1);
+            assert!(difference(&whole("abcde"), &whole("cbdae")) > 1e-3, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_of_another_text_put_in_gives_what_the_other_text_gave() {
+        let model = awake(TransformerConfig::small());
+        let other = model.trace("Onca upoz").unwrap();
+        let whole = Patch::from_trace(&other, "block.2.after_mlp", None).unwrap();
+        assert_eq!(altered(&model, whole, "Once upon").unwrap(), other.step("logits").unwrap().tensor);
+        let one = Patch::from_trace(&other, "block.2.after_mlp", Some(3)).unwrap();
+        let logits = altered(&model, one, "Once upon").unwrap();
+        let own = model.logits(&ids("Once upon")).unwrap();
+        for place in 0..9 {
+            let expected = if place == 3 { &other.step("logits").unwrap().tensor } else { &own };
+            assert!(difference(&logits.get(0).get(place), &expected.get(0).get(place)) < 1e-5, "{place}");
+        }
+    }
+
+    #[test]
+    fn what_can_t_be_cut_or_put_in_is_told() {
+        let model = awake(TransformerConfig::original());
+        for (cut, expected) in [
+            (Cut::Head { layer: 0, head: 1 }, "heads 0 to 0"),
+            (Cut::Head { layer: 3, head: 0 }, "no such part"),
+            (Cut::Block(1), "no such part"),
+        ] {
+            let message = altered(&model, cut, "Once").unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        let none = awake(TransformerConfig { positions: Positions::None, ..TransformerConfig::original() });
+        assert!(altered(&none, Cut::Positions, "Once").is_err());
+        let trace = model.trace("Once upon").unwrap();
+        let long = Patch::from_trace(&trace, "embedded", None).unwrap();
+        assert!(altered(&model, long, "Once").unwrap_err().to_string().contains("(1, 4, 32) or smaller"));
+        assert!(Patch::from_trace(&trace, "embedded", Some(9)).is_err());
+    }
+}

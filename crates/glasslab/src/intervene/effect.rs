@@ -1,0 +1,201 @@
+//! What a change does: loss, text and attention before and after, beside each other.
+
+use super::{Altered, Changes, Cut, Patch};
+use crate::data::Tokens;
+use crate::display::escape;
+use crate::error::Result;
+use crate::evaluate::evaluate_some;
+use crate::generate::{Sampling, generate};
+use crate::tokenizer::CharTokenizer;
+use crate::trace::{Trace, Traceable};
+use crate::view::{Html, beside, paragraph};
+use std::fmt::{self, Display};
+
+/// Characters that the model writes before and after.
+const WRITTEN: usize = 60;
+/// Held-out characters that are measured.
+const MEASURED: usize = 20_000;
+
+/// What a model does with a text.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The forward pass.
+    pub trace: Trace,
+    /// How the model goes on, always taking the likeliest character.
+    pub written: String,
+}
+
+impl Outcome {
+    fn new(model: &impl Traceable, text: &str) -> Result<Outcome> {
+        let trace = model.trace(text)?;
+        let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
+        // Past the context, the places of what was put in would move.
+        let room = model.max_len().map_or(WRITTEN, |length| WRITTEN.min(length as usize - trace.labels.len()));
+        let sampling = Sampling { chars: room, temperature: 0.0, ..Sampling::default() };
+        let written = generate(model, &tokenizer, &trace.text, &sampling)?;
+        let written = written.chars().skip(trace.labels.len()).collect();
+        Ok(Outcome { trace, written })
+    }
+
+    fn loss(&self) -> String {
+        self.trace.loss().map_or("no loss: a single character".to_owned(), |loss| format!("{loss:.3} nats/char"))
+    }
+}
+
+/// A model before and after a change.
+#[derive(Debug)]
+pub struct Effect {
+    /// What was changed.
+    pub changes: Changes,
+    /// As it was.
+    pub before: Outcome,
+    /// As it is.
+    pub after: Outcome,
+}
+
+/// What one can do to a model; everything [`Traceable`] has it.
+pub trait Intervene: Traceable + Sized {
+    /// Takes a part out, and shows what that does to a text.
+    ///
+    /// # Errors
+    /// If the model has no such part, or can't take the text.
+    fn ablate(&self, cut: Cut, text: &str) -> Result<Effect> {
+        Effect::new(self, cut, text)
+    }
+
+    /// Puts a step of another trace into the forward pass of a text: all of it, or what one character had there.
+    ///
+    /// # Errors
+    /// If there is no such step or place, or its tensor is larger than this text's.
+    fn patch(&self, text: &str, other: &Trace, step: &str, character: Option<usize>) -> Result<Effect> {
+        Effect::new(self, Patch::from_trace(other, step, character)?, text)
+    }
+}
+
+impl<M: Traceable> Intervene for M {}
+
+impl Effect {
+    /// What changes do to a text.
+    ///
+    /// # Errors
+    /// If the model has no such part, or can't take the text.
+    pub fn new(model: &impl Traceable, changes: impl Into<Changes>, text: &str) -> Result<Effect> {
+        let changes = changes.into();
+        let before = Outcome::new(model, text)?;
+        let after = Outcome::new(&Altered::new(model, &changes), text)?;
+        Ok(Effect { changes, before, after })
+    }
+
+    /// The held-out loss of the model before and after, in nats per character, on about 20,000 characters.
+    ///
+    /// # Errors
+    /// If the text has no pair of characters, or a patch is larger than its rows.
+    pub fn held_out(&self, model: &impl Traceable, held_out: &Tokens) -> Result<(f64, f64)> {
+        let before = evaluate_some(model, held_out, MEASURED)?.nats_per_char;
+        let after = evaluate_some(&Altered::new(model, &self.changes), held_out, MEASURED)?.nats_per_char;
+        Ok((before, after))
+    }
+
+    /// Both beside each other: loss, text, next character, attention.
+    ///
+    /// # Errors
+    /// If a picture can't be drawn.
+    pub fn html(&self) -> Result<Html> {
+        let column = |name: &str, outcome: &Outcome| -> Result<String> {
+            let (text, written) = (escape(&outcome.trace.text), escape(&outcome.written));
+            let style = "margin:4px 0;max-width:34em;font-family:ui-monospace,monospace;overflow-wrap:anywhere";
+            let mut html =
+                format!("<div style=\"font-weight:600\">{}</div>{}", escape(name), paragraph(&outcome.loss()));
+            html.push_str(&format!("<p style=\"{style}\">{text}<b>{written}</b></p>"));
+            html.push_str(&outcome.trace.next_characters(5)?.draw()?.html());
+            if let Ok(attention) = outcome.trace.attention() {
+                html.push_str(&attention.grid()?.html());
+            }
+            Ok(html)
+        };
+        let title = format!("What happens on “{}” with {}", self.before.trace.visible_text(), self.changes);
+        let columns = [column("before", &self.before)?, column("after", &self.after)?];
+        let html =
+            format!("<div><div style=\"font-weight:600\">{}</div>{}</div>", escape(&title), beside(400, columns));
+        Ok(Html { html, alt: self.to_string() })
+    }
+
+    /// Shows it in the notebook; elsewhere prints it in words.
+    ///
+    /// # Errors
+    /// If a picture can't be drawn.
+    pub fn show(&self) -> Result<()> {
+        self.html()?.show();
+        Ok(())
+    }
+
+    /// Called by the kernel on the value of a cell.
+    pub fn evcxr_display(&self) {
+        match self.html() {
+            Ok(html) => html.evcxr_display(),
+            Err(_) => println!("{self}"),
+        }
+    }
+}
+
+impl Display for Effect {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{}", self.changes)?;
+        writeln!(out, "loss on the text: {} → {}", self.before.loss(), self.after.loss())?;
+        for (name, outcome) in [("before", &self.before), ("after", &self.after)] {
+            writeln!(out, "{name}: {:?} + {:?}", outcome.trace.text, outcome.written)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Stories;
+    use crate::model::{MlpConfig, MlpLm, TransformerConfig};
+    use crate::trace::tests::awake;
+    use tch::Device;
+
+    #[test]
+    fn the_effect_has_loss_text_and_attention_of_both() {
+        let model = awake(TransformerConfig::small());
+        let effect = model.ablate(Cut::Head { layer: 0, head: 1 }, "Once upon a time").unwrap();
+        assert_ne!(effect.before.trace.loss(), effect.after.trace.loss());
+        assert_eq!(effect.after.trace.max_abs_error, 0.0, "the trace of the altered model is the altered model's");
+        assert_eq!(effect.before.written.chars().count(), 64 - 16, "no further than the context");
+        let html = effect.html().unwrap().html;
+        assert_eq!(html.matches("<image").count(), 2 * 12);
+        assert!(effect.to_string().contains("head 1 of layer 0 cut"));
+        let mix = &effect.after.trace.step("block.0.attn.heads").unwrap().tensor;
+        assert_eq!(mix.get(0).get(1).abs().max().double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn the_held_out_loss_is_measured_with_the_cut_and_without() {
+        let model = awake(TransformerConfig::original());
+        let text = Stories::parse(&"Once upon a time there was a cat. ".repeat(4)).unwrap();
+        let tokens = Tokens::encode(&text, &CharTokenizer::default()).unwrap();
+        let effect = model.ablate(Cut::Residual(0), "Once").unwrap();
+        let (before, after) = effect.held_out(&model, &tokens).unwrap();
+        assert_eq!(before, evaluate_some(&model, &tokens, MEASURED).unwrap().nats_per_char);
+        assert_ne!(before, after);
+    }
+
+    #[test]
+    fn a_hidden_layer_of_another_text_can_be_put_in() {
+        let mlp = MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap();
+        let effect = mlp.patch("Once", &mlp.trace("Onca").unwrap(), "hidden", Some(3)).unwrap();
+        let logits = |trace: &Trace| trace.step("logits").unwrap().tensor.get(0).get(3);
+        let expected = logits(&mlp.trace("Onca").unwrap());
+        assert!((logits(&effect.after.trace) - expected).abs().max().double_value(&[]) < 1e-6);
+        assert!(mlp.ablate(Cut::Mask, "Once").unwrap_err().to_string().contains("no such part"));
+    }
+
+    #[test]
+    fn a_story_with_a_script_in_it_stays_text() {
+        let model = awake(TransformerConfig::original());
+        let html = model.ablate(Cut::Mask, "<script>alert(1)</script>").unwrap().html().unwrap().html;
+        assert!(!html.contains("<script"));
+    }
+}

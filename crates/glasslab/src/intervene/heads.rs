@@ -1,0 +1,251 @@
+//! Which head does what: how much of its attention each head gives to the places that a simple rule names.
+//!
+//! The score of a head for a rule is the mean weight that it gives to the rule's places, over all characters for
+//! which there is one; beside it stands what a head would get that looks everywhere alike.
+
+use crate::display::escape;
+use crate::error::{Error, Result};
+use crate::model::Recording;
+use crate::tokenizer::CharTokenizer;
+use crate::trace::{Traceable, numbers};
+use crate::view::Html;
+use crate::view::colour::{Quantity, Scale, css, ink_on};
+use std::fmt;
+use tch::Tensor;
+
+/// The names of the rules, in the order of a [`HeadScore`]'s numbers.
+pub const PATTERNS: [&str; 5] = [
+    "the previous character",
+    "itself",
+    "the same character before",
+    "what came after the same character before", // "induction", Olsson et al. 2022
+    "the start of the word",
+];
+
+/// The places that a rule names for the character at a place.
+type Rule = fn(&[char], usize) -> Vec<usize>;
+
+const RULES: [Rule; 5] = [
+    |_, place| place.checked_sub(1).into_iter().collect(),
+    |_, place| vec![place],
+    |text, place| (0..place).filter(|&other| text[other] == text[place]).collect(),
+    |text, place| (1..=place).filter(|&other| text[other - 1] == text[place]).collect(),
+    |text, place| {
+        let start = (0..=place).rev().take_while(|&other| text[other].is_alphabetic()).last();
+        start.filter(|&start| start < place).into_iter().collect()
+    },
+];
+
+/// How well each rule tells where one head looks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadScore {
+    /// The layer, from 0.
+    pub layer: usize,
+    /// The head, from 0.
+    pub head: i64,
+    /// The mean weight on the places of each of [`PATTERNS`]; NaN where the text never has one.
+    pub scores: [f64; 5],
+}
+
+/// What each head of a model looks at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadPatterns {
+    /// A score for each head, layer after layer.
+    pub heads: Vec<HeadScore>,
+    /// What a head would get that looks everywhere alike.
+    pub chance: [f64; 5],
+    /// How many characters were looked at.
+    pub chars: usize,
+}
+
+impl HeadPatterns {
+    /// Looks at every head of a model on a text, in pieces as long as the model's context.
+    ///
+    /// # Errors
+    /// If the model has no attention, or the text no two characters that it knows.
+    pub fn find(model: &impl Traceable, text: &str) -> Result<HeadPatterns> {
+        let _guard = tch::no_grad_guard();
+        let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
+        let ids = tokenizer.encode(text);
+        if ids.len() < 2 {
+            return Err(Error::Data(format!(
+                "give a text of at least two characters that the model knows, got {text:?}"
+            )));
+        }
+        let length = model.max_len().map_or(256, |length| length as usize);
+        let mut sums: Vec<Vec<[f64; 5]>> = Vec::new();
+        let (mut chance, mut counts) = ([0.0; 5], [0.0; 5]);
+        for piece in ids.chunks(length) {
+            let characters: Vec<char> = tokenizer.decode(piece)?.chars().collect();
+            let layers = weights(model, piece)?;
+            sums.resize_with(layers.len(), Vec::new);
+            for (rule, places_of) in RULES.iter().enumerate() {
+                for place in 0..characters.len() {
+                    let places = places_of(&characters, place);
+                    if places.is_empty() {
+                        continue;
+                    }
+                    counts[rule] += 1.0;
+                    chance[rule] += places.len() as f64 / (place + 1) as f64;
+                    for (layer, heads) in layers.iter().enumerate() {
+                        sums[layer].resize(heads.len(), [0.0; 5]);
+                        for (head, weights) in heads.iter().enumerate() {
+                            let row = &weights[place * characters.len()..];
+                            sums[layer][head][rule] += places.iter().map(|&other| row[other]).sum::<f64>();
+                        }
+                    }
+                }
+            }
+        }
+        let mean = |sums: &[f64; 5]| std::array::from_fn(|rule| sums[rule] / counts[rule]);
+        let mut heads = Vec::new();
+        for (layer, of_layer) in sums.iter().enumerate() {
+            let scores = of_layer.iter().enumerate();
+            heads.extend(scores.map(|(head, sums)| HeadScore { layer, head: head as i64, scores: mean(sums) }));
+        }
+        Ok(HeadPatterns { heads, chance: mean(&chance), chars: ids.len() })
+    }
+
+    /// The head that follows a rule most: `best(0)` is the one that looks at the previous character.
+    pub fn best(&self, pattern: usize) -> Option<&HeadScore> {
+        let finite = self.heads.iter().filter(|head| head.scores.get(pattern).is_some_and(|score| score.is_finite()));
+        finite.max_by(|a, b| a.scores[pattern].total_cmp(&b.scores[pattern]))
+    }
+
+    /// A table: a row for each head, a column for each rule.
+    pub fn html(&self) -> Html {
+        let scale = Scale::new(Quantity::Weights, &[]);
+        let cell = "padding:2px 10px;text-align:center;font-variant-numeric:tabular-nums";
+        let name_cell = "padding:2px 8px;text-align:left";
+        let mut html = format!(
+            "<div style=\"overflow-x:auto\"><p style=\"margin:4px 0\">Where each head looks: the mean share of its \
+             attention, over {} characters. Framed: the head that follows the rule most.</p>\
+             <table style=\"border-collapse:separate;border-spacing:1px;font-size:13px\"><tr><td></td>",
+            self.chars
+        );
+        for name in PATTERNS {
+            let style = "padding:2px 8px;max-width:9em;text-align:center;vertical-align:bottom";
+            html.push_str(&format!("<th scope=\"col\" style=\"{style}\">{}</th>", escape(name)));
+        }
+        html.push_str("</tr>");
+        for head in &self.heads {
+            let name = format!("layer {} head {}", head.layer, head.head);
+            html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\">{name}</th>"));
+            for (pattern, &score) in head.scores.iter().enumerate() {
+                let colour = scale.colour(score);
+                let best = self.best(pattern).is_some_and(|best| std::ptr::eq(best, head));
+                let mark = if best { ";font-weight:700;outline:3px solid #e69f00;outline-offset:-3px" } else { "" };
+                let (background, ink) = (css(colour), ink_on(colour));
+                html.push_str(&format!(
+                    "<td style=\"{cell};background:{background};color:{ink}{mark}\">{}</td>",
+                    share(score)
+                ));
+            }
+            html.push_str("</tr>");
+        }
+        html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\">looking everywhere alike</th>"));
+        for &score in &self.chance {
+            html.push_str(&format!("<td style=\"{cell};opacity:.8\">{}</td>", share(score)));
+        }
+        html.push_str("</tr></table></div>");
+        Html { html, alt: self.to_string() }
+    }
+
+    /// Shows it in the notebook; elsewhere prints it.
+    pub fn show(&self) {
+        self.html().show();
+    }
+
+    /// Called by the kernel on the value of a cell.
+    pub fn evcxr_display(&self) {
+        self.html().evcxr_display();
+    }
+}
+
+/// The weights of each layer's heads on one piece of text, row after row.
+fn weights(model: &impl Traceable, ids: &[i64]) -> Result<Vec<Vec<Vec<f64>>>> {
+    let input = Tensor::f_from_slice(ids)?.f_unsqueeze(0)?.f_to_device(model.device())?; // (1, T)
+    let mut recording = Recording::default();
+    let _ = model.forward_with(&input, &mut recording)?;
+    let mut layers = Vec::new();
+    for step in recording.steps.iter().filter(|step| step.name.ends_with(".weights")) {
+        let heads = step.tensor.f_get(0)?; // (H, T, T)
+        layers.push((0..heads.size()[0]).map(|head| numbers(&heads.f_get(head)?)).collect::<Result<Vec<_>>>()?);
+    }
+    match layers.is_empty() {
+        true => Err(Error::Config("this model has no attention, so it has no heads: take a transformer".to_owned())),
+        false => Ok(layers),
+    }
+}
+
+fn share(score: f64) -> String {
+    if score.is_finite() { format!("{score:.2}") } else { "–".to_owned() }
+}
+
+impl fmt::Display for HeadPatterns {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "mean attention over {} characters", self.chars)?;
+        for (pattern, name) in PATTERNS.iter().enumerate() {
+            let Some(best) = self.best(pattern) else { continue };
+            let (score, chance) = (share(best.scores[pattern]), share(self.chance[pattern]));
+            writeln!(out, "{name}: layer {} head {} with {score} (everywhere alike: {chance})", best.layer, best.head)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intervene::{Altered, Changes, Patch};
+    use crate::model::{MlpConfig, MlpLm, TransformerConfig};
+    use crate::trace::tests::awake;
+    use tch::{Device, Kind};
+
+    #[test]
+    fn a_head_made_to_look_at_the_previous_character_is_found() {
+        let model = awake(TransformerConfig::small());
+        let trace = model.trace("one once on one").unwrap();
+        let weights = trace.step("block.1.attn.weights").unwrap().tensor.copy();
+        let time = weights.size()[2];
+        let previous = Tensor::eye(time, (Kind::Float, Device::Cpu)).roll([1], [0]); // row t has its 1 at t − 1
+        weights.get(0).get(2).copy_(&previous);
+        let changes = Changes::from(Patch { step: "block.1.attn.weights".to_owned(), tensor: weights, place: None });
+        let found = HeadPatterns::find(&Altered::new(&model, &changes), "one once on one").unwrap();
+        let best = found.best(0).unwrap();
+        assert_eq!((best.layer, best.head), (1, 2), "{found}");
+        assert!((best.scores[0] - 1.0).abs() < 1e-6 && found.chance[0] < 0.3, "{found:?}");
+    }
+
+    #[test]
+    fn the_rules_name_the_places_that_their_names_say() {
+        let text: Vec<char> = "on one".chars().collect();
+        let places = |rule: usize| (0..text.len()).map(|place| RULES[rule](&text, place)).collect::<Vec<_>>();
+        assert_eq!(places(0), [vec![], vec![0], vec![1], vec![2], vec![3], vec![4]]);
+        assert_eq!(places(2), [vec![], vec![], vec![], vec![0], vec![1], vec![]]);
+        assert_eq!(places(3), [vec![], vec![], vec![], vec![1], vec![2], vec![]]);
+        assert_eq!(places(4), [vec![], vec![0], vec![], vec![], vec![3], vec![3]]);
+    }
+
+    #[test]
+    fn a_head_that_looks_everywhere_alike_scores_what_chance_does() {
+        let model = awake(TransformerConfig::original());
+        let guard = tch::no_grad_guard();
+        let _ = model.blocks[0].attention.qkv_weight.narrow(0, 0, 16).zero_(); // queries of nothing
+        drop(guard);
+        let text = "the cat sat on the mat ".repeat(12);
+        let found = HeadPatterns::find(&model, &text).unwrap();
+        for pattern in 0..PATTERNS.len() {
+            assert!((found.heads[0].scores[pattern] - found.chance[pattern]).abs() < 1e-5, "{found}");
+        }
+        assert_eq!(found.chars, text.len());
+    }
+
+    #[test]
+    fn texts_and_models_without_heads_to_look_at_are_told() {
+        let model = awake(TransformerConfig::original());
+        assert!(HeadPatterns::find(&model, "a").is_err());
+        let mlp = MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap();
+        assert!(HeadPatterns::find(&mlp, "Once").unwrap_err().to_string().contains("no attention"));
+    }
+}

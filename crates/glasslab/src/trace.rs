@@ -1,0 +1,502 @@
+//! A forward pass, step by step: what a model does with a text, with every number on the way.
+//!
+//! ```text
+//! text → ids → embedded → … scores → masked → weights … → logits → probabilities → loss
+//! ```
+//! A trace is what a [`Recording`] saw while the model's own `forward` ran, so it can't tell anything else than the
+//! model does. It checks that itself: the recorded logits are compared with those of a second pass without a probe,
+//! and the largest difference stands at the table's foot.
+//!
+//! ```
+//! # use glasslab::prelude::*;
+//! # fn main() -> Result<()> {
+//! let model = TransformerLm::new(TransformerConfig::original(), Device::Cpu)?;
+//! let trace = model.trace("Once")?;
+//! assert_eq!(trace.step("block.0.attn.scores")?.shape(), "(1, 1, 4, 4)");
+//! assert_eq!(trace.max_abs_error, 0.0);
+//! println!("{}", trace.by_hand("block.0.attn.scores", &[0, 0, 2, 1])?);
+//! # Ok(())
+//! # }
+//! ```
+
+mod by_hand;
+mod compare;
+mod describe;
+
+pub use by_hand::ByHand;
+pub use compare::Comparison;
+
+use crate::checkpoint::{AnyModel, ModelConfig};
+use crate::error::{Error, Result};
+use crate::model::attention::Head;
+use crate::model::{LanguageModel, MlpLm, NoProbe, Probe, Recording, Step, TransformerLm};
+use crate::tokenizer::{CharTokenizer, visible};
+use crate::view::Quantity;
+use std::fmt;
+use tch::{Kind, Tensor};
+
+/// A model whose forward pass a probe can see and change.
+pub trait Traceable: LanguageModel {
+    /// The model's own forward pass, with a probe.
+    ///
+    /// # Shapes
+    /// `ids`: (B, T) → logits (B, T, V)
+    ///
+    /// # Errors
+    /// As the model's `forward`.
+    fn forward_with(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor>;
+
+    /// Its kind and sizes, for the formulas of its steps.
+    fn model_config(&self) -> ModelConfig;
+
+    /// What the model does with a text, step by step.
+    ///
+    /// Characters that it doesn't know are left out, and what is beyond its context is cut off; the trace says so.
+    ///
+    /// # Errors
+    /// If nothing of the text is left.
+    fn trace(&self, text: &str) -> Result<Trace>
+    where
+        Self: Sized,
+    {
+        Trace::of(self, text)
+    }
+}
+
+impl Traceable for MlpLm {
+    fn forward_with(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+        self.forward(ids, probe)
+    }
+
+    fn model_config(&self) -> ModelConfig {
+        ModelConfig::Mlp(self.config)
+    }
+}
+
+impl Traceable for TransformerLm {
+    fn forward_with(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+        self.forward(ids, probe)
+    }
+
+    fn model_config(&self) -> ModelConfig {
+        ModelConfig::Transformer(self.config)
+    }
+}
+
+impl Traceable for AnyModel {
+    fn forward_with(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+        match self {
+            AnyModel::Mlp(model) => model.forward(ids, probe),
+            AnyModel::Transformer(model) => model.forward(ids, probe),
+        }
+    }
+
+    fn model_config(&self) -> ModelConfig {
+        self.config()
+    }
+}
+
+impl Head {
+    /// What the head does with the numbers of some characters, step by step.
+    ///
+    /// # Shapes
+    /// `x`: (1, T, C), for the T characters of `text`
+    ///
+    /// # Errors
+    /// If `x` is not of that shape.
+    pub fn trace(&self, x: &Tensor, text: &str) -> Result<Trace> {
+        let labels: Vec<String> = text.chars().map(visible).collect();
+        match x.size()[..] {
+            [1, time, _] if time > 0 && time as usize == labels.len() => {}
+            _ => {
+                return Err(Error::Shape {
+                    expected: format!("x of shape (1, {}, C), one row for each character of {text:?}", labels.len()),
+                    got: format!("{:?}", x.size()),
+                    hint: "x is what the characters are for the model, e.g. its embeddings".to_owned(),
+                });
+            }
+        }
+        let _guard = tch::no_grad_guard();
+        let mut recording = Recording::default();
+        let _ = recording.at("x", x.shallow_clone());
+        let output = self.forward(x, &mut recording)?.output;
+        let max_abs_error = largest_difference(&output, &self.forward(x, &mut NoProbe)?.output)?;
+        let mut trace = Trace {
+            text: text.to_owned(),
+            labels,
+            steps: Vec::new(),
+            max_abs_error,
+            checked: "output",
+            notes: Vec::new(),
+        };
+        trace.take(recording, None)?;
+        Ok(trace)
+    }
+}
+
+/// One step of a trace.
+#[derive(Debug)]
+pub struct TraceStep {
+    /// Its name, e.g. `block.0.attn.scores`.
+    pub name: String,
+    /// How it is computed from the steps before.
+    pub formula: String,
+    /// What each axis counts.
+    pub axes: Vec<String>,
+    /// What one number of it means.
+    pub meaning: String,
+    /// What its numbers are, for their colours.
+    pub quantity: Quantity,
+    /// Its smallest finite number; NaN if it has none.
+    pub min: f64,
+    /// The mean of its finite numbers.
+    pub mean: f64,
+    /// Its largest finite number.
+    pub max: f64,
+    /// How many of its numbers are infinite or NaN.
+    pub not_finite: usize,
+    /// The numbers.
+    pub tensor: Tensor,
+}
+
+impl TraceStep {
+    fn new(step: Step, config: Option<&ModelConfig>) -> Result<TraceStep> {
+        let Step { name, tensor } = step;
+        let numbers = numbers(&tensor)?;
+        let finite: Vec<f64> = numbers.iter().copied().filter(|number| number.is_finite()).collect();
+        let fold = |start: f64, which: fn(f64, f64) -> f64| match finite.is_empty() {
+            true => f64::NAN,
+            false => finite.iter().copied().fold(start, which),
+        };
+        let size = tensor.size();
+        let described = describe::describe(&name, config);
+        let axes = match &described {
+            Some(described) if described.axes.len() == size.len() => {
+                described.axes.iter().map(|&axis| axis.to_owned()).collect()
+            }
+            _ => (0..size.len()).map(|axis| format!("axis {axis}")).collect(),
+        };
+        let (formula, meaning, quantity) = match described {
+            Some(described) => (described.formula, described.meaning.to_owned(), described.quantity),
+            None => (String::new(), "a step of the model's own".to_owned(), Quantity::Range),
+        };
+        Ok(TraceStep {
+            formula,
+            axes,
+            meaning,
+            quantity,
+            min: fold(f64::INFINITY, f64::min),
+            mean: finite.iter().sum::<f64>() / finite.len() as f64,
+            max: fold(f64::NEG_INFINITY, f64::max),
+            not_finite: numbers.len() - finite.len(),
+            tensor,
+            name,
+        })
+    }
+
+    /// Its shape, e.g. `(1, 4, 32)`.
+    pub fn shape(&self) -> String {
+        shape(&self.tensor)
+    }
+
+    /// Its shape with the name of each axis, e.g. `batch 1 × time 4 × emb_dim 32`.
+    pub fn axes_and_sizes(&self) -> String {
+        let named = self.axes.iter().zip(self.tensor.size()).map(|(axis, size)| format!("{axis} {size}"));
+        named.collect::<Vec<_>>().join(" × ")
+    }
+
+    /// One number of it.
+    ///
+    /// # Errors
+    /// If there is none at that place.
+    pub fn number(&self, place: &[i64]) -> Result<f64> {
+        let size = self.tensor.size();
+        if place.len() != size.len() || place.iter().zip(&size).any(|(place, size)| !(0..*size).contains(place)) {
+            return Err(Error::Shape {
+                expected: format!("one place on each axis of {} {}", self.name, self.shape()),
+                got: format!("{place:?}"),
+                hint: format!("places count from 0: {}", self.axes_and_sizes()),
+            });
+        }
+        Ok(self.tensor.f_double_value(place)?)
+    }
+}
+
+/// What a model did with a text.
+#[derive(Debug)]
+pub struct Trace {
+    /// The characters that the model saw.
+    pub text: String,
+    /// Each of them as a plot shows it.
+    pub labels: Vec<String>,
+    /// The steps, in order.
+    pub steps: Vec<TraceStep>,
+    /// The largest difference between the recorded result and that of a pass without a probe.
+    pub max_abs_error: f64,
+    /// What was left out of the text.
+    pub notes: Vec<String>,
+    checked: &'static str,
+}
+
+impl Trace {
+    /// What a model does with a text; the same as `model.trace(text)`.
+    ///
+    /// # Errors
+    /// If nothing of the text is left, see [`Traceable::trace`].
+    pub fn of(model: &impl Traceable, text: &str) -> Result<Trace> {
+        let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
+        let encoded = tokenizer.encode_all(text);
+        let mut notes = Vec::new();
+        if !encoded.dropped.is_empty() {
+            let dropped: String = encoded.dropped.iter().take(20).collect();
+            let count = encoded.dropped.len();
+            notes.push(format!("{count} characters are outside the vocabulary and were left out: {dropped:?}"));
+        }
+        let mut ids = encoded.ids;
+        let longest = model.max_len().map_or(usize::MAX, |length| length as usize);
+        if ids.len() > longest {
+            notes.push(format!(
+                "these are the first {longest} of {} characters: the model's context ends there",
+                ids.len()
+            ));
+            ids.truncate(longest);
+        }
+        if ids.is_empty() {
+            return Err(Error::Data(format!(
+                "a trace needs a text of at least one character that the model knows, got {text:?}"
+            )));
+        }
+        let text = tokenizer.decode(&ids)?;
+        let labels = text.chars().map(visible).collect();
+        Trace::of_ids(model, &ids, text, labels, notes)
+    }
+
+    fn of_ids(
+        model: &impl Traceable,
+        ids: &[i64],
+        text: String,
+        labels: Vec<String>,
+        notes: Vec<String>,
+    ) -> Result<Trace> {
+        let _guard = tch::no_grad_guard();
+        let input = Tensor::f_from_slice(ids)?.f_unsqueeze(0)?.f_to_device(model.device())?; // (1, T)
+        let mut recording = Recording::default();
+        let logits = model.forward_with(&input, &mut recording)?; // (1, T, V)
+        let max_abs_error = largest_difference(&logits, &model.logits(&input)?)?;
+        let log_probabilities = logits.f_log_softmax(-1, Kind::Float)?; // (1, T, V)
+        let _ = recording.at("probabilities", log_probabilities.f_exp()?);
+        if ids.len() > 1 {
+            let (next, last) = (input.f_narrow(1, 1, ids.len() as i64 - 1)?, ids.len() as i64 - 1);
+            let chosen = log_probabilities.f_narrow(1, 0, last)?.f_gather(-1, &next.f_unsqueeze(-1)?, false)?;
+            let _ = recording.at("loss", chosen.f_squeeze_dim(-1)?.f_neg()?); // (1, T − 1)
+        }
+        let mut trace = Trace { text, labels, steps: Vec::new(), max_abs_error, notes, checked: "logits" };
+        trace.take(recording, Some(&model.model_config()))?;
+        Ok(trace)
+    }
+
+    fn take(&mut self, recording: Recording, config: Option<&ModelConfig>) -> Result<()> {
+        self.steps = recording.steps.into_iter().map(|step| TraceStep::new(step, config)).collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    /// A step by its name.
+    ///
+    /// # Errors
+    /// If there is none of that name; the message lists those that are.
+    pub fn step(&self, name: &str) -> Result<&TraceStep> {
+        self.steps.iter().find(|step| step.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.steps.iter().map(|step| step.name.as_str()).collect();
+            Error::Config(format!("this trace has no step {name:?}; it has {}", names.join(", ")))
+        })
+    }
+
+    /// The mean loss of the text's predictions in nats per character; `None` for a single character.
+    pub fn loss(&self) -> Option<f64> {
+        self.step("loss").ok().map(|step| step.mean)
+    }
+
+    /// The check that the trace made, as a sentence.
+    pub fn check(&self) -> String {
+        let Trace { checked, max_abs_error, .. } = self;
+        match *max_abs_error == 0.0 {
+            true => {
+                format!("checked: the last {checked} are exactly those of the model without a probe (max_abs_error 0)")
+            }
+            false => format!(
+                "checked: the last {checked} differ from those of the model without a probe by up to {max_abs_error:e} \
+                 (max_abs_error): this is not the model's own pass"
+            ),
+        }
+    }
+
+    /// The steps as a table of text: name, shape with its axes, smallest, mean and largest number, formula.
+    pub fn table(&self) -> String {
+        let mut table = format!("trace of {:?}\n", self.text);
+        self.notes.iter().for_each(|note| table.push_str(&format!("note: {note}\n")));
+        let wide = |text: &dyn Fn(&TraceStep) -> usize| self.steps.iter().map(text).max().unwrap_or(0);
+        let names = wide(&|step| step.name.chars().count());
+        let shapes = wide(&|step| step.axes_and_sizes().chars().count());
+        table.push_str(&format!(
+            "{:<names$}  {:<shapes$}  {:>9} {:>9} {:>9}  formula\n",
+            "step", "shape", "min", "mean", "max"
+        ));
+        for step in &self.steps {
+            let TraceStep { name, min, mean, max, formula, .. } = step;
+            let shape = step.axes_and_sizes();
+            let odd = if step.not_finite > 0 { format!("  ({} not finite)", step.not_finite) } else { String::new() };
+            table.push_str(&format!(
+                "{name:<names$}  {shape:<shapes$}  {min:>9.3} {mean:>9.3} {max:>9.3}  {formula}{odd}\n"
+            ));
+        }
+        table + &self.check() + "\n"
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.table())
+    }
+}
+
+/// A tensor's shape as it is written in the docs, e.g. `(1, 4, 32)`.
+pub(crate) fn shape(tensor: &Tensor) -> String {
+    format!("{:?}", tensor.size()).replace('[', "(").replace(']', ")")
+}
+
+/// All numbers of a tensor, row after row.
+pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(Vec::<f64>::try_from(tensor.f_detach()?.f_to_kind(Kind::Double)?.f_reshape([-1])?)?)
+}
+
+/// The largest difference between two tensors; NaN equals NaN, and ∞ equals ∞.
+fn largest_difference(a: &Tensor, b: &Tensor) -> Result<f64> {
+    let (a, b) = (numbers(a)?, numbers(b)?);
+    let difference = |(a, b): (&f64, &f64)| if a == b || a.is_nan() && b.is_nan() { 0.0 } else { (a - b).abs() };
+    let worse = |worst: f64, next: f64| if next.is_nan() { f64::INFINITY } else { worst.max(next) };
+    Ok(a.iter().zip(&b).map(difference).fold(0.0, worse))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::attention::Weighting;
+    use crate::model::norm::NormKind;
+    use crate::model::{Activation, MlpConfig, Positions, Trainable, TransformerConfig};
+    use tch::Device;
+
+    /// A model whose zeros are random, so that every part has a say.
+    pub(crate) fn awake(config: TransformerConfig) -> TransformerLm {
+        let mut model = TransformerLm::new(config, Device::Cpu).unwrap();
+        let _guard = tch::no_grad_guard();
+        for parameter in model.parameters() {
+            let noise = parameter.tensor.randn_like() * 0.2;
+            let _ = parameter.tensor.f_add_(&noise).unwrap();
+        }
+        model
+    }
+
+    pub(crate) fn variants() -> Vec<TransformerConfig> {
+        let original = TransformerConfig::original();
+        let small = TransformerConfig::small();
+        vec![
+            original,
+            TransformerConfig { positions: Positions::None, activation: Activation::Gelu, n_layers: 2, ..original },
+            small,
+            TransformerConfig { tied: true, norm: NormKind::Layer, bias: true, n_kv_heads: 2, ..small },
+            TransformerConfig { weighting: Weighting::Sigmoid, n_kv_heads: 1, ..small },
+            TransformerConfig { previous_head: true, positions: Positions::Learned, ..small },
+        ]
+    }
+
+    fn check(trace: &Trace, characters: i64) {
+        assert_eq!(trace.max_abs_error, 0.0);
+        for step in &trace.steps {
+            let size = step.tensor.size();
+            assert_eq!(step.axes.len(), size.len(), "{}", step.name);
+            assert!(!step.formula.is_empty(), "{} has no description", step.name);
+            assert!(!step.axes.iter().any(|axis| axis.starts_with("axis ")), "{} {:?}", step.name, step.axes);
+            for (axis, &size) in step.axes.iter().zip(&size) {
+                if axis.starts_with("time") && step.name != "loss" {
+                    assert_eq!(size, characters, "{} {axis}", step.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_step_of_every_model_is_described_and_the_last_equals_the_models_logits() {
+        for config in variants() {
+            let model = awake(config);
+            let trace = model.trace("Once up").unwrap();
+            check(&trace, 7);
+            let ids = Tensor::from_slice(&CharTokenizer::default().encode("Once up")).unsqueeze(0);
+            assert_eq!(trace.step("logits").unwrap().tensor, model.logits(&ids).unwrap());
+            assert!(trace.table().contains("max_abs_error 0"), "{}", trace.table());
+        }
+        let mlp = AnyModel::Mlp(MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap());
+        let trace = mlp.trace("Once upon ").unwrap();
+        check(&trace, 10);
+        assert_eq!(trace.step("hidden").unwrap().axes_and_sizes(), "batch 1 × time 10 × n_hidden 128");
+    }
+
+    #[test]
+    fn one_head_can_be_traced_alone() {
+        tch::manual_seed(3);
+        let head = Head::new(8, 4, Device::Cpu).unwrap();
+        let x = Tensor::randn([1, 4, 8], (Kind::Float, Device::Cpu));
+        let trace = head.trace(&x, "Once").unwrap();
+        check(&trace, 4);
+        assert_eq!(trace.steps.last().unwrap().tensor, head.forward(&x, &mut NoProbe).unwrap().output);
+        assert!(head.trace(&x, "On").unwrap_err().to_string().contains("(1, 2, C)"));
+    }
+
+    #[test]
+    fn the_loss_is_that_of_the_models_own_logits() {
+        let model = awake(TransformerConfig::original());
+        let trace = model.trace("Once").unwrap();
+        let ids = Tensor::from_slice(&CharTokenizer::default().encode("Once")).unsqueeze(0);
+        let logits = model.logits(&ids).unwrap().narrow(1, 0, 3);
+        let loss = crate::model::cross_entropy(&logits, &ids.narrow(1, 1, 3)).unwrap().double_value(&[]);
+        assert!((trace.loss().unwrap() - loss).abs() < 1e-5);
+    }
+
+    #[test]
+    fn short_long_and_foreign_texts_are_handled() {
+        let model = awake(TransformerConfig::original());
+        let message = model.trace("").unwrap_err().to_string();
+        assert!(message.contains("at least one character"), "{message}");
+        assert!(model.trace("日本").is_err());
+        let one = model.trace("O").unwrap();
+        assert!(one.loss().is_none() && one.step("block.0.attn.weights").unwrap().shape() == "(1, 1, 1, 1)");
+        let long = model.trace(&"ab🦀 ".repeat(100)).unwrap();
+        assert_eq!(long.labels.len(), 100);
+        assert!(long.notes[0].contains("100 characters are outside") && long.notes[1].contains("first 100 of 300"));
+        assert!(long.table().contains("first 100 of 300"));
+    }
+
+    #[test]
+    fn what_is_not_finite_is_counted_and_kept_out_of_the_mean() {
+        let model = awake(TransformerConfig::original());
+        let masked = model.trace("Once").unwrap();
+        let masked = masked.step("block.0.attn.masked").unwrap();
+        assert_eq!(masked.not_finite, 6);
+        assert!(masked.mean.is_finite() && masked.min.is_finite());
+        let broken = awake(TransformerConfig::original());
+        let guard = tch::no_grad_guard();
+        let _ = broken.embedding.shallow_clone().fill_(f64::NAN);
+        drop(guard);
+        let trace = broken.trace("Once").unwrap();
+        assert_eq!(trace.max_abs_error, 0.0);
+        assert!(trace.step("embedded").unwrap().min.is_nan());
+    }
+
+    #[test]
+    fn a_step_that_is_not_there_is_an_error_that_lists_those_that_are() {
+        let trace = awake(TransformerConfig::original()).trace("Once").unwrap();
+        let message = trace.step("scores").unwrap_err().to_string();
+        assert!(message.contains("block.0.attn.scores"), "{message}");
+        assert!(trace.step("logits").unwrap().number(&[0, 4, 0]).is_err());
+        assert!(trace.step("logits").unwrap().number(&[0, 3, 255]).is_ok());
+    }
+}

@@ -1,0 +1,318 @@
+// The attention explorer: starts every block on the page that has not been started. No globals, nothing fetched.
+(() => {
+  for (const root of document.querySelectorAll(".glasslab-explorer:not([data-alive])")) {
+    root.setAttribute("data-alive", "");
+    start(root, JSON.parse(root.querySelector("script[type='application/json']").textContent));
+  }
+
+  function start(root, data) {
+    const { characters, layers, heads, frames, palette } = data;
+    const T = characters.length, last = T - 1;
+    // A notebook's shortcuts must not take the keys that are meant for this block.
+    root.setAttribute("data-lm-suppress-shortcuts", "true");
+    root.querySelector(".g-still").remove();
+    const state = { frame: frames.length - 1, layer: data.layer, head: data.head, view: "lines", hover: null, pin: null };
+    const unpacked = [];
+
+    // ---- numbers -------------------------------------------------------------------------------------------
+    // Weights are 12 bits each, two in three bytes: 0 to 4000 is 0 to 1, 4095 is no number.
+    function weightsOf(frame) {
+      if (unpacked[frame]) return unpacked[frame];
+      const bytes = Uint8Array.from(atob(frames[frame].weights), (letter) => letter.charCodeAt(0));
+      const all = new Float32Array(layers * heads * T * T);
+      let place = 0;
+      for (let map = 0; map < layers * heads; map++)
+        for (let row = 0; row < T; row++)
+          for (let column = 0; column < (data.causal ? row + 1 : T); column++, place++) {
+            const at = (place >> 1) * 3;
+            const bits = place & 1 ? ((bytes[at + 1] & 15) << 8) | bytes[at + 2] : (bytes[at] << 4) | (bytes[at + 1] >> 4);
+            all[(map * T + row) * T + column] = bits === 4095 ? NaN : bits / 4000;
+          }
+      return (unpacked[frame] = all);
+    }
+    const map = (layer, head) => weightsOf(state.frame).subarray((layer * heads + head) * T * T, (layer * heads + head + 1) * T * T);
+    const colour = (weight) => (Number.isNaN(weight) ? "#d81ba0" : palette[Math.round(Math.sqrt(Math.min(weight, 1)) * (palette.length - 1))]);
+    const percent = (weight) => (Number.isNaN(weight) ? "NaN" : (weight * 100).toFixed(1) + " %");
+    const name = (place) => "“" + characters[place] + "” at " + place;
+    const current = () => state.pin ?? state.hover ?? last;
+
+    // ---- parts ---------------------------------------------------------------------------------------------
+    function make(tag, parent, attributes = {}, text = "") {
+      const part = document.createElement(tag);
+      for (const [key, value] of Object.entries(attributes)) part.setAttribute(key, value);
+      part.textContent = text;
+      parent.append(part);
+      return part;
+    }
+    function choice(label, count, key, parent) {
+      const select = make("select", make("label", parent, {}, label + " "), { "data-part": key });
+      for (let number = 0; number < count; number++) make("option", select, { value: number }, String(number));
+      select.addEventListener("change", () => choose({ [key]: Number(select.value) }));
+      return select;
+    }
+    const bar = make("div", root, { class: "g-bar" });
+    const layerSelect = choice("Layer", layers, "layer", bar), headSelect = choice("Head", heads, "head", bar);
+    const views = make("span", bar, { role: "group", "aria-label": "view" });
+    const viewButtons = ["lines", "matrix"].map((view) => {
+      const button = make("button", views, { type: "button", "data-view": view }, view === "lines" ? "Lines" : "Matrix");
+      button.addEventListener("click", () => choose({ view }));
+      return button;
+    });
+    let slider = null, frameWords = null, play = null, timer = 0;
+    if (frames.length > 1) {
+      const time = make("div", root, { class: "g-bar" });
+      play = make("button", time, { type: "button", "data-part": "play" }, "Play");
+      const label = make("label", time, {}, "Training ");
+      slider = make("input", label, { type: "range", min: 0, max: frames.length - 1, step: 1, "data-part": "frame" });
+      frameWords = make("b", time, { "data-part": "frame-words" });
+      slider.addEventListener("input", () => choose({ frame: Number(slider.value) }));
+      const stop = () => { clearInterval(timer); timer = 0; play.textContent = "Play"; };
+      play.addEventListener("click", () => {
+        if (timer) return stop();
+        if (state.frame === frames.length - 1) choose({ frame: 0 });
+        play.textContent = "Stop";
+        timer = setInterval(() => {
+          if (!root.isConnected) return stop();
+          choose({ frame: state.frame + 1 });
+          if (state.frame === frames.length - 1) stop();
+        }, 600);
+      });
+    }
+    const top = make("div", root, { class: "g-top" });
+    const overview = make("div", top, { class: "g-overview", role: "group", "aria-label": "all layers and heads" });
+    overview.style.gridTemplateColumns = "repeat(" + (heads + 1) + ", max-content)";
+    make("span", overview);
+    for (let head = 0; head < heads; head++) make("span", overview, {}, "head " + head);
+    const thumbs = [];
+    const side = Math.max(40, Math.min(72, Math.floor(560 / heads)));
+    for (let layer = 0; layer < layers; layer++) {
+      make("span", overview, {}, "layer " + layer);
+      for (let head = 0; head < heads; head++) {
+        const words = "layer " + layer + ", head " + head;
+        const button = make("button", overview, { type: "button", "aria-label": words, title: words, "data-layer": layer, "data-head": head });
+        const canvas = make("canvas", button, { width: T, height: T });
+        canvas.style.width = canvas.style.height = side + "px";
+        button.addEventListener("click", () => choose({ layer, head }));
+        thumbs.push({ layer, head, button, canvas });
+      }
+    }
+    const lists = make("div", top, { class: "g-lists" });
+    const [looks, seen, next] = ["looks at", "is looked at by", "expects next"].map((title) => {
+      const section = make("section", lists);
+      return { title, heading: make("h4", section), list: make("ol", section, { "data-list": title }) };
+    });
+    const prefix = "g" + Math.random().toString(36).slice(2);
+    const text = make("div", root, { class: "g-text", role: "listbox", tabindex: 0, "aria-label": "characters; arrows move, Enter pins, Escape frees" });
+    const letters = characters.map((character, place) =>
+      make("span", text, { role: "option", id: prefix + place, "data-place": place }, character));
+    const key = make("p", root, { class: "g-key" });
+    make("span", key, { style: "background:rgba(0,114,178,.6);padding:0 6px" }, "blue behind: it looks there (darkest: most)");
+    key.append("  ");
+    make("span", key, { style: "border-bottom:5px solid rgba(230,120,0,.9)" }, "orange below: it is looked at from there");
+    key.append("  ·  point at a character, click or Enter to pin it, Escape to free it, arrow keys to walk");
+    const live = make("div", root, { class: "g-live", "aria-live": "polite" });
+    const view = make("canvas", make("div", root, { class: "g-view" }), { "aria-hidden": "true" });
+
+    // ---- drawing -------------------------------------------------------------------------------------------
+    const still = document.createElement("canvas"); // all lines, or the matrix: drawn once for each head
+    const step = Math.max(10, Math.min(24, Math.floor(880 / T)));
+    const cell = Math.max(3, Math.min(24, Math.floor(520 / T)));
+    const edge = 30, deep = 190;
+    const ink = () => getComputedStyle(root).color;
+
+    function paintMap(canvas, weights) {
+      const pen = canvas.getContext("2d"), pixels = pen.createImageData(T, T);
+      for (let place = 0; place < T * T; place++) {
+        const hex = parseInt(colour(weights[place]).slice(1), 16);
+        pixels.data.set([hex >> 16, (hex >> 8) & 255, hex & 255, 255], place * 4);
+      }
+      pen.putImageData(pixels, 0, 0);
+    }
+    function size(canvas, width, height) {
+      const sharp = window.devicePixelRatio || 1;
+      canvas.width = Math.round(width * sharp);
+      canvas.height = Math.round(height * sharp);
+      canvas.style.width = width + "px";
+      canvas.style.height = height + "px";
+      const pen = canvas.getContext("2d");
+      pen.setTransform(sharp, 0, 0, sharp, 0, 0);
+      return pen;
+    }
+    const across = (place) => edge + (place + 0.5) * step;
+    function line(pen, from, to, weight, tint, strength) {
+      if (!(weight > 0.004)) return;
+      pen.strokeStyle = tint;
+      pen.globalAlpha = Math.min(1, strength * Math.pow(weight, 0.6));
+      pen.lineWidth = 0.6 + 3.4 * weight;
+      pen.beginPath();
+      pen.moveTo(across(from), 36);
+      pen.bezierCurveTo(across(from), deep * 0.5, across(to), deep * 0.5, across(to), deep - 22);
+      pen.stroke();
+      pen.globalAlpha = 1;
+    }
+    function paintStill() {
+      const weights = map(state.layer, state.head);
+      if (state.view === "lines") {
+        const pen = size(still, edge * 2 + T * step, deep);
+        for (let from = 0; from < T; from++)
+          for (let to = 0; to < T; to++) if (weights[from * T + to] > 0.02) line(pen, from, to, weights[from * T + to], ink(), 0.22);
+      } else {
+        const pen = size(still, edge + T * cell + 90, edge + T * cell + 4);
+        const small = document.createElement("canvas");
+        small.width = small.height = T;
+        paintMap(small, weights);
+        pen.imageSmoothingEnabled = false;
+        pen.drawImage(small, edge, edge, T * cell, T * cell);
+        pen.fillStyle = ink();
+        pen.font = "12px system-ui, sans-serif";
+        pen.textAlign = "left";
+        for (let part = 0; part < 120; part++) {
+          pen.fillStyle = colour(((119 - part) / 119) ** 2);
+          pen.fillRect(edge + T * cell + 16, edge + part, 12, 1);
+        }
+        pen.fillStyle = ink();
+        for (const weight of [1, 0.25, 0]) pen.fillText(String(weight), edge + T * cell + 34, edge + 6 + (1 - Math.sqrt(weight)) * 114);
+      }
+    }
+    function paintView() {
+      const weights = map(state.layer, state.head), now = current();
+      const wide = parseFloat(still.style.width), high = parseFloat(still.style.height);
+      const pen = size(view, wide, high);
+      pen.drawImage(still, 0, 0, wide, high);
+      pen.textAlign = "center";
+      pen.textBaseline = "middle";
+      pen.fillStyle = ink();
+      if (state.view === "lines") {
+        for (let place = 0; place < T; place++) {
+          line(pen, now, place, weights[now * T + place], "#2b8fd6", 1.6);
+          if (place !== now) line(pen, place, now, weights[place * T + now], "#e67800", 1.3);
+        }
+        for (let place = 0; place < T; place++) {
+          pen.font = (place === now ? "bold " : "") + Math.min(16, step + 3) + "px ui-monospace, monospace";
+          pen.fillText(characters[place], across(place), 26);
+          pen.fillText(characters[place], across(place), deep - 11);
+        }
+        pen.strokeStyle = ink();
+        pen.strokeRect(across(now) - step / 2, 16, step, 20);
+        pen.strokeRect(across(now) - step / 2, deep - 21, step, 20);
+        pen.font = "12px system-ui, sans-serif";
+        pen.textAlign = "left";
+        pen.fillText("looks (above) at (below)", 2, 7);
+      } else {
+        const every = Math.ceil(11 / cell);
+        pen.font = Math.max(10, Math.min(14, cell)) + "px ui-monospace, monospace";
+        for (let place = 0; place < T; place++) {
+          if (place % every && place !== now) continue;
+          pen.fillText(characters[place], edge + (place + 0.5) * cell, edge - 9);
+          pen.fillText(characters[place], edge - 9, edge + (place + 0.5) * cell);
+        }
+        pen.lineWidth = 1.5;
+        pen.strokeStyle = "#2b8fd6";
+        pen.strokeRect(edge, edge + now * cell, T * cell, cell);
+        pen.strokeStyle = "#e67800";
+        pen.strokeRect(edge + now * cell, edge, cell, T * cell);
+      }
+    }
+    function fill(part, rows, tint) {
+      part.list.replaceChildren();
+      for (const [label, where, weight] of rows) {
+        const item = make("li", part.list);
+        make("b", item, {}, label);
+        make("span", item, {}, where);
+        make("span", item, {}, percent(weight));
+        make("i", item, { style: "background:" + tint + ";width:" + (Math.min(weight, 1) * 88 || 0) + "px" });
+      }
+    }
+    // Those with the largest weight first; what is no number at all before them, so that it is seen.
+    function strongest(pick) {
+      const all = characters.map((character, place) => [character, "at " + place, pick(place)]);
+      const order = (weight) => (Number.isNaN(weight) ? 2 : weight);
+      return all.filter((row) => !(row[2] < 0.0005)).sort((a, b) => order(b[2]) - order(a[2])).slice(0, 6);
+    }
+    function paintCurrent() {
+      const weights = map(state.layer, state.head), now = current();
+      // Beside the largest one: a share of 5 % is much where 64 characters share the attention.
+      const largest = (pick) => Math.max(1e-6, ...characters.map((_, place) => pick(place) || 0));
+      const mostSeen = largest((place) => (place === now ? 0 : weights[place * T + now])), mostLooked = largest((place) => weights[now * T + place]);
+      const strength = (weight, whole) => Math.sqrt(Math.max(weight || 0, 0) / whole);
+      letters.forEach((letter, place) => {
+        letter.style.backgroundColor = "rgba(0,114,178," + (0.72 * strength(weights[now * T + place], mostLooked)).toFixed(3) + ")";
+        letter.style.borderBottomColor = "rgba(230,120,0," + (place === now ? 0 : strength(weights[place * T + now], mostSeen)).toFixed(3) + ")";
+        letter.className = place === now ? (state.pin === null ? "g-now" : "g-now g-pin") : "";
+        letter.setAttribute("aria-selected", String(place === now));
+      });
+      text.setAttribute("aria-activedescendant", prefix + now);
+      for (const part of [looks, seen]) part.heading.textContent = name(now) + " " + part.title;
+      next.heading.textContent = "after it, the model " + next.title;
+      const looked = strongest((place) => weights[now * T + place]);
+      fill(looks, looked, "#0072b2");
+      fill(seen, strongest((place) => (place === now ? 0 : weights[place * T + now])), "#e67800");
+      const expected = (frames[state.frame].next[now] || []).filter(([, p]) => p >= 0.001);
+      fill(next, expected.map(([character, p]) => [character, "", p]), "#7a7a7a");
+      const other = state.pin !== null && state.hover !== null && state.hover !== state.pin ? state.hover : null;
+      if (other !== null) {
+        live.textContent = name(now) + " gives " + percent(weights[now * T + other]) + " to " + name(other) + "; "
+          + name(other) + " gives " + percent(weights[other * T + now]) + " to it";
+      } else {
+        const most = looked.length ? " looks most at “" + looked[0][0] + "” " + looked[0][1] + ", " + percent(looked[0][2]) : "";
+        live.textContent = (state.pin === null ? "" : "pinned: ") + name(now) + most;
+      }
+      paintView();
+    }
+    function paintHead() {
+      layerSelect.value = state.layer;
+      headSelect.value = state.head;
+      viewButtons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.view === state.view)));
+      thumbs.forEach(({ layer, head, button }) => button.setAttribute("aria-pressed", String(layer === state.layer && head === state.head)));
+      paintStill();
+      paintCurrent();
+    }
+    function paintAll() {
+      thumbs.forEach(({ layer, head, canvas }) => paintMap(canvas, map(layer, head)));
+      if (slider) {
+        slider.value = state.frame;
+        frameWords.textContent = frames[state.frame].label;
+        slider.setAttribute("aria-valuetext", frames[state.frame].label);
+      }
+      paintHead();
+    }
+
+    // ---- what a person does --------------------------------------------------------------------------------
+    function choose(change) {
+      Object.assign(state, change);
+      if ("frame" in change) paintAll();
+      else if ("layer" in change || "head" in change || "view" in change) paintHead();
+      else paintCurrent();
+    }
+    const pin = (place) => choose({ pin: state.pin === place ? null : place, hover: place });
+    const placeOf = (event) => {
+      const letter = event.target.closest("[data-place]");
+      return letter ? Number(letter.dataset.place) : null;
+    };
+    text.addEventListener("pointerover", (event) => { const place = placeOf(event); if (place !== null) choose({ hover: place }); });
+    text.addEventListener("click", (event) => { const place = placeOf(event); if (place !== null) pin(place); });
+    text.addEventListener("keydown", (event) => {
+      const now = current();
+      const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last }[event.key];
+      if (to !== undefined) {
+        const place = Math.max(0, Math.min(last, to));
+        choose(state.pin === null ? { hover: place } : { pin: place, hover: place });
+        letters[place].scrollIntoView({ block: "nearest" });
+      } else if (event.key === "Enter" || event.key === " ") pin(now);
+      else if (event.key === "Escape") choose({ pin: null });
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    const under = (event) => {
+      const box = view.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+      const place = Math.floor(state.view === "lines" ? (x - edge) / step : (y - edge) / cell);
+      return place >= 0 && place < T && x >= edge && (state.view === "lines" || x < edge + T * cell) ? place : null;
+    };
+    view.addEventListener("pointermove", (event) => { const place = under(event); if (place !== null && place !== state.hover) choose({ hover: place }); });
+    view.addEventListener("click", (event) => { const place = under(event); if (place !== null) pin(place); });
+    root.addEventListener("pointerleave", () => choose({ hover: null }));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => root.isConnected && paintHead());
+    paintAll();
+  }
+})();

@@ -1,0 +1,300 @@
+//! The attention explorer: one block of HTML in which a learner walks through layers, heads and characters.
+//!
+//! The block holds everything itself: the weights (12 bits each, so that 4 layers × 4 heads × 128 characters are
+//! 264 KB), a style, a script and, where scripts don't run, the grid of all heads as a picture. Frames stand one
+//! behind the other in training; then the block has a slider.
+
+use super::bitmap::base64;
+use super::colour::{Quantity, Scale, css};
+use super::html::json_in_script;
+use super::{Attention, Html, paragraph};
+use crate::display::{Picture, escape};
+use crate::error::Result;
+use crate::tokenizer::visible;
+use crate::trace::{Trace, numbers};
+use serde_json::{Value, json};
+use tch::Tensor;
+
+const SCRIPT: &str = include_str!("explorer.js");
+const STYLE: &str = include_str!("explorer.css");
+
+/// What the weights and predictions of a block may take; more characters than fit are left out, and that is said.
+const MOST_BYTES: usize = 272_000;
+/// Points of the picture that stands where scripts don't run.
+const STILL_POINTS: usize = 36_000;
+/// The likeliest next characters that are kept for each place.
+const EXPECTED: i64 = 4;
+
+/// An interactive view of the attention on one text.
+#[derive(Debug)]
+pub struct Explorer {
+    labels: Vec<String>,
+    frames: Vec<Frame>,
+    notes: Vec<String>,
+    title: String,
+    shown: (usize, i64),
+}
+
+/// The attention and the predictions of one moment.
+#[derive(Debug)]
+pub(super) struct Frame {
+    label: String,
+    attention: Attention,
+    expected: Vec<Vec<(String, f64)>>,
+    still: Option<Picture>,
+}
+
+impl Frame {
+    pub(super) fn new(label: String, trace: &Trace) -> Result<Frame> {
+        let attention = trace.attention()?;
+        let mut expected = Vec::new();
+        // A single head expects nothing.
+        if let Ok(step) = trace.step("probabilities") {
+            let (top, ids) = step.tensor.f_get(0)?.f_topk(EXPECTED.min(step.tensor.size()[2]), -1, true, true)?; // (T, K)
+            let (p, ids) = (numbers(&top)?, numbers(&ids)?);
+            let named = |(p, id): (&f64, &f64)| (char::from_u32(*id as u32).map_or(id.to_string(), visible), *p);
+            let all: Vec<(String, f64)> = p.iter().zip(&ids).map(named).collect();
+            expected = all.chunks(top.size()[1].max(1) as usize).map(<[_]>::to_vec).collect();
+        }
+        Ok(Frame { label, attention, expected, still: None })
+    }
+}
+
+impl Trace {
+    /// The attention of this trace, to walk through.
+    ///
+    /// # Errors
+    /// If the model has no attention.
+    pub fn explore(&self) -> Result<Explorer> {
+        let title = format!("Attention on “{}”", self.visible_text());
+        let mut explorer = Explorer::of(vec![Frame::new(String::new(), self)?], title)?;
+        explorer.notes.splice(0..0, self.notes.iter().cloned());
+        Ok(explorer)
+    }
+}
+
+impl Explorer {
+    pub(super) fn of(mut frames: Vec<Frame>, title: String) -> Result<Explorer> {
+        let labels = frames.first().map(|frame| frame.attention.labels.clone()).unwrap_or_default();
+        if let Some(last) = frames.last_mut() {
+            let heads = last.attention.layers.len() * last.attention.n_heads() as usize;
+            last.still = Some(last.attention.grid_of((STILL_POINTS / heads.max(1)).isqrt().clamp(8, 64))?);
+        }
+        let mut explorer = Explorer { labels, frames, notes: Vec::new(), title, shown: (0, 0) };
+        let all = explorer.labels.len();
+        let mut fit = all;
+        while fit > 1 && explorer.bytes(fit) > MOST_BYTES {
+            fit -= 1;
+        }
+        if fit < all {
+            explorer.notes.push(format!(
+                "the block shows the first {fit} of {all} characters: more would make the notebook heavy"
+            ));
+            explorer.labels.truncate(fit);
+        }
+        Ok(explorer)
+    }
+
+    /// The layer and head that are open at first.
+    pub fn at(mut self, layer: usize, head: i64) -> Explorer {
+        self.shown = (layer, head);
+        self
+    }
+
+    fn layers(&self) -> usize {
+        self.frames.first().map_or(0, |frame| frame.attention.layers.len())
+    }
+
+    fn heads(&self) -> i64 {
+        self.frames.first().map_or(0, |frame| frame.attention.n_heads())
+    }
+
+    /// What weights and predictions take for so many characters.
+    fn bytes(&self, characters: usize) -> usize {
+        let cells = characters * (characters + 1) / 2 * self.layers() * self.heads() as usize;
+        let expected = characters * EXPECTED as usize * 12;
+        // 12 bits a weight, and four letters for three bytes.
+        self.frames.len() * (cells * 2 + expected)
+    }
+
+    /// The block.
+    ///
+    /// # Errors
+    /// What libtorch fails with.
+    pub fn html(&self) -> Result<Html> {
+        let count = self.labels.len();
+        let causal = self.is_causal()?;
+        let mut frames = Vec::new();
+        for frame in &self.frames {
+            let expected: Vec<Vec<Value>> = frame
+                .expected
+                .iter()
+                .take(count)
+                .map(|row| row.iter().map(|(name, p)| json!([name, (p * 1000.0).round() / 1000.0])).collect())
+                .collect();
+            frames.push(json!({ "label": frame.label, "weights": self.pack(frame, causal)?, "next": expected }));
+        }
+        let scale = Scale::new(Quantity::Weights, &[]);
+        let palette: Vec<String> = (0..=64).map(|step| css(scale.at(f64::from(step) / 64.0))).collect();
+        let (layer, head) = self.shown;
+        let data = json!({
+            "characters": self.labels, "layers": self.layers(), "heads": self.heads(), "causal": causal,
+            "layer": layer.min(self.layers() - 1), "head": head.clamp(0, self.heads() - 1),
+            "frames": frames, "palette": palette,
+        });
+        let notes: String = self.notes.iter().map(|note| paragraph(&format!("Note: {note}."))).collect();
+        let still = self.frames.last().and_then(|frame| frame.still.as_ref()).map(Picture::html).unwrap_or_default();
+        let hint = paragraph("A picture of all heads. Run the cell, or trust the notebook, to walk through them.");
+        let html = format!(
+            "<div class=\"glasslab-explorer\"><style>{STYLE}</style><div style=\"font-weight:600\">{}</div>{notes}\
+             <div class=\"g-still\">{still}{hint}</div><script type=\"application/json\">{}</script>\
+             <script>{SCRIPT}</script></div>",
+            escape(&self.title),
+            json_in_script(&data.to_string())
+        );
+        let words = self.frames.last().map(|frame| frame.attention.strongest()).transpose()?.unwrap_or_default();
+        Ok(Html {
+            html,
+            alt: format!(
+                "{}: an interactive view of {} layers with {} heads. {words}",
+                self.title,
+                self.layers(),
+                self.heads()
+            ),
+        })
+    }
+
+    /// Shows it in the notebook; elsewhere prints it in words.
+    ///
+    /// # Errors
+    /// What libtorch fails with.
+    pub fn show(&self) -> Result<()> {
+        self.html()?.show();
+        Ok(())
+    }
+
+    /// Called by the kernel on the value of a cell.
+    pub fn evcxr_display(&self) {
+        match self.html() {
+            Ok(html) => html.evcxr_display(),
+            Err(error) => println!("{error}"),
+        }
+    }
+
+    /// Whether no character looks at a later one; a model whose mask was cut does.
+    fn is_causal(&self) -> Result<bool> {
+        for layer in self.frames.iter().flat_map(|frame| &frame.attention.layers) {
+            // A NaN weight in the future is not 0 either.
+            if numbers(&layer.f_triu(1)?)?.iter().any(|weight| *weight != 0.0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// All weights of a frame, 12 bits each: 0 to 4000 is 0 to 1, 4095 is no number.
+    fn pack(&self, frame: &Frame, causal: bool) -> Result<String> {
+        let (count, heads) = (self.labels.len(), self.heads());
+        let mut values: Vec<u16> = Vec::new();
+        for layer in &frame.attention.layers {
+            for head in 0..heads {
+                let weights = self.head_or_nothing(layer, head)?;
+                let all = weights.size()[1] as usize;
+                let weights = numbers(&weights)?;
+                for row in 0..count {
+                    for column in 0..if causal { row + 1 } else { count } {
+                        let weight = weights[row * all + column];
+                        let rounded = (weight.clamp(0.0, 1.0) * 4000.0).round();
+                        values.push(if weight.is_finite() { rounded as u16 } else { 4095 });
+                    }
+                }
+            }
+        }
+        let mut bytes = Vec::with_capacity(values.len() * 3 / 2 + 3);
+        for two in values.chunks(2) {
+            let (a, b) = (two[0], two.get(1).copied().unwrap_or(0));
+            bytes.extend([(a >> 4) as u8, ((a & 15) << 4 | b >> 8) as u8, (b & 255) as u8]);
+        }
+        Ok(base64(&bytes))
+    }
+
+    fn head_or_nothing(&self, layer: &Tensor, head: i64) -> Result<Tensor> {
+        match head < layer.size()[0] {
+            true => Ok(layer.f_get(head)?),
+            false => Ok(layer.f_get(0)?.f_zeros_like()?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TransformerConfig;
+    use crate::trace::Traceable;
+    use crate::trace::tests::awake;
+
+    fn data(html: &str) -> Value {
+        let start = html.find("application/json\">").unwrap() + "application/json\">".len();
+        let end = start + html[start..].find("</script>").unwrap();
+        serde_json::from_str(&html[start..end]).unwrap()
+    }
+
+    #[test]
+    fn four_layers_of_four_heads_over_128_characters_take_less_than_400_kb() {
+        let config = TransformerConfig { n_layers: 4, context_len: 128, ..TransformerConfig::small() };
+        let trace = awake(config).trace(&"Once upon a time ".repeat(8)).unwrap();
+        let html = trace.explore().unwrap().html().unwrap().html;
+        assert!(html.len() <= 400_000, "{}", html.len());
+        assert_eq!(data(&html)["characters"].as_array().unwrap().len(), 128);
+    }
+
+    #[test]
+    fn more_than_fits_is_left_out_and_said() {
+        let config = TransformerConfig { n_layers: 8, context_len: 256, ..TransformerConfig::small() };
+        let trace = awake(config).trace(&"Once upon a time ".repeat(16)).unwrap();
+        let html = trace.explore().unwrap().html().unwrap().html;
+        assert!(html.len() <= 400_000 && html.contains("of 256 characters"), "{}", html.len());
+    }
+
+    #[test]
+    fn the_packed_weights_are_the_models() {
+        let trace = awake(TransformerConfig::small()).trace("Once upon a").unwrap();
+        let html = trace.explore().unwrap().html().unwrap().html;
+        let packed = data(&html)["frames"][0]["weights"].as_str().unwrap().to_owned();
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let sixes: Vec<u32> = packed
+            .bytes()
+            .filter_map(|byte| letters.iter().position(|letter| *letter == byte))
+            .map(|six| six as u32)
+            .collect();
+        // Two letters are one weight.
+        let mut got = sixes.chunks_exact(2).map(|two| f64::from(two[0] << 6 | two[1]) / 4000.0);
+        for layer in 0..3 {
+            let weights = &trace.step(&format!("block.{layer}.attn.weights")).unwrap().tensor;
+            for head in 0..4 {
+                for row in 0..11 {
+                    for column in 0..=row {
+                        let expected = weights.double_value(&[0, head, row, column]);
+                        assert!((got.next().unwrap() - expected).abs() < 2e-4);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_story_with_a_script_in_it_stays_text() {
+        let trace = awake(TransformerConfig::original()).trace("</script><script>alert('x')</script>").unwrap();
+        let html = trace.explore().unwrap().html().unwrap().html;
+        assert_eq!(html.matches("<script").count(), 2, "the data and the explorer's own");
+        assert_eq!(data(&html)["characters"].as_array().unwrap()[0], "<");
+    }
+
+    #[test]
+    fn one_character_is_enough_and_nothing_comes_from_elsewhere() {
+        let html = awake(TransformerConfig::original()).trace("O").unwrap().explore().unwrap().html().unwrap().html;
+        let html = html.replace("http://www.w3.org/2000/svg", ""); // a name, not an address
+        assert!(!html.contains("http:") && !html.contains("https:") && !html.contains("//cdn"));
+        assert!(html.contains("g-still") && html.contains("<svg"), "a picture for where scripts don't run");
+    }
+}

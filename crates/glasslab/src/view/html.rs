@@ -1,0 +1,76 @@
+//! A block of HTML: tables, coloured text, and what one can click.
+//!
+//! It needs nothing but itself: no network, no other block. Where a page does not run scripts (a notebook that is not
+//! trusted, or one on a website), what is left of it is still a table or a picture.
+
+use crate::display::{Picture, escape};
+use glasslab_wire::{IN_NOTEBOOK, write_content};
+
+/// A block of HTML with a text alternative. As the last expression of a cell it is shown below the cell.
+#[derive(Debug, Clone)]
+pub struct Html {
+    /// The block.
+    pub html: String,
+    /// What it shows, in words: printed where no HTML can be shown.
+    pub alt: String,
+}
+
+impl Html {
+    /// Shows the block in the notebook; elsewhere prints its text alternative.
+    pub fn show(&self) {
+        if std::env::var_os(IN_NOTEBOOK).is_some() {
+            self.evcxr_display();
+        } else {
+            println!("{}", self.alt);
+        }
+    }
+
+    /// Called by the kernel on the value of a cell.
+    pub fn evcxr_display(&self) {
+        let out = std::io::stdout();
+        // A closed wire means that the kernel is gone, and this process with it.
+        let _ = write_content(out.lock(), "text/html", &self.html);
+        let _ = write_content(out.lock(), "text/plain", &self.alt);
+    }
+}
+
+impl From<Picture> for Html {
+    fn from(picture: Picture) -> Html {
+        Html { html: picture.html(), alt: picture.alt }
+    }
+}
+
+/// Blocks beside each other, each at least so many pixels wide; on a narrow page below each other.
+pub(crate) fn beside(least: u32, blocks: impl IntoIterator<Item = String>) -> String {
+    let inner: String = blocks.into_iter().map(|block| format!("<div style=\"min-width:0\">{block}</div>")).collect();
+    let columns = format!("repeat(auto-fit,minmax(min(100%,{least}px),1fr))");
+    format!("<div style=\"display:grid;grid-template-columns:{columns};gap:8px 20px;align-items:start\">{inner}</div>")
+}
+
+/// A paragraph of plain text.
+pub(crate) fn paragraph(text: &str) -> String {
+    format!("<p style=\"margin:4px 0\">{}</p>", escape(text))
+}
+
+/// Text inside a `<script>` that holds JSON: nothing in it can end the script.
+pub(crate) fn json_in_script(json: &str) -> String {
+    json.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_cannot_end_its_script() {
+        let json = json_in_script(&serde_json::json!({ "text": "</script><script>alert(1)" }).to_string());
+        assert!(!json.contains('<'), "{json}");
+        let back: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(back["text"], "</script><script>alert(1)");
+    }
+
+    #[test]
+    fn paragraphs_are_escaped() {
+        assert!(!paragraph("<script>").contains("<script>"));
+    }
+}

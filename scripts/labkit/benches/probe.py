@@ -1,0 +1,32 @@
+"""What the empty probe costs a training step, and how long a 128 × 128 heatmap takes.
+
+A step of `small` (32 × 64 characters; forward, loss, gradients) through the model's own forward pass, which calls
+a probe some 50 times, beside the same arithmetic written out without a probe (crates/glasslab/examples/probe.rs),
+by turns in one process.
+"""
+
+import json
+import subprocess
+
+from .. import tools
+from ..layout import ROOT
+from ..say import Problem, line
+
+
+def run(brief: bool) -> dict:
+    command = ["cargo", "run", "--release", "--locked", "--quiet", "-p", "glasslab", "--example", "probe", "--",
+               "4" if brief else "150"]
+    answer = subprocess.run(command, cwd=ROOT, env=tools.cargo_environment(), stdout=subprocess.PIPE, text=True)
+    if answer.returncode != 0:
+        raise Problem("the example `probe` failed (its message stands above)")
+    figures = json.loads(answer.stdout.splitlines()[-1])
+    low, middle, high = figures["ratio_quartiles"]
+    figures["within_noise"] = low <= 1 <= high
+    line(f"logits with and without probe calls differ by at most {figures['max_abs_difference']:g}")
+    for name, key in [("with the empty probe", "step_s"), ("without any probe", "step_s_plain")]:
+        quartiles = figures[f"{key}_quartiles"]
+        line(f"{name:22} {1000 * figures[key]:8.1f} ms a step (quartiles {1000 * quartiles[0]:.1f} to {1000 * quartiles[2]:.1f})")
+    line(f"ratio, pair by pair    {middle:8.3f} (quartiles {low:.3f} to {high:.3f}), {figures['pairs']} pairs: "
+         + ("within noise" if figures["within_noise"] else "outside noise"))
+    line(f"heatmap 128 × 128      {figures['heatmap_ms']:8.1f} ms, {figures['heatmap_bytes']} bytes (promised: 50 ms, 200,000 bytes)")
+    return figures
