@@ -15,7 +15,7 @@ LEFT_OUT = (SaveCells, InstantiateTests, IncludeHeaderFooter)
 
 
 def main(solutions: Path, out: Path, stub: str) -> None:
-    steps = [step for step in GenerateAssignment.preprocessors.default_value if step not in LEFT_OUT]
+    steps = [step for step in GenerateAssignment().preprocessors if step not in LEFT_OUT]
     for path in sorted(solutions.glob("*.ipynb")):
         notebook, resources = nbformat.read(path, as_version=4), {}
         for step in steps:

@@ -3,6 +3,7 @@
 use super::Exercise;
 use super::judge::{Judge, Mistake};
 use super::{inputs, verdict::Verdict};
+use crate::experiment::Variant;
 
 pub(super) const MEAN_AND_ERROR: Exercise = Exercise {
     name: "mean_and_error",
@@ -29,7 +30,11 @@ pub fn mean_and_error(f: impl Fn(&[f64]) -> (f64, f64)) -> Verdict {
     let judge = Judge {
         exercise: MEAN_AND_ERROR,
         input: |number, rng| (0..[3, 2, 5, 10, 4, 7][number]).map(|_| 2.0 + inputs::normal(rng)).collect::<Vec<f64>>(),
-        reference: |values| Ok(spread(values, |n| (n - 1.0) * n)),
+        reference: |values| {
+            let losses = values.clone();
+            let variant = Variant { name: String::new(), losses, parameters: 0, chars_per_second: 0.0 };
+            Ok((variant.mean(), variant.standard_error().unwrap_or(f64::NAN)))
+        },
         mistakes: vec![
             Mistake {
                 named: "you divided by n instead of n − 1: a few measurements lie closer to their own mean than to the true one",

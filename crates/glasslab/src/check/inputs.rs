@@ -1,9 +1,11 @@
 //! Random inputs, from the library's own generator: the same ones, whatever has run before.
 
-use crate::error::Result;
-use crate::model::{MlpConfig, MlpLm, Trainable, TransformerConfig, TransformerLm};
+use crate::model::attention::{AttentionConfig, MultiHeadAttention};
+use crate::model::norm::Norm;
+use crate::model::transformer::{Block, BlockMlp};
+use crate::model::{MlpConfig, MlpLm, TransformerConfig, TransformerLm};
 use crate::rng::Rng;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 /// A number around 0 with variance 1 (Box and Muller 1958).
 pub fn normal(rng: &mut Rng) -> f64 {
@@ -40,16 +42,42 @@ pub fn mlp(rng: &mut Rng, config: MlpConfig) -> MlpLm {
     }
 }
 
-/// A small transformer, every number of it random.
-///
-/// # Errors
-/// If a size is out of its range.
-pub fn transformer(rng: &mut Rng, config: TransformerConfig) -> Result<TransformerLm> {
-    let mut model = TransformerLm::new(config, Device::Cpu)?;
-    for parameter in model.parameters() {
-        *parameter.tensor = tensor(rng, &parameter.tensor.size(), 0.6);
+/// A transformer of one block, every number of it random, with layer norms, biases and learnt positions.
+pub fn one_block(rng: &mut Rng, config: TransformerConfig) -> TransformerLm {
+    let TransformerConfig { n_vocab, context_len, emb_dim, n_heads, n_kv_heads, head_dim, n_hidden, .. } = config;
+    let mut random = |size: &[i64]| tensor(rng, size, 0.6);
+    let attention = MultiHeadAttention {
+        config: AttentionConfig {
+            emb_dim,
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            qk_norm: config.qk_norm,
+            weighting: config.weighting,
+            previous_head: config.previous_head,
+        },
+        qkv_weight: random(&[(n_heads + 2 * n_kv_heads) * head_dim, emb_dim]),
+        output_weight: random(&[emb_dim, n_heads * head_dim]),
+    };
+    let block = Block {
+        norm1: Norm { learnt: Some((random(&[emb_dim]), random(&[emb_dim]))) },
+        attention,
+        norm2: Norm { learnt: Some((random(&[emb_dim]), random(&[emb_dim]))) },
+        mlp: BlockMlp {
+            hidden_weight: random(&[n_hidden, emb_dim]),
+            output_weight: random(&[emb_dim, n_hidden]),
+            biases: Some((random(&[n_hidden]), random(&[emb_dim]))),
+        },
+    };
+    TransformerLm {
+        config,
+        embedding: random(&[n_vocab, emb_dim]),
+        position: Some(random(&[context_len, emb_dim])),
+        rotary: None,
+        blocks: vec![block],
+        final_norm: None,
+        head: None,
     }
-    Ok(model)
 }
 
 #[cfg(test)]

@@ -178,7 +178,7 @@ pub fn block(f: impl Fn(&Block, &Tensor) -> Tensor) -> Verdict {
                 n_hidden: 7,
                 ..TransformerConfig::original()
             };
-            let model = inputs::transformer(rng, config);
+            let model = inputs::one_block(rng, config);
             (model, inputs::tensor(rng, &[1 + number as i64 % 3, 4, 6], 1.0))
         },
         reference: |(model, x)| library_block(model, x),

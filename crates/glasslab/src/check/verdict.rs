@@ -2,8 +2,9 @@
 
 use super::Exercise;
 use super::answer::Difference;
-use crate::display::{Picture, escape};
+use crate::display::escape;
 use crate::error::{Error, Result};
+use crate::view::Html;
 use std::fmt;
 
 /// What a check found.
@@ -69,12 +70,12 @@ impl Verdict {
 
     /// Shows it in the notebook; elsewhere prints it.
     pub fn show(&self) {
-        self.picture().show();
+        self.block().show();
     }
 
     /// Called by the kernel on the value of a cell.
     pub fn evcxr_display(&self) {
-        self.picture().evcxr_display();
+        self.block().evcxr_display();
     }
 
     /// The sign and the word that it begins with: never the colour alone.
@@ -107,13 +108,13 @@ impl Verdict {
         }
     }
 
-    fn picture(&self) -> Picture {
+    fn block(&self) -> Html {
         let (sign, word, colour) = self.headline();
         let paragraph =
             |text: &String| format!("<div style=\"margin-top:4px;white-space:pre-wrap\">{}</div>", escape(text));
         let body: String = self.paragraphs().iter().map(paragraph).collect();
         let head = format!("<strong>{sign} {}: {word}</strong>", escape(self.exercise.name));
-        Picture { svg: boxed(colour, &format!("{head}{body}")), alt: self.to_string() }
+        Html { html: boxed(colour, &format!("{head}{body}")), alt: self.to_string() }
     }
 }
 
@@ -135,7 +136,7 @@ impl Hint {
     /// Called by the kernel on the value of a cell.
     pub fn evcxr_display(&self) {
         let body = format!("<div style=\"white-space:pre-wrap\">{}</div>", escape(&self.text));
-        Picture { svg: boxed("#808080", &body), alt: self.text.clone() }.evcxr_display();
+        Html { html: boxed("#808080", &body), alt: self.text.clone() }.evcxr_display();
     }
 }
 
@@ -159,11 +160,11 @@ mod tests {
     #[test]
     fn the_box_says_it_in_words_and_text_cannot_become_markup() {
         let wrong = check::decode(|_| "<script>".to_owned());
-        let picture = wrong.picture();
-        assert!(!picture.html().contains("<script>"));
-        assert!(picture.svg.contains("✗ decode: not yet") && picture.svg.contains("check::hint"), "{}", picture.svg);
-        assert_eq!(picture.alt, wrong.to_string());
-        assert!(check::relu(Tensor::relu).picture().svg.contains("✓ relu: right"));
+        let block = wrong.block();
+        assert!(!block.html.contains("<script>"));
+        assert!(block.html.contains("✗ decode: not yet") && block.html.contains("check::hint"), "{}", block.html);
+        assert_eq!(block.alt, wrong.to_string());
+        assert!(check::relu(Tensor::relu).block().html.contains("✓ relu: right"));
     }
 
     #[test]
