@@ -140,8 +140,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     solve_.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="all by default")
     release_ = commands.add_parser("release", help="for teachers: make the learners' notebooks from the solved ones")
     release_.add_argument("--check", action="store_true", help="only say what is out of date")
+    commands.add_parser("nbgrader", help="for teachers: nbgrader with the lab's kernel; all that follows is for nbgrader")
     commands.add_parser("doctor", help="what is found, what is missing, what to do")
     commands.add_parser("clean", help="remove everything that set-up made")
+    if arguments[:1] == ["nbgrader"]:
+        return argparse.Namespace(command="nbgrader", rest=arguments[1:])
     if not arguments or arguments[0] == "open" or arguments[0].startswith("--") and arguments[0] not in ("--help",):
         rest = arguments[1:] if arguments[:1] == ["open"] else arguments
         return argparse.Namespace(command="open", rest=rest)
@@ -170,6 +173,8 @@ def main(arguments: list[str]) -> int:
                 else:
                     refresh()
                 return gallery.make(options.model, options.seconds, options.out, options.show)
+            case "nbgrader":
+                return release.nbgrader(options.rest)
             case "doctor":
                 return 0 if doctor.report(doctor.before() + doctor.after()) else 1
             case _:
