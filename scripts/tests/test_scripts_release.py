@@ -102,6 +102,20 @@ class Released(unittest.TestCase):
             self.assertEqual(text, exercises.text(json.loads(text)), f"{path} is not as scripts/lab release writes it")
 
 
+class TeachersPage(unittest.TestCase):
+    def test_the_mistakes_that_it_quotes_are_those_that_the_checks_name(self):
+        sources = "".join(path.read_text() for path in (ROOT / "crates/glasslab/src/check").glob("*.rs"))
+        named = re.sub(r"\\\n\s*", "", sources)
+        rows = re.findall(r"^\| [^|]+ \| (`\w+`[^|]*) \| [^|]+ \|$", (ROOT / "docs/teaching.md").read_text(), re.M)
+        self.assertGreater(len(rows), 10)
+        for row in rows:
+            for quoted in re.findall(r"\*([^*]+)\*", row):
+                for part in quoted.split(" … "):
+                    self.assertIn(part, named, row)
+            for exercise in re.findall(r"`(\w+)`", row):
+                self.assertIn(f'name: "{exercise}"', named, row)
+
+
 class Stale(unittest.TestCase):
     """release --check on notebooks of which one has been changed."""
 
