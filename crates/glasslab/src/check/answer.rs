@@ -137,7 +137,8 @@ impl Answer for f64 {
 }
 
 fn close(got: f64, expected: f64) -> bool {
-    got == expected || got.is_nan() && expected.is_nan() || (got - expected).abs() <= TOLERANCE * (1.0 + expected.abs())
+    let rounded = (got - expected).abs() <= TOLERANCE * (1.0 + expected.abs());
+    got == expected || got.is_nan() && expected.is_nan() || expected.is_finite() && rounded
 }
 
 impl Shown for Vec<f64> {
@@ -269,6 +270,8 @@ mod tests {
         assert_eq!(difference(&f64::NAN, &f64::NAN), "");
         assert_ne!(difference(&f64::NAN, &1.0), "");
         assert_ne!(difference(&f64::INFINITY, &f64::NEG_INFINITY), "");
+        assert_ne!(difference(&1.0, &f64::INFINITY), "");
+        assert_ne!(difference(&f64::INFINITY, &1.0), "");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::Exercise;
 use super::judge::{Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::error::Result;
-use crate::model::{self, LanguageModel, MlpConfig, MlpLm, NoProbe, Probe, count_parameters};
+use crate::model::{self, LanguageModel, MlpConfig, MlpLm, Probe, count_parameters};
 use crate::rng::Rng;
 use tch::{Kind, Tensor};
 

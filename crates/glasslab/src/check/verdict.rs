@@ -153,7 +153,6 @@ fn boxed(colour: &str, body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::check;
     use tch::Tensor;
 
