@@ -31,6 +31,7 @@ mod tracing;
 mod transformer;
 mod verdict;
 
+pub use answer::{Difference, Place};
 pub use attention::{attend, causal_mask, head_scores, one_score, scores, softmax_rows, split_heads};
 pub use comparing::transformer_parameters;
 pub use experiments::mean_and_error;
