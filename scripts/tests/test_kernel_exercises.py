@@ -1,8 +1,10 @@
 """Every exercise through the real kernel: as given it compiles and fails its check; solved it passes."""
 
 import contextlib
+import csv
 import io
 import json
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -14,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from labkit import exercises, notebooks
-from labkit.layout import NOTEBOOKS, SOLUTIONS
+from labkit.layout import NOTEBOOKS, ROOT, SOLUTIONS
 from test_kernel_sessions import Kernel
 
 
@@ -80,8 +82,8 @@ class ExercisesTest(unittest.TestCase):
         self.assertIn("Hint 2 of 3", data["text/html"])
 
 
-class RunTest(unittest.TestCase):
-    """scripts/lab run and solve on a notebook with an exercise."""
+class WithANotebook(unittest.TestCase):
+    """Tests that write a notebook with the exercise relu."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -89,7 +91,8 @@ class RunTest(unittest.TestCase):
         self.folder = Path(folder.name)
 
     def write(self, body, *more):
-        made = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+        kernel = {"display_name": "Rust (glasslab)", "language": "rust", "name": "glasslab"}
+        made = {"cells": [], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
         solution = f"// exercise: relu\nfn my_relu(x: &Tensor) -> Tensor {{\n    // BEGIN SOLUTION\n    {body}\n    // END SOLUTION\n}}"
         for number, code in enumerate([solution, "check::relu(my_relu).require()?;", *more]):
             made["cells"].append({"cell_type": "code", "id": f"cell-{number}", "metadata": {}, "source": code, "outputs": [],
@@ -98,6 +101,10 @@ class RunTest(unittest.TestCase):
         path = self.folder / "one.ipynb"
         path.write_text(exercises.text(made))
         return path
+
+
+class RunTest(WithANotebook):
+    """scripts/lab run and solve on a notebook with an exercise."""
 
     def run_it(self, path, keep=False):
         with contextlib.redirect_stdout(io.StringIO()) as said:
@@ -139,6 +146,31 @@ class RunTest(unittest.TestCase):
         self.assertFalse(well)
         self.assertIn("draw less", said)
         self.assertEqual(path.read_text(), before)
+
+
+class GradingTest(WithANotebook):
+    """A course as docs/teaching.md describes it, with two learners."""
+
+    def nbgrader(self, *arguments):
+        run = subprocess.run([str(ROOT / "scripts" / "lab"), "nbgrader", *arguments], cwd=self.folder, capture_output=True, text=True)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+
+    def test_nbgrader_gives_the_point_to_who_has_solved_it(self):
+        solved = self.write("x.relu()").read_text()
+        for name in ("source/lab", "submitted/ada/lab", "submitted/bob/lab", "submitted/eve/lab"):
+            (self.folder / name).mkdir(parents=True)
+        (self.folder / "source/lab/one.ipynb").write_text(solved)
+        self.nbgrader("generate_assignment", "lab")
+        given = (self.folder / "release/lab/one.ipynb").read_text()
+        self.assertIn("your turn", given)
+        for name, stub in [("ada", "x.clamp_min(0.0)"), ("bob", 'todo!(\\"your turn\\")'), ("eve", "x.abs()")]:
+            answer = given.replace('todo!(\\"your turn\\")', stub)
+            (self.folder / f"submitted/{name}/lab/one.ipynb").write_text(answer)
+        self.nbgrader("autograde", "lab")
+        self.nbgrader("export", "--to", "grades.csv")
+        with open(self.folder / "grades.csv", newline="") as file:
+            points = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+        self.assertEqual(points, {"ada": 1.0, "bob": 0.0, "eve": 0.0})
 
 
 if __name__ == "__main__":

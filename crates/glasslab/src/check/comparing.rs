@@ -20,88 +20,93 @@ pub(super) const TRANSFORMER_PARAMETERS: Exercise = Exercise {
 
 /// Checks `transformer_parameters`: sizes → the number of parameters.
 pub fn transformer_parameters(f: impl Fn(&TransformerConfig) -> i64) -> Verdict {
-    let judge = Judge {
-        exercise: TRANSFORMER_PARAMETERS,
-        input: |number, rng| {
-            let original = TransformerConfig::original();
-            let n_heads = inputs::between(rng, 2, 4);
-            match number {
-                0 => original,
-                _ => TransformerConfig {
-                    n_vocab: inputs::between(rng, 20, 40),
-                    context_len: inputs::between(rng, 41, 50),
-                    emb_dim: inputs::between(rng, 5, 9),
-                    n_layers: inputs::between(rng, 2, 4),
-                    n_heads,
-                    n_kv_heads: n_heads,
-                    head_dim: inputs::between(rng, 3, 6),
-                    n_hidden: inputs::between(rng, 10, 18),
-                    ..original
+    fn judged(f: &dyn Fn(&TransformerConfig) -> i64) -> Verdict {
+        let judge = Judge {
+            exercise: TRANSFORMER_PARAMETERS,
+            input: |number, rng| {
+                let original = TransformerConfig::original();
+                let n_heads = inputs::between(rng, 2, 4);
+                match number {
+                    0 => original,
+                    _ => TransformerConfig {
+                        n_vocab: inputs::between(rng, 20, 40),
+                        context_len: inputs::between(rng, 41, 50),
+                        emb_dim: inputs::between(rng, 5, 9),
+                        n_layers: inputs::between(rng, 2, 4),
+                        n_heads,
+                        n_kv_heads: n_heads,
+                        head_dim: inputs::between(rng, 3, 6),
+                        n_hidden: inputs::between(rng, 10, 18),
+                        ..original
+                    },
+                }
+            },
+            reference: |config| Ok(count_parameters(&mut TransformerLm::new(*config, Device::Cpu)?)),
+            mistakes: vec![
+                Mistake {
+                    named: "you forgot the positions: a row of emb_dim numbers for each of context_len places",
+                    done: |config| Ok(Parts::of(config).total() - config.context_len * config.emb_dim),
                 },
-            }
-        },
-        reference: |config| Ok(count_parameters(&mut TransformerLm::new(*config, Device::Cpu)?)),
-        mistakes: vec![
-            Mistake {
-                named: "you forgot the positions: a row of emb_dim numbers for each of context_len places",
-                done: |config| Ok(Parts::of(config).total() - config.context_len * config.emb_dim),
-            },
-            Mistake {
-                named: "you counted the output head, too: it is the embedding table itself (weight tying)",
-                done: |config| Ok(Parts::of(config).total() + config.n_vocab * config.emb_dim),
-            },
-            Mistake {
-                named: "you forgot the norms: two in each layer, each with a scale and a shift",
-                done: |config| Ok(Parts { norms: 0, ..Parts::of(config) }.total()),
-            },
-            Mistake {
-                named: "you counted only one of the two norms of a layer (or only the scales)",
-                done: |config| Ok(Parts { norms: 2 * config.emb_dim, ..Parts::of(config) }.total()),
-            },
-            Mistake {
-                named: "you forgot the biases of the MLP",
-                done: |config| {
-                    let parts = Parts::of(config);
-                    Ok(Parts { mlp: parts.mlp - config.n_hidden - config.emb_dim, ..parts }.total())
+                Mistake {
+                    named: "you counted the output head, too: it is the embedding table itself (weight tying)",
+                    done: |config| Ok(Parts::of(config).total() + config.n_vocab * config.emb_dim),
                 },
-            },
-            Mistake {
-                named: "you forgot the output projection of attention: the heads' results are brought back to emb_dim",
-                done: |config| {
-                    let parts = Parts::of(config);
-                    Ok(Parts { attention: parts.attention / 4 * 3, ..parts }.total())
+                Mistake {
+                    named: "you forgot the norms: two in each layer, each with a scale and a shift",
+                    done: |config| Ok(Parts { norms: 0, ..Parts::of(config) }.total()),
                 },
-            },
-            Mistake {
-                named: "you counted one head only: each has its own queries, keys and values",
-                done: |config| {
-                    let parts = Parts::of(config);
-                    Ok(Parts { attention: parts.attention / config.n_heads, ..parts }.total())
+                Mistake {
+                    named: "you counted only one of the two norms of a layer (or only the scales)",
+                    done: |config| Ok(Parts { norms: 2 * config.emb_dim, ..Parts::of(config) }.total()),
                 },
-            },
-            Mistake {
-                named: "you took head_dim to be emb_dim / n_heads: here it is a size of its own",
-                done: |config| Ok(Parts { attention: 4 * config.emb_dim * config.emb_dim, ..Parts::of(config) }.total()),
-            },
-            Mistake {
-                named: "you gave the projections of attention a bias: these have none",
-                done: |config| {
-                    let parts = Parts::of(config);
-                    let biases = 3 * config.n_heads * config.head_dim + config.emb_dim;
-                    Ok(Parts { attention: parts.attention + biases, ..parts }.total())
+                Mistake {
+                    named: "you forgot the biases of the MLP",
+                    done: |config| {
+                        let parts = Parts::of(config);
+                        Ok(Parts { mlp: parts.mlp - config.n_hidden - config.emb_dim, ..parts }.total())
+                    },
                 },
-            },
-            Mistake {
-                named: "you counted one layer only: there are n_layers",
-                done: |config| Ok(Parts { layers: 1, ..Parts::of(config) }.total()),
-            },
-            Mistake {
-                named: "you counted a final norm: original() has none",
-                done: |config| Ok(Parts::of(config).total() + 2 * config.emb_dim),
-            },
-        ],
-    };
-    judge.judge(f)
+                Mistake {
+                    named: "you forgot the output projection of attention: the heads' results are brought back to emb_dim",
+                    done: |config| {
+                        let parts = Parts::of(config);
+                        Ok(Parts { attention: parts.attention / 4 * 3, ..parts }.total())
+                    },
+                },
+                Mistake {
+                    named: "you counted one head only: each has its own queries, keys and values",
+                    done: |config| {
+                        let parts = Parts::of(config);
+                        Ok(Parts { attention: parts.attention / config.n_heads, ..parts }.total())
+                    },
+                },
+                Mistake {
+                    named: "you took head_dim to be emb_dim / n_heads: here it is a size of its own",
+                    done: |config| {
+                        Ok(Parts { attention: 4 * config.emb_dim * config.emb_dim, ..Parts::of(config) }.total())
+                    },
+                },
+                Mistake {
+                    named: "you gave the projections of attention a bias: these have none",
+                    done: |config| {
+                        let parts = Parts::of(config);
+                        let biases = 3 * config.n_heads * config.head_dim + config.emb_dim;
+                        Ok(Parts { attention: parts.attention + biases, ..parts }.total())
+                    },
+                },
+                Mistake {
+                    named: "you counted one layer only: there are n_layers",
+                    done: |config| Ok(Parts { layers: 1, ..Parts::of(config) }.total()),
+                },
+                Mistake {
+                    named: "you counted a final norm: original() has none",
+                    done: |config| Ok(Parts::of(config).total() + 2 * config.emb_dim),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&f)
 }
 
 /// The parameters of each part, to leave one out.

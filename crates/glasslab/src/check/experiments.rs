@@ -20,55 +20,60 @@ pub(super) const MEAN_AND_ERROR: Exercise = Exercise {
 
 /// Checks `mean_and_error`: n measurements → their mean and its standard error.
 pub fn mean_and_error(f: impl Fn(&[f64]) -> (f64, f64)) -> Verdict {
-    /// The mean, and √(sum of squares / by).
-    fn spread(values: &[f64], by: fn(f64) -> f64) -> (f64, f64) {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        (mean, (squares / by(n)).sqrt())
+    fn judged(f: &dyn Fn(&Vec<f64>) -> (f64, f64)) -> Verdict {
+        /// The mean, and √(sum of squares / by).
+        fn spread(values: &[f64], by: fn(f64) -> f64) -> (f64, f64) {
+            let n = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / n;
+            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+            (mean, (squares / by(n)).sqrt())
+        }
+        let judge = Judge {
+            exercise: MEAN_AND_ERROR,
+            input: |number, rng| {
+                (0..[3, 2, 5, 10, 4, 7][number]).map(|_| 2.0 + inputs::normal(rng)).collect::<Vec<f64>>()
+            },
+            reference: |values| {
+                let losses = values.clone();
+                let variant = Variant { name: String::new(), losses, parameters: 0, chars_per_second: 0.0 };
+                Ok((variant.mean(), variant.standard_error().unwrap_or(f64::NAN)))
+            },
+            mistakes: vec![
+                Mistake {
+                    named: "you divided by n instead of n − 1: a few measurements lie closer to their own mean than to the true one",
+                    done: |values| Ok(spread(values, |n| n * n)),
+                },
+                Mistake {
+                    named: "you gave the standard deviation: the error of the mean is smaller, by √n",
+                    done: |values| Ok(spread(values, |n| n - 1.0)),
+                },
+                Mistake {
+                    named: "you gave the standard deviation, with n instead of n − 1: the error of the mean is smaller, by √n",
+                    done: |values| Ok(spread(values, |n| n)),
+                },
+                Mistake {
+                    named: "you divided by n where √n belongs",
+                    done: |values| Ok(spread(values, |n| (n - 1.0) * n * n)),
+                },
+                Mistake {
+                    named: "you gave the variance: take its root and divide by √n",
+                    done: |values| {
+                        let (mean, deviation) = spread(values, |n| n - 1.0);
+                        Ok((mean, deviation.powi(2)))
+                    },
+                },
+                Mistake {
+                    named: "you forgot the root",
+                    done: |values| {
+                        let (mean, error) = spread(values, |n| (n - 1.0) * n);
+                        Ok((mean, error.powi(2)))
+                    },
+                },
+            ],
+        };
+        judge.judge(f)
     }
-    let judge = Judge {
-        exercise: MEAN_AND_ERROR,
-        input: |number, rng| (0..[3, 2, 5, 10, 4, 7][number]).map(|_| 2.0 + inputs::normal(rng)).collect::<Vec<f64>>(),
-        reference: |values| {
-            let losses = values.clone();
-            let variant = Variant { name: String::new(), losses, parameters: 0, chars_per_second: 0.0 };
-            Ok((variant.mean(), variant.standard_error().unwrap_or(f64::NAN)))
-        },
-        mistakes: vec![
-            Mistake {
-                named: "you divided by n instead of n − 1: a few measurements lie closer to their own mean than to the true one",
-                done: |values| Ok(spread(values, |n| n * n)),
-            },
-            Mistake {
-                named: "you gave the standard deviation: the error of the mean is smaller, by √n",
-                done: |values| Ok(spread(values, |n| n - 1.0)),
-            },
-            Mistake {
-                named: "you gave the standard deviation, with n instead of n − 1: the error of the mean is smaller, by √n",
-                done: |values| Ok(spread(values, |n| n)),
-            },
-            Mistake {
-                named: "you divided by n where √n belongs",
-                done: |values| Ok(spread(values, |n| (n - 1.0) * n * n)),
-            },
-            Mistake {
-                named: "you gave the variance: take its root and divide by √n",
-                done: |values| {
-                    let (mean, deviation) = spread(values, |n| n - 1.0);
-                    Ok((mean, deviation.powi(2)))
-                },
-            },
-            Mistake {
-                named: "you forgot the root",
-                done: |values| {
-                    let (mean, error) = spread(values, |n| (n - 1.0) * n);
-                    Ok((mean, error.powi(2)))
-                },
-            },
-        ],
-    };
-    judge.judge(|values| f(values))
+    judged(&|values| f(values))
 }
 
 #[cfg(test)]

@@ -40,7 +40,9 @@ impl<I: Shown, A: Answer> Judge<I, A> {
     }
 
     /// Calls a learner's function on every input, and says what it did.
-    pub fn judge(&self, f: impl Fn(&I) -> A) -> Verdict {
+    ///
+    /// The function comes behind a `dyn`, so that all of this is compiled here once, and not in each cell that checks.
+    pub fn judge(&self, f: &dyn Fn(&I) -> A) -> Verdict {
         let _guard = tch::no_grad_guard();
         let outcome = self.outcome(f).unwrap_or_else(|error| Outcome::Panicked {
             input: "(none)".to_owned(),
@@ -49,7 +51,7 @@ impl<I: Shown, A: Answer> Judge<I, A> {
         Verdict { exercise: self.exercise, outcome }
     }
 
-    fn outcome(&self, f: impl Fn(&I) -> A) -> Result<Outcome> {
+    fn outcome(&self, f: &dyn Fn(&I) -> A) -> Result<Outcome> {
         let mut answers = Vec::with_capacity(INPUTS);
         for number in 0..INPUTS {
             let input = self.make(number);

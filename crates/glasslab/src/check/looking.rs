@@ -20,41 +20,44 @@ pub(super) const PREVIOUS_SCORE: Exercise = Exercise {
 
 /// Checks `previous_score`: weights (T, T) → one number from 0 to 1.
 pub fn previous_score(f: impl Fn(&Tensor) -> f64) -> Verdict {
-    fn line(weights: &Tensor, offset: i64) -> Result<Tensor> {
-        Ok(weights.f_diagonal(offset, 0, 1)?.f_to_kind(Kind::Double)?)
+    fn judged(f: &dyn Fn(&Tensor) -> f64) -> Verdict {
+        fn line(weights: &Tensor, offset: i64) -> Result<Tensor> {
+            Ok(weights.f_diagonal(offset, 0, 1)?.f_to_kind(Kind::Double)?)
+        }
+        fn mean(weights: &Tensor, offset: i64) -> Result<f64> {
+            Ok(line(weights, offset)?.f_mean(None)?.f_double_value(&[])?)
+        }
+        let judge = Judge {
+            exercise: PREVIOUS_SCORE,
+            // Full tables: a mask would hide who reads above the diagonal.
+            input: |number, rng| {
+                let size = 4 + number as i64;
+                inputs::tensor(rng, &[size, size], 1.0).softmax(-1, Kind::Float)
+            },
+            reference: |weights| mean(weights, -1),
+            mistakes: vec![
+                Mistake {
+                    named: "you took the weights on the diagonal: there each character looks at itself",
+                    done: |weights| mean(weights, 0),
+                },
+                Mistake {
+                    named: "you took the weights above the diagonal: rows are who looks, columns who is looked at",
+                    done: |weights| mean(weights, 1),
+                },
+                Mistake {
+                    named: "you took the sum instead of the mean",
+                    done: |weights| Ok(line(weights, -1)?.f_sum(None)?.f_double_value(&[])?),
+                },
+                Mistake {
+                    named: "you divided by T: only T − 1 characters have one before them",
+                    done: |weights| Ok(line(weights, -1)?.f_sum(None)?.f_double_value(&[])? / weights.size()[0] as f64),
+                },
+                Mistake { named: "you looked two characters back", done: |weights| mean(weights, -2) },
+            ],
+        };
+        judge.judge(f)
     }
-    fn mean(weights: &Tensor, offset: i64) -> Result<f64> {
-        Ok(line(weights, offset)?.f_mean(None)?.f_double_value(&[])?)
-    }
-    let judge = Judge {
-        exercise: PREVIOUS_SCORE,
-        // Full tables: a mask would hide who reads above the diagonal.
-        input: |number, rng| {
-            let size = 4 + number as i64;
-            inputs::tensor(rng, &[size, size], 1.0).softmax(-1, Kind::Float)
-        },
-        reference: |weights| mean(weights, -1),
-        mistakes: vec![
-            Mistake {
-                named: "you took the weights on the diagonal: there each character looks at itself",
-                done: |weights| mean(weights, 0),
-            },
-            Mistake {
-                named: "you took the weights above the diagonal: rows are who looks, columns who is looked at",
-                done: |weights| mean(weights, 1),
-            },
-            Mistake {
-                named: "you took the sum instead of the mean",
-                done: |weights| Ok(line(weights, -1)?.f_sum(None)?.f_double_value(&[])?),
-            },
-            Mistake {
-                named: "you divided by T: only T − 1 characters have one before them",
-                done: |weights| Ok(line(weights, -1)?.f_sum(None)?.f_double_value(&[])? / weights.size()[0] as f64),
-            },
-            Mistake { named: "you looked two characters back", done: |weights| mean(weights, -2) },
-        ],
-    };
-    judge.judge(f)
+    judged(&f)
 }
 
 pub(super) const SURPRISE: Exercise = Exercise {
@@ -69,46 +72,49 @@ pub(super) const SURPRISE: Exercise = Exercise {
 
 /// Checks `surprise`: probabilities (V) and an id → bits.
 pub fn surprise(f: impl Fn(&Tensor, i64) -> f64) -> Verdict {
-    type Input = (Tensor, i64);
-    fn of((probabilities, id): &Input) -> f64 {
-        probabilities.double_value(&[*id])
-    }
-    let judge = Judge {
-        exercise: SURPRISE,
-        input: |_, rng| -> Input {
-            let probabilities = inputs::tensor(rng, &[8], 2.0).softmax(-1, Kind::Double);
-            // Not the first or last: an id that is one off must still be one.
-            (probabilities, inputs::between(rng, 1, 6))
-        },
-        reference: |input| Ok(Evaluation { nats_per_char: -of(input).ln(), chars: 1 }.bits_per_char()),
-        mistakes: vec![
-            Mistake {
-                named: "you took ln: that is the surprise in nats, bits need log2",
-                done: |input| Ok(-of(input).ln()),
+    fn judged(f: &dyn Fn(&(Tensor, i64)) -> f64) -> Verdict {
+        type Input = (Tensor, i64);
+        fn of((probabilities, id): &Input) -> f64 {
+            probabilities.double_value(&[*id])
+        }
+        let judge = Judge {
+            exercise: SURPRISE,
+            input: |_, rng| -> Input {
+                let probabilities = inputs::tensor(rng, &[8], 2.0).softmax(-1, Kind::Double);
+                // Not the first or last: an id that is one off must still be one.
+                (probabilities, inputs::between(rng, 1, 6))
             },
-            Mistake {
-                named: "you forgot the minus: the logarithm of a probability is negative, a surprise is not",
-                done: |input| Ok(of(input).log2()),
-            },
-            Mistake { named: "you gave the probability itself", done: |input| Ok(of(input)) },
-            Mistake {
-                named: "you gave 1 minus the probability: then an impossible character would surprise only a little more than a \
-                        rare one",
-                done: |input| Ok(1.0 - of(input)),
-            },
-            Mistake {
-                named: "you measured the likeliest character instead of the one that came",
-                done: |(probabilities, _)| Ok(-probabilities.f_max()?.f_double_value(&[])?.log2()),
-            },
-            Mistake {
-                named: "you gave the mean surprise over all characters (the entropy): only one of them came",
-                done: |(probabilities, _)| {
-                    Ok(-(probabilities * probabilities.f_log2()?).f_sum(Kind::Double)?.f_double_value(&[])?)
+            reference: |input| Ok(Evaluation { nats_per_char: -of(input).ln(), chars: 1 }.bits_per_char()),
+            mistakes: vec![
+                Mistake {
+                    named: "you took ln: that is the surprise in nats, bits need log2",
+                    done: |input| Ok(-of(input).ln()),
                 },
-            },
-        ],
-    };
-    judge.judge(|(probabilities, id)| f(probabilities, *id))
+                Mistake {
+                    named: "you forgot the minus: the logarithm of a probability is negative, a surprise is not",
+                    done: |input| Ok(of(input).log2()),
+                },
+                Mistake { named: "you gave the probability itself", done: |input| Ok(of(input)) },
+                Mistake {
+                    named: "you gave 1 minus the probability: then an impossible character would surprise only a little more than a \
+                        rare one",
+                    done: |input| Ok(1.0 - of(input)),
+                },
+                Mistake {
+                    named: "you measured the likeliest character instead of the one that came",
+                    done: |(probabilities, _)| Ok(-probabilities.f_max()?.f_double_value(&[])?.log2()),
+                },
+                Mistake {
+                    named: "you gave the mean surprise over all characters (the entropy): only one of them came",
+                    done: |(probabilities, _)| {
+                        Ok(-(probabilities * probabilities.f_log2()?).f_sum(Kind::Double)?.f_double_value(&[])?)
+                    },
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|(probabilities, id)| f(probabilities, *id))
 }
 
 #[cfg(test)]

@@ -18,49 +18,53 @@ pub(super) const KV_CACHE_BYTES: Exercise = Exercise {
 
 /// Checks `kv_cache_bytes`: layers, key-value heads, head_dim, characters → bytes.
 pub fn kv_cache_bytes(f: impl Fn(i64, i64, i64, i64) -> i64) -> Verdict {
-    let judge = Judge {
-        exercise: KV_CACHE_BYTES,
-        input: |number, rng| match number {
-            0 => (3, 4, 24, 64), // TransformerConfig::small()
-            _ => {
-                let mut size = |low| inputs::between(rng, low, low + 4);
-                (size(2), size(3), size(6), size(11))
-            }
-        },
-        reference: |&(layers, heads, head_dim, characters)| {
-            let cache = KvCache::new(1, heads, characters, head_dim, Device::Cpu)?;
-            let bytes = [&cache.keys, &cache.values].map(|x| x.numel() as i64 * x.kind().elt_size_in_bytes() as i64);
-            Ok(layers * (bytes[0] + bytes[1]))
-        },
-        mistakes: vec![
-            Mistake {
-                named: "you forgot the values: keys say where to look, and the values are what is found there",
-                done: |&(l, k, d, t)| Ok(4 * l * k * d * t),
+    fn judged(f: &dyn Fn(&(i64, i64, i64, i64)) -> i64) -> Verdict {
+        let judge = Judge {
+            exercise: KV_CACHE_BYTES,
+            input: |number, rng| match number {
+                0 => (3, 4, 24, 64), // TransformerConfig::small()
+                _ => {
+                    let mut size = |low| inputs::between(rng, low, low + 4);
+                    (size(2), size(3), size(6), size(11))
+                }
             },
-            Mistake {
-                named: "you counted numbers, not bytes: a 32-bit float takes 4",
-                done: |&(l, k, d, t)| Ok(2 * l * k * d * t),
+            reference: |&(layers, heads, head_dim, characters)| {
+                let cache = KvCache::new(1, heads, characters, head_dim, Device::Cpu)?;
+                let bytes =
+                    [&cache.keys, &cache.values].map(|x| x.numel() as i64 * x.kind().elt_size_in_bytes() as i64);
+                Ok(layers * (bytes[0] + bytes[1]))
             },
-            Mistake {
-                named: "you counted the queries, too: nobody asks them again, so they are not kept",
-                done: |&(l, k, d, t)| Ok(3 * 4 * l * k * d * t),
-            },
-            Mistake {
-                named: "you counted 8 bytes for a number: 32-bit floats have 4",
-                done: |&(l, k, d, t)| Ok(2 * 8 * l * k * d * t),
-            },
-            Mistake {
-                named: "you counted one layer: each has keys and values of its own",
-                done: |&(_, k, d, t)| Ok(2 * 4 * k * d * t),
-            },
-            Mistake { named: "you counted one head only", done: |&(l, _, d, t)| Ok(2 * 4 * l * d * t) },
-            Mistake {
-                named: "you counted a number for each pair of characters: those are the scores, which are not kept",
-                done: |&(l, k, d, t)| Ok(2 * 4 * l * k * d * t * t),
-            },
-        ],
-    };
-    judge.judge(|&(layers, heads, head_dim, characters)| f(layers, heads, head_dim, characters))
+            mistakes: vec![
+                Mistake {
+                    named: "you forgot the values: keys say where to look, and the values are what is found there",
+                    done: |&(l, k, d, t)| Ok(4 * l * k * d * t),
+                },
+                Mistake {
+                    named: "you counted numbers, not bytes: a 32-bit float takes 4",
+                    done: |&(l, k, d, t)| Ok(2 * l * k * d * t),
+                },
+                Mistake {
+                    named: "you counted the queries, too: nobody asks them again, so they are not kept",
+                    done: |&(l, k, d, t)| Ok(3 * 4 * l * k * d * t),
+                },
+                Mistake {
+                    named: "you counted 8 bytes for a number: 32-bit floats have 4",
+                    done: |&(l, k, d, t)| Ok(2 * 8 * l * k * d * t),
+                },
+                Mistake {
+                    named: "you counted one layer: each has keys and values of its own",
+                    done: |&(_, k, d, t)| Ok(2 * 4 * k * d * t),
+                },
+                Mistake { named: "you counted one head only", done: |&(l, _, d, t)| Ok(2 * 4 * l * d * t) },
+                Mistake {
+                    named: "you counted a number for each pair of characters: those are the scores, which are not kept",
+                    done: |&(l, k, d, t)| Ok(2 * 4 * l * k * d * t * t),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|&(layers, heads, head_dim, characters)| f(layers, heads, head_dim, characters))
 }
 
 pub(super) const GENERATION_COST: Exercise = Exercise {
@@ -76,45 +80,48 @@ pub(super) const GENERATION_COST: Exercise = Exercise {
 
 /// Checks `generation_cost`: n characters → products without and with a cache.
 pub fn generation_cost(f: impl Fn(u64) -> (u64, u64)) -> Verdict {
-    /// The sums over all lengths.
-    fn sums(lengths: impl Iterator<Item = u64> + Clone, without: fn(u64) -> u64) -> (u64, u64) {
-        (lengths.clone().map(without).sum(), lengths.sum())
-    }
-    let judge = Judge {
-        exercise: GENERATION_COST,
-        input: |number, _| [5, 1, 2, 10, 64, 100][number],
-        reference: |&n| Ok(sums(1..=n, |t| t * t)),
-        mistakes: vec![
-            Mistake {
-                named: "you counted the last pass only: the text passes through every length from 1 to n",
-                done: |&n| Ok((n * n, n)),
-            },
-            Mistake {
-                named: "you left the masked products out: they are computed, too, and then set to −∞",
-                done: |&n| Ok(sums(1..=n, |t| t * (t + 1) / 2)),
-            },
-            Mistake {
-                named: "the two are exchanged: without a cache comes first, and costs more",
-                done: |&n| {
-                    let (without, with) = sums(1..=n, |t| t * t);
-                    Ok((with, without))
+    fn judged(f: &dyn Fn(&u64) -> (u64, u64)) -> Verdict {
+        /// The sums over all lengths.
+        fn sums(lengths: impl Iterator<Item = u64> + Clone, without: fn(u64) -> u64) -> (u64, u64) {
+            (lengths.clone().map(without).sum(), lengths.sum())
+        }
+        let judge = Judge {
+            exercise: GENERATION_COST,
+            input: |number, _| [5, 1, 2, 10, 64, 100][number],
+            reference: |&n| Ok(sums(1..=n, |t| t * t)),
+            mistakes: vec![
+                Mistake {
+                    named: "you counted the last pass only: the text passes through every length from 1 to n",
+                    done: |&n| Ok((n * n, n)),
                 },
-            },
-            Mistake {
-                named: "you stopped at n − 1: off by one (1..=n has n in it, 1..n has not)",
-                done: |&n| Ok(sums(1..n, |t| t * t)),
-            },
-            Mistake {
-                named: "with a cache you counted one product for each new character: its query still meets all t keys",
-                done: |&n| Ok((sums(1..=n, |t| t * t).0, n)),
-            },
-            Mistake {
-                named: "you counted n² products in each of the n passes: a text of t characters has only t²",
-                done: |&n| Ok((n * n * n, n * n)),
-            },
-        ],
-    };
-    judge.judge(|n| f(*n))
+                Mistake {
+                    named: "you left the masked products out: they are computed, too, and then set to −∞",
+                    done: |&n| Ok(sums(1..=n, |t| t * (t + 1) / 2)),
+                },
+                Mistake {
+                    named: "the two are exchanged: without a cache comes first, and costs more",
+                    done: |&n| {
+                        let (without, with) = sums(1..=n, |t| t * t);
+                        Ok((with, without))
+                    },
+                },
+                Mistake {
+                    named: "you stopped at n − 1: off by one (1..=n has n in it, 1..n has not)",
+                    done: |&n| Ok(sums(1..n, |t| t * t)),
+                },
+                Mistake {
+                    named: "with a cache you counted one product for each new character: its query still meets all t keys",
+                    done: |&n| Ok((sums(1..=n, |t| t * t).0, n)),
+                },
+                Mistake {
+                    named: "you counted n² products in each of the n passes: a text of t characters has only t²",
+                    done: |&n| Ok((n * n * n, n * n)),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|n| f(*n))
 }
 
 #[cfg(test)]

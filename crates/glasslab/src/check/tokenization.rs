@@ -19,37 +19,40 @@ pub(super) const ENCODE: Exercise = Exercise {
 
 /// Checks `encode`: a text → the ids of its characters below 256.
 pub fn encode(f: impl Fn(&str) -> Vec<i64>) -> Verdict {
-    fn kept(text: &str, change: fn(i64) -> Option<i64>) -> Result<Vec<i64>> {
-        Ok(text.chars().filter_map(|character| change(i64::from(u32::from(character)))).collect())
+    fn judged(f: &dyn Fn(&String) -> Vec<i64>) -> Verdict {
+        fn kept(text: &str, change: fn(i64) -> Option<i64>) -> Result<Vec<i64>> {
+            Ok(text.chars().filter_map(|character| change(i64::from(u32::from(character)))).collect())
+        }
+        let judge = Judge {
+            exercise: ENCODE,
+            input: text,
+            reference: |text| Ok(CharTokenizer::default().encode(text)),
+            mistakes: vec![
+                Mistake {
+                    named: "you kept the characters outside of the vocabulary: only ids below 256 have a row in the model",
+                    done: |text| kept(text, Some),
+                },
+                Mistake {
+                    named: "you took the bytes of the text instead of its code points: é is two bytes, but one character",
+                    done: |text| Ok(text.bytes().map(i64::from).collect()),
+                },
+                Mistake {
+                    named: "you kept 256 too: with n_vocab = 256 the ids are 0 to 255",
+                    done: |text| kept(text, |code| Some(code).filter(|code| *code <= 256)),
+                },
+                Mistake {
+                    named: "you cut large code points down to one byte (`as u8`): 🦀 then becomes some other character",
+                    done: |text| kept(text, |code| Some(code % 256)),
+                },
+                Mistake {
+                    named: "you dropped everything above ASCII: é is 233, and has a place below 256",
+                    done: |text| kept(text, |code| Some(code).filter(|code| *code < 128)),
+                },
+            ],
+        };
+        judge.judge(f)
     }
-    let judge = Judge {
-        exercise: ENCODE,
-        input: text,
-        reference: |text| Ok(CharTokenizer::default().encode(text)),
-        mistakes: vec![
-            Mistake {
-                named: "you kept the characters outside of the vocabulary: only ids below 256 have a row in the model",
-                done: |text| kept(text, Some),
-            },
-            Mistake {
-                named: "you took the bytes of the text instead of its code points: é is two bytes, but one character",
-                done: |text| Ok(text.bytes().map(i64::from).collect()),
-            },
-            Mistake {
-                named: "you kept 256 too: with n_vocab = 256 the ids are 0 to 255",
-                done: |text| kept(text, |code| Some(code).filter(|code| *code <= 256)),
-            },
-            Mistake {
-                named: "you cut large code points down to one byte (`as u8`): 🦀 then becomes some other character",
-                done: |text| kept(text, |code| Some(code % 256)),
-            },
-            Mistake {
-                named: "you dropped everything above ASCII: é is 233, and has a place below 256",
-                done: |text| kept(text, |code| Some(code).filter(|code| *code < 128)),
-            },
-        ],
-    };
-    judge.judge(|text| f(text))
+    judged(&|text| f(text))
 }
 
 /// Ordinary text first, then more and more that falls out.
@@ -78,40 +81,43 @@ pub(super) const DECODE: Exercise = Exercise {
 
 /// Checks `decode`: ids → the text.
 pub fn decode(f: impl Fn(&[i64]) -> String) -> Verdict {
-    let judge = Judge {
-        exercise: DECODE,
-        input: |number, rng| match number {
-            0 => vec![79, 110, 99, 101],
-            1 => Vec::new(),
-            _ => [inputs::ids(rng, 5, 128), inputs::ids(rng, 2, 256), vec![233]].concat(),
-        },
-        reference: |ids: &Vec<i64>| CharTokenizer::default().decode(ids),
-        mistakes: vec![
-            Mistake {
-                named: "you took the ids for the bytes of UTF-8: above 127 these are no longer the code points",
-                done: |ids| {
-                    let bytes: Vec<u8> = ids.iter().map(|id| *id as u8).collect();
-                    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    fn judged(f: &dyn Fn(&Vec<i64>) -> String) -> Verdict {
+        let judge = Judge {
+            exercise: DECODE,
+            input: |number, rng| match number {
+                0 => vec![79, 110, 99, 101],
+                1 => Vec::new(),
+                _ => [inputs::ids(rng, 5, 128), inputs::ids(rng, 2, 256), vec![233]].concat(),
+            },
+            reference: |ids: &Vec<i64>| CharTokenizer::default().decode(ids),
+            mistakes: vec![
+                Mistake {
+                    named: "you took the ids for the bytes of UTF-8: above 127 these are no longer the code points",
+                    done: |ids| {
+                        let bytes: Vec<u8> = ids.iter().map(|id| *id as u8).collect();
+                        Ok(String::from_utf8_lossy(&bytes).into_owned())
+                    },
                 },
-            },
-            Mistake {
-                named: "you wrote the numbers themselves: 79 should become O",
-                done: |ids| Ok(ids.iter().map(i64::to_string).collect()),
-            },
-            Mistake {
-                named: "you put a space between the characters: the spaces of the text are ids of their own (32)",
-                done: |ids| {
-                    let known: Vec<String> = ids.iter().map(|id| char::from(*id as u8).to_string()).collect();
-                    Ok(known.join(" "))
+                Mistake {
+                    named: "you wrote the numbers themselves: 79 should become O",
+                    done: |ids| Ok(ids.iter().map(i64::to_string).collect()),
                 },
-            },
-            Mistake {
-                named: "your text runs backwards",
-                done: |ids| Ok(ids.iter().rev().map(|id| char::from(*id as u8)).collect()),
-            },
-        ],
-    };
-    judge.judge(|ids| f(ids))
+                Mistake {
+                    named: "you put a space between the characters: the spaces of the text are ids of their own (32)",
+                    done: |ids| {
+                        let known: Vec<String> = ids.iter().map(|id| char::from(*id as u8).to_string()).collect();
+                        Ok(known.join(" "))
+                    },
+                },
+                Mistake {
+                    named: "your text runs backwards",
+                    done: |ids| Ok(ids.iter().rev().map(|id| char::from(*id as u8)).collect()),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|ids| f(ids))
 }
 
 pub(super) const TARGETS: Exercise = Exercise {
@@ -127,29 +133,32 @@ pub(super) const TARGETS: Exercise = Exercise {
 
 /// Checks `targets`: T ids → T − 1 inputs and T − 1 targets.
 pub fn targets(f: impl Fn(&[i64]) -> (Vec<i64>, Vec<i64>)) -> Verdict {
-    const SAME: &str = "each target is its own input: a model would learn to repeat what it sees, with a loss of 0";
-    let judge = Judge {
-        exercise: TARGETS,
-        input: |number, rng| inputs::ids(rng, 4 + number as i64, 256),
-        reference: |ids: &Vec<i64>| Ok((ids[..ids.len() - 1].to_vec(), ids[1..].to_vec())),
-        mistakes: vec![
-            Mistake { named: SAME, done: |ids| Ok((ids[..ids.len() - 1].to_vec(), ids[..ids.len() - 1].to_vec())) },
-            Mistake { named: SAME, done: |ids| Ok((ids.clone(), ids.clone())) },
-            Mistake {
-                named: "each target is two places on: off by one",
-                done: |ids| Ok((ids[..ids.len() - 2].to_vec(), ids[2..].to_vec())),
-            },
-            Mistake {
-                named: "the targets are the characters before instead of the next ones: the two are exchanged",
-                done: |ids| Ok((ids[1..].to_vec(), ids[..ids.len() - 1].to_vec())),
-            },
-            Mistake {
-                named: "you kept the last character as an input, but nothing comes after it",
-                done: |ids| Ok((ids.clone(), ids[1..].to_vec())),
-            },
-        ],
-    };
-    judge.judge(|ids| f(ids))
+    fn judged(f: &dyn Fn(&Vec<i64>) -> (Vec<i64>, Vec<i64>)) -> Verdict {
+        const SAME: &str = "each target is its own input: a model would learn to repeat what it sees, with a loss of 0";
+        let judge = Judge {
+            exercise: TARGETS,
+            input: |number, rng| inputs::ids(rng, 4 + number as i64, 256),
+            reference: |ids: &Vec<i64>| Ok((ids[..ids.len() - 1].to_vec(), ids[1..].to_vec())),
+            mistakes: vec![
+                Mistake { named: SAME, done: |ids| Ok((ids[..ids.len() - 1].to_vec(), ids[..ids.len() - 1].to_vec())) },
+                Mistake { named: SAME, done: |ids| Ok((ids.clone(), ids.clone())) },
+                Mistake {
+                    named: "each target is two places on: off by one",
+                    done: |ids| Ok((ids[..ids.len() - 2].to_vec(), ids[2..].to_vec())),
+                },
+                Mistake {
+                    named: "the targets are the characters before instead of the next ones: the two are exchanged",
+                    done: |ids| Ok((ids[1..].to_vec(), ids[..ids.len() - 1].to_vec())),
+                },
+                Mistake {
+                    named: "you kept the last character as an input, but nothing comes after it",
+                    done: |ids| Ok((ids.clone(), ids[1..].to_vec())),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|ids| f(ids))
 }
 
 #[cfg(test)]

@@ -19,36 +19,39 @@ pub(super) const EMBED: Exercise = Exercise {
 
 /// Checks `embed`: a table (V, C) and T ids → (T, C).
 pub fn embed(f: impl Fn(&Tensor, &[i64]) -> Tensor) -> Verdict {
-    fn pick(table: &Tensor, axis: i64, ids: &[i64]) -> Result<Tensor> {
-        Ok(table.f_index_select(axis, &Tensor::f_from_slice(ids)?)?)
+    fn judged(f: &dyn Fn(&(Tensor, Vec<i64>)) -> Tensor) -> Verdict {
+        fn pick(table: &Tensor, axis: i64, ids: &[i64]) -> Result<Tensor> {
+            Ok(table.f_index_select(axis, &Tensor::f_from_slice(ids)?)?)
+        }
+        let judge = Judge {
+            exercise: EMBED,
+            input: |number, rng| {
+                let ids = [vec![3, 3], inputs::ids(rng, 1 + number as i64, 7)].concat();
+                (inputs::tensor(rng, &[9, 7], 1.0), ids)
+            },
+            reference: |(table, ids)| Ok(Tensor::f_embedding(table, &Tensor::f_from_slice(ids)?, -1, false, false)?),
+            mistakes: vec![
+                Mistake {
+                    named: "you picked columns of the table: each character has a row",
+                    done: |(table, ids)| pick(table, 1, ids),
+                },
+                Mistake {
+                    named: "you picked columns of the table, and turned them into rows: each character has a row",
+                    done: |(table, ids)| Ok(pick(table, 1, ids)?.f_tr()?),
+                },
+                Mistake {
+                    named: "your answer is turned around, (C, T): one row for each character of the text, please",
+                    done: |(table, ids)| Ok(pick(table, 0, ids)?.f_tr()?),
+                },
+                Mistake {
+                    named: "you are one row off: ids count from 0",
+                    done: |(table, ids)| pick(table, 0, &ids.iter().map(|id| id + 1).collect::<Vec<_>>()),
+                },
+            ],
+        };
+        judge.judge(f)
     }
-    let judge = Judge {
-        exercise: EMBED,
-        input: |number, rng| {
-            let ids = [vec![3, 3], inputs::ids(rng, 1 + number as i64, 7)].concat();
-            (inputs::tensor(rng, &[9, 7], 1.0), ids)
-        },
-        reference: |(table, ids)| Ok(Tensor::f_embedding(table, &Tensor::f_from_slice(ids)?, -1, false, false)?),
-        mistakes: vec![
-            Mistake {
-                named: "you picked columns of the table: each character has a row",
-                done: |(table, ids)| pick(table, 1, ids),
-            },
-            Mistake {
-                named: "you picked columns of the table, and turned them into rows: each character has a row",
-                done: |(table, ids)| Ok(pick(table, 1, ids)?.f_tr()?),
-            },
-            Mistake {
-                named: "your answer is turned around, (C, T): one row for each character of the text, please",
-                done: |(table, ids)| Ok(pick(table, 0, ids)?.f_tr()?),
-            },
-            Mistake {
-                named: "you are one row off: ids count from 0",
-                done: |(table, ids)| pick(table, 0, &ids.iter().map(|id| id + 1).collect::<Vec<_>>()),
-            },
-        ],
-    };
-    judge.judge(|(table, ids)| f(table, ids))
+    judged(&|(table, ids)| f(table, ids))
 }
 
 pub(super) const BIGRAM_COUNTS: Exercise = Exercise {
@@ -65,50 +68,53 @@ pub(super) const BIGRAM_COUNTS: Exercise = Exercise {
 
 /// Checks `bigram_counts`: ids → (256, 256).
 pub fn bigram_counts(f: impl Fn(&[u8]) -> Tensor) -> Verdict {
-    fn count(pairs: impl Iterator<Item = (u8, u8)>) -> Result<Tensor> {
-        let mut counts = vec![0.0_f32; 256 * 256];
-        pairs.for_each(|(before, after)| counts[usize::from(before) * 256 + usize::from(after)] += 1.0);
-        Ok(Tensor::f_from_slice(&counts)?.f_view([256, 256])?)
+    fn judged(f: &dyn Fn(&Vec<u8>) -> Tensor) -> Verdict {
+        fn count(pairs: impl Iterator<Item = (u8, u8)>) -> Result<Tensor> {
+            let mut counts = vec![0.0_f32; 256 * 256];
+            pairs.for_each(|(before, after)| counts[usize::from(before) * 256 + usize::from(after)] += 1.0);
+            Ok(Tensor::f_from_slice(&counts)?.f_view([256, 256])?)
+        }
+        fn pairs(ids: &[u8]) -> impl Iterator<Item = (u8, u8)> + '_ {
+            ids.windows(2).map(|pair| (pair[0], pair[1]))
+        }
+        let judge = Judge {
+            exercise: BIGRAM_COUNTS,
+            input: |number, rng| {
+                // Few different characters, so that pairs come again; the highest id, so that nothing is cut off.
+                let ids = inputs::ids(rng, 30 + 10 * number as i64, 4);
+                ids.iter().map(|&id| [97_u8, 98, 32, 255][id as usize]).collect::<Vec<u8>>()
+            },
+            reference: |ids| count(pairs(ids)),
+            mistakes: vec![
+                Mistake {
+                    named: "your table is transposed: the row is the first character of a pair, the column the one after it",
+                    done: |ids| Ok(count(pairs(ids))?.f_tr()?),
+                },
+                Mistake {
+                    named: "you counted pairs that are two places apart: off by one",
+                    done: |ids| count(ids.windows(3).map(|three| (three[0], three[2]))),
+                },
+                Mistake {
+                    named: "you counted each character with itself",
+                    done: |ids| count(ids.iter().map(|&id| (id, id))),
+                },
+                Mistake {
+                    named: "you noted that a pair came, but not how often: add 1 each time",
+                    done: |ids| Ok(count(pairs(ids))?.f_clamp_max(1.0)?),
+                },
+                Mistake {
+                    named: "you counted every second pair only: each character but the last begins a pair (windows, not chunks)",
+                    done: |ids| count(ids.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
+                },
+                Mistake {
+                    named: "you counted a pair more: nothing comes after the last character, not the first one either",
+                    done: |ids| count(pairs(ids).chain(ids.last().copied().zip(ids.first().copied()))),
+                },
+            ],
+        };
+        judge.judge(f)
     }
-    fn pairs(ids: &[u8]) -> impl Iterator<Item = (u8, u8)> + '_ {
-        ids.windows(2).map(|pair| (pair[0], pair[1]))
-    }
-    let judge = Judge {
-        exercise: BIGRAM_COUNTS,
-        input: |number, rng| {
-            // Few different characters, so that pairs come again; the highest id, so that nothing is cut off.
-            let ids = inputs::ids(rng, 30 + 10 * number as i64, 4);
-            ids.iter().map(|&id| [97_u8, 98, 32, 255][id as usize]).collect::<Vec<u8>>()
-        },
-        reference: |ids| count(pairs(ids)),
-        mistakes: vec![
-            Mistake {
-                named: "your table is transposed: the row is the first character of a pair, the column the one after it",
-                done: |ids| Ok(count(pairs(ids))?.f_tr()?),
-            },
-            Mistake {
-                named: "you counted pairs that are two places apart: off by one",
-                done: |ids| count(ids.windows(3).map(|three| (three[0], three[2]))),
-            },
-            Mistake {
-                named: "you counted each character with itself",
-                done: |ids| count(ids.iter().map(|&id| (id, id))),
-            },
-            Mistake {
-                named: "you noted that a pair came, but not how often: add 1 each time",
-                done: |ids| Ok(count(pairs(ids))?.f_clamp_max(1.0)?),
-            },
-            Mistake {
-                named: "you counted every second pair only: each character but the last begins a pair (windows, not chunks)",
-                done: |ids| count(ids.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
-            },
-            Mistake {
-                named: "you counted a pair more: nothing comes after the last character, not the first one either",
-                done: |ids| count(pairs(ids).chain(ids.last().copied().zip(ids.first().copied()))),
-            },
-        ],
-    };
-    judge.judge(|ids| f(ids))
+    judged(&|ids| f(ids))
 }
 
 pub(super) const NORMALISE_ROWS: Exercise = Exercise {
@@ -124,42 +130,45 @@ pub(super) const NORMALISE_ROWS: Exercise = Exercise {
 
 /// Checks `normalise_rows`: (R, K) → (R, K).
 pub fn normalise_rows(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
-    fn divided(counts: &Tensor, axis: i64, keep: bool) -> Result<Tensor> {
-        Ok(counts.f_div(&counts.f_sum_dim_intlist(axis, keep, Kind::Float)?)?)
+    fn judged(f: &dyn Fn(&Tensor) -> Tensor) -> Verdict {
+        fn divided(counts: &Tensor, axis: i64, keep: bool) -> Result<Tensor> {
+            Ok(counts.f_div(&counts.f_sum_dim_intlist(axis, keep, Kind::Float)?)?)
+        }
+        let judge = Judge {
+            exercise: NORMALISE_ROWS,
+            input: |number, rng| {
+                // Square, so that dividing along the wrong axis gives numbers, too, instead of an error.
+                let size = 3 + number as i64;
+                let counts: Vec<f32> = (0..size * size).map(|_| (1 + rng.below(9)) as f32).collect();
+                Tensor::from_slice(&counts).view([size, size])
+            },
+            reference: |counts| divided(counts, -1, true),
+            mistakes: vec![
+                Mistake {
+                    named: "you made the columns sum to 1: a row says what follows one character, so the rows must",
+                    done: |counts| divided(counts, 0, true),
+                },
+                Mistake {
+                    named: "the sums lost their axis (keepdim = false), so that each column was divided by the sum of a row",
+                    done: |counts| divided(counts, -1, false),
+                },
+                Mistake {
+                    named: "you divided by the sum of the whole table",
+                    done: |counts| Ok(counts.f_div(&counts.f_sum(Kind::Float)?)?),
+                },
+                Mistake {
+                    named: "you took softmax: counts are not scores, e to the power of a count means nothing here",
+                    done: |counts| Ok(counts.f_softmax(-1, Kind::Float)?),
+                },
+                Mistake {
+                    named: "you divided by the largest number of each row instead of its sum",
+                    done: |counts| Ok(counts.f_div(&counts.f_amax(-1, true)?)?),
+                },
+            ],
+        };
+        judge.judge(f)
     }
-    let judge = Judge {
-        exercise: NORMALISE_ROWS,
-        input: |number, rng| {
-            // Square, so that dividing along the wrong axis gives numbers, too, instead of an error.
-            let size = 3 + number as i64;
-            let counts: Vec<f32> = (0..size * size).map(|_| (1 + rng.below(9)) as f32).collect();
-            Tensor::from_slice(&counts).view([size, size])
-        },
-        reference: |counts| divided(counts, -1, true),
-        mistakes: vec![
-            Mistake {
-                named: "you made the columns sum to 1: a row says what follows one character, so the rows must",
-                done: |counts| divided(counts, 0, true),
-            },
-            Mistake {
-                named: "the sums lost their axis (keepdim = false), so that each column was divided by the sum of a row",
-                done: |counts| divided(counts, -1, false),
-            },
-            Mistake {
-                named: "you divided by the sum of the whole table",
-                done: |counts| Ok(counts.f_div(&counts.f_sum(Kind::Float)?)?),
-            },
-            Mistake {
-                named: "you took softmax: counts are not scores, e to the power of a count means nothing here",
-                done: |counts| Ok(counts.f_softmax(-1, Kind::Float)?),
-            },
-            Mistake {
-                named: "you divided by the largest number of each row instead of its sum",
-                done: |counts| Ok(counts.f_div(&counts.f_amax(-1, true)?)?),
-            },
-        ],
-    };
-    judge.judge(f)
+    judged(&f)
 }
 
 pub(super) const BITS_AND_PERPLEXITY: Exercise = Exercise {
@@ -175,35 +184,38 @@ pub(super) const BITS_AND_PERPLEXITY: Exercise = Exercise {
 
 /// Checks `bits_and_perplexity`: nats per character → bits per character, perplexity.
 pub fn bits_and_perplexity(f: impl Fn(f64) -> (f64, f64)) -> Verdict {
-    const LN_2: f64 = std::f64::consts::LN_2;
-    let judge = Judge {
-        exercise: BITS_AND_PERPLEXITY,
-        input: |number, rng| if number == 0 { 256_f64.ln() } else { 0.5 + 3.0 * rng.unit() },
-        reference: |&nats_per_char| {
-            let loss = Evaluation { nats_per_char, chars: 1 };
-            Ok((loss.bits_per_char(), loss.perplexity()))
-        },
-        mistakes: vec![
-            Mistake {
-                named: "you multiplied by ln 2: a bit is smaller than a nat, so there are more bits than nats",
-                done: |nats| Ok((nats * LN_2, nats.exp())),
+    fn judged(f: &dyn Fn(&f64) -> (f64, f64)) -> Verdict {
+        const LN_2: f64 = std::f64::consts::LN_2;
+        let judge = Judge {
+            exercise: BITS_AND_PERPLEXITY,
+            input: |number, rng| if number == 0 { 256_f64.ln() } else { 0.5 + 3.0 * rng.unit() },
+            reference: |&nats_per_char| {
+                let loss = Evaluation { nats_per_char, chars: 1 };
+                Ok((loss.bits_per_char(), loss.perplexity()))
             },
-            Mistake {
-                named: "you raised 2 to the power of the nats: 2 belongs to bits, e to nats",
-                done: |nats| Ok((nats / LN_2, nats.exp2())),
-            },
-            Mistake {
-                named: "you raised e to the power of the bits: e belongs to nats, 2 to bits",
-                done: |nats| Ok((nats / LN_2, (nats / LN_2).exp())),
-            },
-            Mistake {
-                named: "you took the logarithm of the nats: the loss is a logarithm already",
-                done: |nats| Ok((nats.log2(), nats.exp())),
-            },
-            Mistake { named: "the two are exchanged: bits come first", done: |nats| Ok((nats.exp(), nats / LN_2)) },
-        ],
-    };
-    judge.judge(|nats| f(*nats))
+            mistakes: vec![
+                Mistake {
+                    named: "you multiplied by ln 2: a bit is smaller than a nat, so there are more bits than nats",
+                    done: |nats| Ok((nats * LN_2, nats.exp())),
+                },
+                Mistake {
+                    named: "you raised 2 to the power of the nats: 2 belongs to bits, e to nats",
+                    done: |nats| Ok((nats / LN_2, nats.exp2())),
+                },
+                Mistake {
+                    named: "you raised e to the power of the bits: e belongs to nats, 2 to bits",
+                    done: |nats| Ok((nats / LN_2, (nats / LN_2).exp())),
+                },
+                Mistake {
+                    named: "you took the logarithm of the nats: the loss is a logarithm already",
+                    done: |nats| Ok((nats.log2(), nats.exp())),
+                },
+                Mistake { named: "the two are exchanged: bits come first", done: |nats| Ok((nats.exp(), nats / LN_2)) },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|nats| f(*nats))
 }
 
 /// Sizes of a table for a test.

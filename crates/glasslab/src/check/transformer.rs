@@ -23,67 +23,71 @@ pub(super) const LAYER_NORM: Exercise = Exercise {
 
 /// Checks `layer_norm`: (T, C) → (T, C).
 pub fn layer_norm(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
-    fn mean(x: &Tensor, axis: i64) -> Result<Tensor> {
-        Ok(x.f_mean_dim(axis, true, Kind::Float)?)
-    }
-    fn centred(x: &Tensor, axis: i64) -> Result<Tensor> {
-        Ok(x.f_sub(&mean(x, axis)?)?)
-    }
-    /// Divides by the root of the mean square.
-    fn sized(x: &Tensor, by: &Tensor, axis: i64) -> Result<Tensor> {
-        Ok(x.f_div(&mean(&by.f_square()?, axis)?.f_add_scalar(1e-5)?.f_sqrt()?)?)
-    }
-    let judge = Judge {
-        exercise: LAYER_NORM,
-        input: |number, rng| inputs::tensor(rng, &[4 + number as i64, 6], 1.5) + 0.7,
-        reference: |x| {
-            let options = (Kind::Float, Device::Cpu);
-            let channels = x.size()[1];
-            let norm =
-                Norm { learnt: Some((Tensor::f_ones([channels], options)?, Tensor::f_zeros([channels], options)?)) };
-            norm.forward(x)
-        },
-        mistakes: vec![
-            Mistake {
-                named: "you normalised over the wrong axis: each character's C numbers by themselves, not the characters together",
-                done: |x| sized(&centred(x, 0)?, &centred(x, 0)?, 0),
+    fn judged(f: &dyn Fn(&Tensor) -> Tensor) -> Verdict {
+        fn mean(x: &Tensor, axis: i64) -> Result<Tensor> {
+            Ok(x.f_mean_dim(axis, true, Kind::Float)?)
+        }
+        fn centred(x: &Tensor, axis: i64) -> Result<Tensor> {
+            Ok(x.f_sub(&mean(x, axis)?)?)
+        }
+        /// Divides by the root of the mean square.
+        fn sized(x: &Tensor, by: &Tensor, axis: i64) -> Result<Tensor> {
+            Ok(x.f_div(&mean(&by.f_square()?, axis)?.f_add_scalar(1e-5)?.f_sqrt()?)?)
+        }
+        let judge = Judge {
+            exercise: LAYER_NORM,
+            input: |number, rng| inputs::tensor(rng, &[4 + number as i64, 6], 1.5) + 0.7,
+            reference: |x| {
+                let options = (Kind::Float, Device::Cpu);
+                let channels = x.size()[1];
+                let norm = Norm {
+                    learnt: Some((Tensor::f_ones([channels], options)?, Tensor::f_zeros([channels], options)?)),
+                };
+                norm.forward(x)
             },
-            Mistake {
-                named: "you divided by n − 1 in the variance: here all C numbers are there, so it is n",
-                done: |x| {
-                    let variance = x.f_var_dim(-1, true, true)?;
-                    Ok(centred(x, -1)?.f_div(&variance.f_add_scalar(1e-5)?.f_sqrt()?)?)
+            mistakes: vec![
+                Mistake {
+                    named: "you normalised over the wrong axis: each character's C numbers by themselves, not the characters together",
+                    done: |x| sized(&centred(x, 0)?, &centred(x, 0)?, 0),
                 },
-            },
-            Mistake {
-                named: "you did not subtract the mean, and divided by the root of the mean square (that is RMS norm)",
-                done: |x| sized(x, x, -1),
-            },
-            Mistake {
-                named: "you divided by the standard deviation, but did not subtract the mean",
-                done: |x| sized(x, &centred(x, -1)?, -1),
-            },
-            Mistake {
-                named: "you subtracted the mean, but did not divide by the standard deviation",
-                done: |x| centred(x, -1),
-            },
-            Mistake {
-                named: "you divided by the variance: take its root first",
-                done: |x| {
-                    let left = centred(x, -1)?;
-                    Ok(left.f_div(&mean(&left.f_square()?, -1)?.f_add_scalar(1e-5)?)?)
+                Mistake {
+                    named: "you divided by n − 1 in the variance: here all C numbers are there, so it is n",
+                    done: |x| {
+                        let variance = x.f_var_dim(-1, true, true)?;
+                        Ok(centred(x, -1)?.f_div(&variance.f_add_scalar(1e-5)?.f_sqrt()?)?)
+                    },
                 },
-            },
-            Mistake {
-                named: "you normalised all numbers together: each character must stay by itself",
-                done: |x| {
-                    let left = x.f_sub(&x.f_mean(Kind::Float)?)?;
-                    Ok(left.f_div(&left.f_square()?.f_mean(Kind::Float)?.f_add_scalar(1e-5)?.f_sqrt()?)?)
+                Mistake {
+                    named: "you did not subtract the mean, and divided by the root of the mean square (that is RMS norm)",
+                    done: |x| sized(x, x, -1),
                 },
-            },
-        ],
-    };
-    judge.judge(f)
+                Mistake {
+                    named: "you divided by the standard deviation, but did not subtract the mean",
+                    done: |x| sized(x, &centred(x, -1)?, -1),
+                },
+                Mistake {
+                    named: "you subtracted the mean, but did not divide by the standard deviation",
+                    done: |x| centred(x, -1),
+                },
+                Mistake {
+                    named: "you divided by the variance: take its root first",
+                    done: |x| {
+                        let left = centred(x, -1)?;
+                        Ok(left.f_div(&mean(&left.f_square()?, -1)?.f_add_scalar(1e-5)?)?)
+                    },
+                },
+                Mistake {
+                    named: "you normalised all numbers together: each character must stay by itself",
+                    done: |x| {
+                        let left = x.f_sub(&x.f_mean(Kind::Float)?)?;
+                        Ok(left.f_div(&left.f_square()?.f_mean(Kind::Float)?.f_add_scalar(1e-5)?.f_sqrt()?)?)
+                    },
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&f)
 }
 
 pub(super) const ADD_POSITIONS: Exercise = Exercise {
@@ -98,38 +102,41 @@ pub(super) const ADD_POSITIONS: Exercise = Exercise {
 
 /// Checks `add_positions`: x (T, C), a table (L, C) → (T, C).
 pub fn add_positions(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
-    fn added(x: &Tensor, table: &Tensor, first: i64) -> Result<Tensor> {
-        Ok(x.f_add(&table.f_narrow(0, first, x.size()[0])?)?)
+    fn judged(f: &dyn Fn(&(Tensor, Tensor)) -> Tensor) -> Verdict {
+        fn added(x: &Tensor, table: &Tensor, first: i64) -> Result<Tensor> {
+            Ok(x.f_add(&table.f_narrow(0, first, x.size()[0])?)?)
+        }
+        let judge = Judge {
+            exercise: ADD_POSITIONS,
+            input: |number, rng| (inputs::tensor(rng, &[2 + number as i64, 5], 1.0), inputs::tensor(rng, &[9, 5], 1.0)),
+            reference: |(x, table)| added(x, table, 0),
+            mistakes: vec![
+                Mistake {
+                    named: "you are one place off: the first character has place 0",
+                    done: |(x, table)| added(x, table, 1),
+                },
+                Mistake {
+                    named: "you took the last rows of the table: the text begins at place 0",
+                    done: |(x, table)| added(x, table, table.size()[0] - x.size()[0]),
+                },
+                Mistake {
+                    named: "you added the same row to every character: then the model still can't tell their order",
+                    done: |(x, table)| Ok(x.f_add(&table.f_narrow(0, 0, 1)?)?),
+                },
+                Mistake {
+                    named: "you multiplied by the positions: they are added",
+                    done: |(x, table)| Ok(x.f_mul(&table.f_narrow(0, 0, x.size()[0])?)?),
+                },
+                Mistake {
+                    named: "you gave the positions alone: add them to x",
+                    done: |(x, table)| Ok(table.f_narrow(0, 0, x.size()[0])?),
+                },
+                Mistake { named: "you changed nothing", done: |(x, _)| Ok(x.shallow_clone()) },
+            ],
+        };
+        judge.judge(f)
     }
-    let judge = Judge {
-        exercise: ADD_POSITIONS,
-        input: |number, rng| (inputs::tensor(rng, &[2 + number as i64, 5], 1.0), inputs::tensor(rng, &[9, 5], 1.0)),
-        reference: |(x, table)| added(x, table, 0),
-        mistakes: vec![
-            Mistake {
-                named: "you are one place off: the first character has place 0",
-                done: |(x, table)| added(x, table, 1),
-            },
-            Mistake {
-                named: "you took the last rows of the table: the text begins at place 0",
-                done: |(x, table)| added(x, table, table.size()[0] - x.size()[0]),
-            },
-            Mistake {
-                named: "you added the same row to every character: then the model still can't tell their order",
-                done: |(x, table)| Ok(x.f_add(&table.f_narrow(0, 0, 1)?)?),
-            },
-            Mistake {
-                named: "you multiplied by the positions: they are added",
-                done: |(x, table)| Ok(x.f_mul(&table.f_narrow(0, 0, x.size()[0])?)?),
-            },
-            Mistake {
-                named: "you gave the positions alone: add them to x",
-                done: |(x, table)| Ok(table.f_narrow(0, 0, x.size()[0])?),
-            },
-            Mistake { named: "you changed nothing", done: |(x, _)| Ok(x.shallow_clone()) },
-        ],
-    };
-    judge.judge(|(x, table)| f(x, table))
+    judged(&|(x, table)| f(x, table))
 }
 
 pub(super) const BLOCK: Exercise = Exercise {
@@ -149,120 +156,127 @@ pub(super) const BLOCK: Exercise = Exercise {
 
 /// Checks `block`: a block with layer norm, ReLU and biases, and x (B, T, C) → (B, T, C).
 pub fn block(f: impl Fn(&Block, &Tensor) -> Tensor) -> Verdict {
-    type Input = (TransformerLm, Tensor);
-    fn attended(block: &Block, x: &Tensor) -> Result<Tensor> {
-        Ok(block.attention.forward(x, None, None, "attn", &mut NoProbe)?.output)
+    fn judged(f: &dyn Fn(&(TransformerLm, Tensor)) -> Tensor) -> Verdict {
+        type Input = (TransformerLm, Tensor);
+        fn attended(block: &Block, x: &Tensor) -> Result<Tensor> {
+            Ok(block.attention.forward(x, None, None, "attn", &mut NoProbe)?.output)
+        }
+        fn thought(block: &Block, x: &Tensor) -> Result<Tensor> {
+            let (hidden, output) = block.mlp.biases.as_ref().map_or((None, None), |(a, b)| (Some(a), Some(b)));
+            Ok(x.f_linear(&block.mlp.hidden_weight, hidden)?.f_relu()?.f_linear(&block.mlp.output_weight, output)?)
+        }
+        /// The two lines, each with its own idea of what is added to what.
+        fn two(
+            x: &Tensor,
+            first: impl Fn(&Tensor) -> Result<Tensor>,
+            second: impl Fn(&Tensor) -> Result<Tensor>,
+        ) -> Result<Tensor> {
+            second(&first(x)?)
+        }
+        let judge = Judge {
+            exercise: BLOCK,
+            input: |number, rng| -> Input {
+                let config = TransformerConfig {
+                    n_vocab: 2,
+                    context_len: 8,
+                    emb_dim: 6,
+                    n_heads: 1 + number as i64 % 2,
+                    n_kv_heads: 1 + number as i64 % 2,
+                    head_dim: 3,
+                    n_hidden: 7,
+                    ..TransformerConfig::original()
+                };
+                let model = inputs::one_block(rng, config);
+                (model, inputs::tensor(rng, &[1 + number as i64 % 3, 4, 6], 1.0))
+            },
+            reference: |(model, x)| library_block(model, x),
+            mistakes: vec![
+                Mistake {
+                    named: "the residual around the attention is missing: x = x + attention(…), else what x held is lost",
+                    done: |(model, x)| {
+                        let block = &model.blocks[0];
+                        two(
+                            x,
+                            |x| attended(block, &block.norm1.forward(x)?),
+                            |x| Ok(x + thought(block, &block.norm2.forward(x)?)?),
+                        )
+                    },
+                },
+                Mistake {
+                    named: "the residual around the MLP is missing: x = x + mlp(…), else what x held is lost",
+                    done: |(model, x)| {
+                        let block = &model.blocks[0];
+                        two(
+                            x,
+                            |x| Ok(x + attended(block, &block.norm1.forward(x)?)?),
+                            |x| thought(block, &block.norm2.forward(x)?),
+                        )
+                    },
+                },
+                Mistake {
+                    named: "both residuals are missing: each part is added to x, it does not replace it",
+                    done: |(model, x)| {
+                        let block = &model.blocks[0];
+                        two(
+                            x,
+                            |x| attended(block, &block.norm1.forward(x)?),
+                            |x| thought(block, &block.norm2.forward(x)?),
+                        )
+                    },
+                },
+                Mistake {
+                    named: "the norm stands after each part instead of before it: norm(x + part(x)) is the older post-norm",
+                    done: |(model, x)| {
+                        let block = &model.blocks[0];
+                        two(
+                            x,
+                            |x| block.norm1.forward(&(x + attended(block, x)?)),
+                            |x| block.norm2.forward(&(x + thought(block, x)?)),
+                        )
+                    },
+                },
+                Mistake {
+                    named: "the norm is on the result of each part instead of what goes into it: x + norm(part(x))",
+                    done: |(model, x)| {
+                        let block = &model.blocks[0];
+                        two(
+                            x,
+                            |x| Ok(x + block.norm1.forward(&attended(block, x)?)?),
+                            |x| Ok(x + block.norm2.forward(&thought(block, x)?)?),
+                        )
+                    },
+                },
+                Mistake {
+                    named: "you added to the normalised x instead of to x: the residual stream must pass untouched",
+                    done: |(model, x)| {
+                        let block = &model.blocks[0];
+                        let (first, second) = (&block.norm1, &block.norm2);
+                        two(
+                            x,
+                            |x| Ok(first.forward(x)? + attended(block, &first.forward(x)?)?),
+                            |x| Ok(second.forward(x)? + thought(block, &second.forward(x)?)?),
+                        )
+                    },
+                },
+                Mistake {
+                    named: "the norms are missing: each part gets norm(x)",
+                    done: |(model, x)| {
+                        let block = &model.blocks[0];
+                        two(x, |x| Ok(x + attended(block, x)?), |x| Ok(x + thought(block, x)?))
+                    },
+                },
+                Mistake {
+                    named: "the MLP got the x from before the attention: it should think about what attention has brought",
+                    done: |(model, x)| {
+                        let block = &model.blocks[0];
+                        Ok(x + attended(block, &block.norm1.forward(x)?)? + thought(block, &block.norm2.forward(x)?)?)
+                    },
+                },
+            ],
+        };
+        judge.judge(f)
     }
-    fn thought(block: &Block, x: &Tensor) -> Result<Tensor> {
-        let (hidden, output) = block.mlp.biases.as_ref().map_or((None, None), |(a, b)| (Some(a), Some(b)));
-        Ok(x.f_linear(&block.mlp.hidden_weight, hidden)?.f_relu()?.f_linear(&block.mlp.output_weight, output)?)
-    }
-    /// The two lines, each with its own idea of what is added to what.
-    fn two(
-        x: &Tensor,
-        first: impl Fn(&Tensor) -> Result<Tensor>,
-        second: impl Fn(&Tensor) -> Result<Tensor>,
-    ) -> Result<Tensor> {
-        second(&first(x)?)
-    }
-    let judge = Judge {
-        exercise: BLOCK,
-        input: |number, rng| -> Input {
-            let config = TransformerConfig {
-                n_vocab: 2,
-                context_len: 8,
-                emb_dim: 6,
-                n_heads: 1 + number as i64 % 2,
-                n_kv_heads: 1 + number as i64 % 2,
-                head_dim: 3,
-                n_hidden: 7,
-                ..TransformerConfig::original()
-            };
-            let model = inputs::one_block(rng, config);
-            (model, inputs::tensor(rng, &[1 + number as i64 % 3, 4, 6], 1.0))
-        },
-        reference: |(model, x)| library_block(model, x),
-        mistakes: vec![
-            Mistake {
-                named: "the residual around the attention is missing: x = x + attention(…), else what x held is lost",
-                done: |(model, x)| {
-                    let block = &model.blocks[0];
-                    two(
-                        x,
-                        |x| attended(block, &block.norm1.forward(x)?),
-                        |x| Ok(x + thought(block, &block.norm2.forward(x)?)?),
-                    )
-                },
-            },
-            Mistake {
-                named: "the residual around the MLP is missing: x = x + mlp(…), else what x held is lost",
-                done: |(model, x)| {
-                    let block = &model.blocks[0];
-                    two(
-                        x,
-                        |x| Ok(x + attended(block, &block.norm1.forward(x)?)?),
-                        |x| thought(block, &block.norm2.forward(x)?),
-                    )
-                },
-            },
-            Mistake {
-                named: "both residuals are missing: each part is added to x, it does not replace it",
-                done: |(model, x)| {
-                    let block = &model.blocks[0];
-                    two(x, |x| attended(block, &block.norm1.forward(x)?), |x| thought(block, &block.norm2.forward(x)?))
-                },
-            },
-            Mistake {
-                named: "the norm stands after each part instead of before it: norm(x + part(x)) is the older post-norm",
-                done: |(model, x)| {
-                    let block = &model.blocks[0];
-                    two(
-                        x,
-                        |x| block.norm1.forward(&(x + attended(block, x)?)),
-                        |x| block.norm2.forward(&(x + thought(block, x)?)),
-                    )
-                },
-            },
-            Mistake {
-                named: "the norm is on the result of each part instead of what goes into it: x + norm(part(x))",
-                done: |(model, x)| {
-                    let block = &model.blocks[0];
-                    two(
-                        x,
-                        |x| Ok(x + block.norm1.forward(&attended(block, x)?)?),
-                        |x| Ok(x + block.norm2.forward(&thought(block, x)?)?),
-                    )
-                },
-            },
-            Mistake {
-                named: "you added to the normalised x instead of to x: the residual stream must pass untouched",
-                done: |(model, x)| {
-                    let block = &model.blocks[0];
-                    let (first, second) = (&block.norm1, &block.norm2);
-                    two(
-                        x,
-                        |x| Ok(first.forward(x)? + attended(block, &first.forward(x)?)?),
-                        |x| Ok(second.forward(x)? + thought(block, &second.forward(x)?)?),
-                    )
-                },
-            },
-            Mistake {
-                named: "the norms are missing: each part gets norm(x)",
-                done: |(model, x)| {
-                    let block = &model.blocks[0];
-                    two(x, |x| Ok(x + attended(block, x)?), |x| Ok(x + thought(block, x)?))
-                },
-            },
-            Mistake {
-                named: "the MLP got the x from before the attention: it should think about what attention has brought",
-                done: |(model, x)| {
-                    let block = &model.blocks[0];
-                    Ok(x + attended(block, &block.norm1.forward(x)?)? + thought(block, &block.norm2.forward(x)?)?)
-                },
-            },
-        ],
-    };
-    judge.judge(|(model, x)| f(&model.blocks[0], x))
+    judged(&|(model, x)| f(&model.blocks[0], x))
 }
 
 /// What the model's own forward pass makes of `x` in its first block.
@@ -300,53 +314,56 @@ pub(super) const TOP_K: Exercise = Exercise {
 
 /// Checks `top_k`: logits (V) and k → probabilities (V).
 pub fn top_k(f: impl Fn(&Tensor, usize) -> Tensor) -> Verdict {
-    /// What is not among the k highest (or lowest).
-    fn others(logits: &Tensor, k: usize, highest: bool) -> Result<Tensor> {
-        let (scores, _) = logits.f_topk(k as i64, -1, highest, true)?;
-        Ok(if highest { logits.f_lt_tensor(&scores.f_min()?)? } else { logits.f_gt_tensor(&scores.f_max()?)? })
+    fn judged(f: &dyn Fn(&(Tensor, usize)) -> Tensor) -> Verdict {
+        /// What is not among the k highest (or lowest).
+        fn others(logits: &Tensor, k: usize, highest: bool) -> Result<Tensor> {
+            let (scores, _) = logits.f_topk(k as i64, -1, highest, true)?;
+            Ok(if highest { logits.f_lt_tensor(&scores.f_min()?)? } else { logits.f_gt_tensor(&scores.f_max()?)? })
+        }
+        let judge = Judge {
+            exercise: TOP_K,
+            input: |number, rng| (inputs::tensor(rng, &[9], 2.0), [3, 1, 2, 5, 4, 3][number]),
+            reference: |(logits, k)| {
+                Ok(logits.f_masked_fill(&others(logits, *k, true)?, f64::NEG_INFINITY)?.f_softmax(-1, Kind::Float)?)
+            },
+            mistakes: vec![
+                Mistake {
+                    named: "you took softmax first and then put zeros: what is left no longer sums to 1",
+                    done: |(logits, k)| {
+                        Ok(logits.f_softmax(-1, Kind::Float)?.f_masked_fill(&others(logits, *k, true)?, 0.0)?)
+                    },
+                },
+                Mistake {
+                    named: "you gave the others the score 0 instead of −∞: e⁰ is 1, so they can still be drawn",
+                    done: |(logits, k)| {
+                        Ok(logits.f_masked_fill(&others(logits, *k, true)?, 0.0)?.f_softmax(-1, Kind::Float)?)
+                    },
+                },
+                Mistake {
+                    named: "you kept the k lowest scores",
+                    done: |(logits, k)| {
+                        let others = others(logits, *k, false)?;
+                        Ok(logits.f_masked_fill(&others, f64::NEG_INFINITY)?.f_softmax(-1, Kind::Float)?)
+                    },
+                },
+                Mistake {
+                    named: "you kept one too few: the k-th highest score itself may be drawn, too",
+                    done: |(logits, k)| {
+                        let limit = logits.f_topk(*k as i64, -1, true, true)?.0.f_min()?;
+                        let hidden = logits.f_le_tensor(&limit)?;
+                        Ok(logits.f_masked_fill(&hidden, f64::NEG_INFINITY)?.f_softmax(-1, Kind::Float)?)
+                    },
+                },
+                Mistake {
+                    named: "you gave k probabilities: give V of them, with 0 for the others, so that each keeps its place",
+                    done: |(logits, k)| Ok(logits.f_topk(*k as i64, -1, true, true)?.0.f_softmax(-1, Kind::Float)?),
+                },
+                Mistake { named: "you did not use k", done: |(logits, _)| Ok(logits.f_softmax(-1, Kind::Float)?) },
+            ],
+        };
+        judge.judge(f)
     }
-    let judge = Judge {
-        exercise: TOP_K,
-        input: |number, rng| (inputs::tensor(rng, &[9], 2.0), [3, 1, 2, 5, 4, 3][number]),
-        reference: |(logits, k)| {
-            Ok(logits.f_masked_fill(&others(logits, *k, true)?, f64::NEG_INFINITY)?.f_softmax(-1, Kind::Float)?)
-        },
-        mistakes: vec![
-            Mistake {
-                named: "you took softmax first and then put zeros: what is left no longer sums to 1",
-                done: |(logits, k)| {
-                    Ok(logits.f_softmax(-1, Kind::Float)?.f_masked_fill(&others(logits, *k, true)?, 0.0)?)
-                },
-            },
-            Mistake {
-                named: "you gave the others the score 0 instead of −∞: e⁰ is 1, so they can still be drawn",
-                done: |(logits, k)| {
-                    Ok(logits.f_masked_fill(&others(logits, *k, true)?, 0.0)?.f_softmax(-1, Kind::Float)?)
-                },
-            },
-            Mistake {
-                named: "you kept the k lowest scores",
-                done: |(logits, k)| {
-                    let others = others(logits, *k, false)?;
-                    Ok(logits.f_masked_fill(&others, f64::NEG_INFINITY)?.f_softmax(-1, Kind::Float)?)
-                },
-            },
-            Mistake {
-                named: "you kept one too few: the k-th highest score itself may be drawn, too",
-                done: |(logits, k)| {
-                    let limit = logits.f_topk(*k as i64, -1, true, true)?.0.f_min()?;
-                    let hidden = logits.f_le_tensor(&limit)?;
-                    Ok(logits.f_masked_fill(&hidden, f64::NEG_INFINITY)?.f_softmax(-1, Kind::Float)?)
-                },
-            },
-            Mistake {
-                named: "you gave k probabilities: give V of them, with 0 for the others, so that each keeps its place",
-                done: |(logits, k)| Ok(logits.f_topk(*k as i64, -1, true, true)?.0.f_softmax(-1, Kind::Float)?),
-            },
-            Mistake { named: "you did not use k", done: |(logits, _)| Ok(logits.f_softmax(-1, Kind::Float)?) },
-        ],
-    };
-    judge.judge(|(logits, k)| f(logits, *k))
+    judged(&|(logits, k)| f(logits, *k))
 }
 
 #[cfg(test)]
