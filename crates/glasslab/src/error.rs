@@ -51,6 +51,14 @@ pub enum Error {
     /// What libtorch says.
     #[error("libtorch: {0}")]
     Torch(String),
+    /// An exercise that a graded notebook requires.
+    #[error("exercise {name}: {what}")]
+    Exercise {
+        /// The exercise.
+        name: &'static str,
+        /// What it lacks.
+        what: &'static str,
+    },
     /// A picture that could not be drawn.
     #[error("could not draw: {0}")]
     Drawing(String),

@@ -1,6 +1,7 @@
 //! What a notebook cell sees: `use glasslab::prelude::*;` stands before every one.
 
 pub use crate::best_device;
+pub use crate::check;
 pub use crate::checkpoint::{AnyModel, ModelConfig};
 pub use crate::data::{Batch, Batches, Dataset, Epoch, Stories, Tokens};
 pub use crate::display::Picture;
