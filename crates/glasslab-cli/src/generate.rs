@@ -8,6 +8,7 @@ use glasslab::{Result, best_device};
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Instant;
 
 #[derive(Debug, Args)]
 pub struct Generate {
@@ -61,11 +62,13 @@ impl Generate {
         let prompts: Vec<&str> =
             self.prompt.iter().flat_map(|prompt| std::iter::repeat_n(prompt.as_str(), self.samples.into())).collect();
         if as_json {
+            let started = Instant::now();
             let texts = generate_batch(&model, &tokenizer, &prompts, &sampling)?;
+            let seconds = started.elapsed().as_secs_f64();
             let texts = prompts.iter().zip(texts).map(|(prompt, text)| {
                 json!({ "prompt": prompt, "text": text, "dropped": tokenizer.encode_all(prompt).dropped })
             });
-            println!("{}", json!({ "texts": texts.collect::<Vec<_>>() }));
+            println!("{}", json!({ "texts": texts.collect::<Vec<_>>(), "seconds": seconds }));
             return Ok(());
         }
         match prompts[..] {

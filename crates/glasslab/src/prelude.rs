@@ -9,9 +9,12 @@ pub use crate::evaluate::{Evaluation, Ladder, evaluate};
 pub use crate::experiment::Sweep;
 pub use crate::generate::{Sampling, generate, generate_batch, generate_with};
 pub use crate::intervene::{Altered, Changes, Cut, Effect, HeadPatterns, Intervene, Lens, PATTERNS, Patch};
+pub use crate::model::attention::{AttentionConfig, Head, MultiHeadAttention, Weighting};
+pub use crate::model::norm::{Norm, NormKind};
+pub use crate::model::transformer::Block;
 pub use crate::model::{
-    LanguageModel, MlpConfig, MlpLm, NGram, NoProbe, Parameter, Probe, Recording, Trainable, TransformerConfig,
-    TransformerLm, count_parameters, cross_entropy,
+    Activation, LanguageModel, MlpConfig, MlpLm, NGram, NoProbe, Parameter, Positions, Probe, Recording, Trainable,
+    TransformerConfig, TransformerLm, count_parameters, cross_entropy,
 };
 pub use crate::proofs;
 pub use crate::rng::Rng;
@@ -19,4 +22,4 @@ pub use crate::tokenizer::{CharTokenizer, Encoded, visible};
 pub use crate::trace::{ByHand, Comparison, Trace, TraceStep, Traceable};
 pub use crate::train::{History, Length, OptimiserKind, TrainConfig, resume, train};
 pub use crate::view::{Attention, Bars, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise};
-pub use tch::{Device, Kind, Tensor};
+pub use tch::{self, Device, Kind, Tensor};

@@ -1,0 +1,28 @@
+"""Writing with `small`: characters a second for one prompt and for 64, beside PyTorch without a cache and with one."""
+
+import tempfile
+from pathlib import Path
+
+from .. import kernel, peers
+from ..peers import ours
+from ..say import line
+
+
+def run(brief: bool) -> dict:
+    turns, chars = (1, 20) if brief else (3, 400)
+    figures = {}
+    with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
+        model = Path(folder) / "small.safetensors"
+        peers.measured([kernel.program("glasslab"), "train", "--steps", "1", "--data", ours.texts()[0], "--out", model, "--json"])
+        for batch in (1, 64):
+            speeds = {"glasslab": [], "no": [], "yes": []}
+            for _ in range(turns):
+                mine = peers.measured([kernel.program("glasslab"), "generate", model, "--samples", batch, "--chars", chars, "--json"])
+                speeds["glasslab"].append(batch * chars / mine["seconds"])
+                for cache in ("no", "yes"):
+                    speeds[cache].append(peers.run("generate", batch=batch, chars=chars, cache=cache)["chars_per_s"])
+            for cache, name in (("no", "without"), ("yes", "with")):
+                ratios = ours.ratio(speeds["glasslab"], speeds[cache])
+                line(f"{batch:>2} prompts, characters/s, glasslab : PyTorch {name} cache {ours.show(ratios)}")
+                figures[f"prompts_{batch}_{name}_cache"] = ratios[0]
+    return figures

@@ -1,0 +1,52 @@
+"""PyTorch, to be measured beside: an environment of its own, made on first use, and programs that run in it.
+
+The programs are written as a good engineer would write them in PyTorch: fused products, its own attention
+(`scaled_dot_product_attention`), its fused optimiser. Each prints one line of JSON.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ..layout import LAB
+from ..say import Problem, line
+
+TORCH = "2.13.0"
+FOLDER = LAB / "benches" / f"torch-{TORCH}"
+
+
+def python() -> Path:
+    """A Python with the whole PyTorch; `GLASSLAB_TORCH_PYTHON` names one that is there already."""
+    if named := os.environ.get("GLASSLAB_TORCH_PYTHON"):
+        return Path(named)
+    python = FOLDER / "bin" / "python"
+    if not (FOLDER / "ready").exists():
+        line(f"Making an environment with PyTorch {TORCH} in {FOLDER} (once; about 3 GB to download)")
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(FOLDER)], check=True)
+        pip = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"torch=={TORCH}", "numpy"]
+        if subprocess.run(pip).returncode != 0:
+            raise Problem("pip could not install PyTorch (its message stands above). The benches need the network once; "
+                          "or name a Python that has it: GLASSLAB_TORCH_PYTHON=… scripts/bench")
+        (FOLDER / "ready").write_text("")
+    return python
+
+
+def run(program: str, **options) -> dict:
+    """Runs one of the programs beside this file, and reads its figures."""
+    script = Path(__file__).parent / f"{program}.py"
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    return measured([python(), script, *arguments])
+
+
+def measured(command: list, **options) -> dict:
+    """The last line of a program's output, which is JSON, and with it the most memory that it had, in MB."""
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    # What a program says on its way is short; were it long, communicate() would be needed, which can't tell its memory.
+    output, errors = process.stdout.read(), process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise Problem(f"{command[0]} failed:\n{errors.strip()[-1500:]}")
+    return {**json.loads(output.strip().split("\n")[-1]), "peak_mb": usage.ru_maxrss / 1024}

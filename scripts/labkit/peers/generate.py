@@ -1,0 +1,50 @@
+"""Writes with a GPT in PyTorch, with or without a KV cache: characters a second."""
+
+import argparse
+import json
+import time
+
+import torch
+from gpt import GPT, SMALL
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--batch", type=int, required=True)
+parser.add_argument("--chars", type=int, required=True)
+parser.add_argument("--cache", choices=["yes", "no"], required=True)
+parser.add_argument("--device", default="cpu")
+options = parser.parse_args()
+
+torch.manual_seed(0)
+model = GPT(**SMALL).to(options.device).eval()
+context = model.context
+
+
+def draw(logits):
+    return torch.multinomial((logits / 0.5).softmax(-1), 1)
+
+
+@torch.inference_mode()
+def write(chars):
+    ids = torch.tensor([[79, 110, 99, 101]] * options.batch, device=options.device)
+    if options.cache == "no":
+        for _ in range(chars):
+            ids = torch.cat([ids, draw(model(ids[:, -context:])[:, -1])], dim=1)
+        return ids
+    # As glasslab: past the context, its oldest quarter is forgotten and the rest read anew.
+    caches, new = model.caches(options.batch), ids
+    for _ in range(chars):
+        if caches[0]["len"] + new.shape[1] > context:
+            for cache in caches:
+                cache["len"] = 0
+            new = ids[:, -(context - context // 4 + 1):]
+        new = draw(model(new, caches)[:, -1])
+        ids = torch.cat([ids, new], dim=1)
+    return ids
+
+
+write(20)
+started = time.perf_counter()
+length = write(options.chars).cpu().shape[1]
+seconds = time.perf_counter() - started
+assert length == options.chars + 4
+print(json.dumps({"chars_per_s": options.batch * options.chars / seconds, "seconds": seconds}))

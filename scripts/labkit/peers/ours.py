@@ -1,0 +1,46 @@
+"""glasslab's own side of the benches: its command, and the text that both sides learn from."""
+
+import statistics
+import tempfile
+from pathlib import Path
+
+from .. import kernel
+from ..layout import ROOT
+from . import measured
+
+SHARED = ROOT.parent / "shared" / "data"
+SMALL = {"preset": "small"}
+# nanoGPT's recipe for a CPU: 4 layers, 4 heads, width 128, context 64, batch 12, AdamW.
+NANOGPT = {"preset": "small", "n_layers": 4, "emb_dim": 128, "n_heads": 4, "batch_size": 12, "optimiser": "adamw", "lr": 0.001}
+NANOGPT_CONFIG = {"positions": "learned", "norm": "layer", "activation": "gelu", "qk_norm": "false", "tied": "true"}
+
+
+def texts() -> tuple[Path, Path]:
+    """TinyStories where it lies beside the project, else the project's own stories."""
+    if SHARED.exists():
+        return SHARED / "tinystories-train.txt", SHARED / "tinystories-valid.txt"
+    return ROOT / "data" / "stories-train.txt", ROOT / "data" / "stories-valid.txt"
+
+
+def train(options: dict, model_config: dict | None = None, train_config: dict | None = None) -> dict:
+    """Runs `glasslab train`; options are its flags, the others its config's fields."""
+    data, held_out = texts()
+    with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
+        config = Path(folder) / "bench.toml"
+        quote = lambda value: value if value in ("true", "false") or not isinstance(value, str) else f'"{value}"'
+        lines = [f"data = {quote(str(data))}", f"held_out = {quote(str(held_out))}", f"out = {quote(folder + '/m.safetensors')}"]
+        lines += [f"{name} = {quote(value)}" for name, value in options.items()]
+        for table, fields in (("model_config", model_config), ("train_config", train_config)):
+            lines += [f"[{table}]"] + [f"{name} = {quote(value)}" for name, value in (fields or {}).items()]
+        config.write_text("\n".join(lines) + "\n")
+        return measured([kernel.program("glasslab"), "train", "--config", config, "--json"])
+
+
+def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
+    """The median of the ratios of the turns, the smallest and the largest."""
+    ratios = sorted(a / b for a, b in zip(ours, theirs))
+    return statistics.median(ratios), ratios[0], ratios[-1]
+
+
+def show(ratios: tuple[float, float, float]) -> str:
+    return f"{ratios[0]:.2f} × ({ratios[1]:.2f} to {ratios[2]:.2f})"
