@@ -115,7 +115,7 @@ impl Patch {
             part = part.f_narrow(axis, place, 1)?;
             source = source.f_narrow(axis, place, 1)?;
         }
-        let _ = part.f_copy_(&source)?;
+        part.f_copy_(&source)?;
         Ok(patched)
     }
 }
