@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// Makes a split ready: what is missing is fetched, and prepared if the token file is not there, damaged, or of other
-    /// files or another clean-up. `shards` are numbered from 1; without them, those that are there, else the first.
+    /// files or another clean-up. `shards` are numbered from 1; without them, those that are prepared or here, else the first.
     ///
     /// # Errors
     /// If the hub can't be reached, a file is not the known one, or the disk is full.
@@ -95,10 +95,11 @@ impl Store {
     ) -> Result<Fetched> {
         let _lock = self.lock(progress)?;
         let target = self.folder.join(split.file_name());
-        let mut files = match self.known_plain(split) {
-            Some(count) => choose(split, shards.clone(), self.plain(split, count), count, &self.hub)?,
-            None => choose(split, shards.clone(), self.pinned(split), pinned(split).len(), &self.hub)?,
-        };
+        let choose = |files: Vec<Shard>| choose(split, shards.clone(), files, &target, &self.hub);
+        let mut files = choose(match self.known_plain(split) {
+            Some(count) => self.plain(split, count),
+            None => self.pinned(split),
+        })?;
         if let Some(header) = fresh(&target, &files, cleans, progress) {
             return Ok(Fetched { path: target, header, is_new: false });
         }
@@ -110,7 +111,7 @@ impl Store {
                 Ok(source) => sources.push(source),
                 Err(Error::Missing { .. }) if self.hub.is_mirror && place == 0 && self.known_plain(split).is_none() => {
                     let count = self.find_plain(&downloader, split, progress)?;
-                    files = choose(split, shards.clone(), self.plain(split, count), count, &self.hub)?;
+                    files = choose(self.plain(split, count))?;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -190,17 +191,26 @@ impl Store {
     }
 }
 
-/// The shards that are asked for; without a wish, those that are here, from the first on.
+/// The shards that are asked for; without a wish, those that the token file was made of or that are here, from the
+/// first on.
 fn choose(
     split: Split,
     shards: Option<RangeInclusive<usize>>,
     files: Vec<Shard>,
-    count: usize,
+    target: &Path,
     hub: &Hub,
 ) -> Result<Vec<Shard>> {
-    let here = files.iter().take_while(|file| file.path.exists()).count().max(1);
-    let shards = shards.unwrap_or(1..=here);
-    let (first, last) = (*shards.start(), *shards.end());
+    let prepared = TokenFile::open(target).map(|there| there.header().origin.files.clone()).unwrap_or_default();
+    let place = |made_of: &SourceFile| files.iter().position(|file| file.name == made_of.name);
+    let shards = shards.unwrap_or_else(|| {
+        let places: Vec<usize> = prepared.iter().filter_map(place).collect();
+        let here = files.iter().take_while(|file| file.path.exists()).count().max(1);
+        match (places.first(), places.last()) {
+            (Some(first), Some(last)) if places.len() == prepared.len() => first + 1..=last + 1,
+            _ => 1..=here,
+        }
+    });
+    let (first, last, count) = (*shards.start(), *shards.end(), files.len());
     if first == 0 || first > last || last > count {
         return Err(Error::Wrong(format!(
             "{} has shards 1..{count} of the split {}, got {first}..{last}",

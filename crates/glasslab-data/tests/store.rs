@@ -54,6 +54,12 @@ fn a_mirror_s_own_files_are_fetched_prepared_and_then_only_opened() {
         assert!(!fetch(&store, split).unwrap().is_new, "the shards that are here are meant");
     }
     assert_eq!(server.requests().len(), asked, "what is prepared needs no network");
+    let mirror_folder = folder.path().join("downloads").join(&names(&folder.path().join("downloads"))[0]);
+    let shard = mirror_folder.join("train-00000-of-00002.parquet");
+    let kept = std::fs::read(&shard).unwrap();
+    std::fs::remove_file(&shard).unwrap();
+    assert!(!fetch(&store, Split::Train).unwrap().is_new, "prepared shards are enough, the downloads may go");
+    std::fs::write(&shard, kept).unwrap();
     let first = store.fetch(Split::Train, Some(1..=1), true, &mut Progress::silent()).unwrap();
     assert!(first.is_new);
     assert_eq!(texts(&first), all[..1500]);

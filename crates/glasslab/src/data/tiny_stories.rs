@@ -76,26 +76,17 @@ impl Dataset {
     /// # Errors
     /// If fetching fails for another reason than the network: a full disk, or a file that is not the known one.
     pub fn tiny_stories() -> Result<Dataset> {
-        let ready = |split: Split| -> Result<bool> {
-            let path = split.token_file()?;
-            if !path.exists() {
-                return Ok(false);
-            }
-            let opened = Stories::from_token_file(&path);
-            if let Err(error) = &opened {
-                println!("{error}");
-            }
-            Ok(opened.is_ok())
-        };
+        // A damaged or older file is as good as none: the command says so, and prepares it again.
+        let opens = |split: Split| Ok::<bool, Error>(Stories::from_token_file(split.token_file()?).is_ok());
         let train_is_there = Split::Train.token_file()?.exists();
         for split in [Split::Validation, Split::Train] {
-            let wanted = split == Split::Validation || train_is_there;
-            if wanted && !ready(split)? {
-                let shards: &[&str] = &["fetch", TINY_STORIES, "--split", split.name()];
-                if let Err(offline) = command::run(shards, |line| println!("{line}"))?.ok_or_unreachable()? {
-                    println!("{offline}. Going on with the stories that come with glasslab");
-                    return Dataset::embedded();
-                }
+            if opens(split)? || (split == Split::Train && !train_is_there) {
+                continue;
+            }
+            let fetch = ["fetch", TINY_STORIES, "--split", split.name()];
+            if let Err(offline) = command::run(&fetch, |line| println!("{line}"))?.ok_or_unreachable()? {
+                println!("{offline}. Going on with the stories that come with glasslab");
+                return Dataset::embedded();
             }
         }
         let held_out = Stories::from_token_file(Split::Validation.token_file()?)?;
