@@ -65,6 +65,14 @@ impl Work {
         Ok(())
     }
 
+    /// The library as cells load it, in an evcxr folder in which it is built.
+    pub fn library(&self, tmpdir: &Path) -> Result<Option<PathBuf>> {
+        let name = if cfg!(target_os = "macos") { "libglasslab.dylib" } else { "libglasslab.so" };
+        let (_, host) = toolchain()?;
+        let library = tmpdir.join("target").join(host).join("debug").join("deps").join(name);
+        Ok(library.exists().then_some(library))
+    }
+
     /// Makes a session folder from the template.
     pub fn start_session(&self) -> Result<Session> {
         let template = self.template();

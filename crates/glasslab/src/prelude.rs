@@ -7,6 +7,8 @@ pub use crate::display::Picture;
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Evaluation, evaluate};
 pub use crate::generate::{Sampling, generate};
+pub use crate::interact::Interact;
+pub use crate::live::{LiveFigure, Progress, ask, clear_output, setting, should_stop};
 pub use crate::model::{
     LanguageModel, MlpConfig, MlpLm, NGram, NoProbe, Parameter, Probe, Recording, Trainable, TransformerConfig,
     TransformerLm, count_parameters, cross_entropy,
