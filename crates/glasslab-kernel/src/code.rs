@@ -24,11 +24,13 @@ pub fn is_complete(code: &str) -> IsCompleteReply {
             '/' if rest.starts_with("//") => Some(rest.find('\n').unwrap_or(rest.len())),
             '/' if rest.starts_with("/*") => block_comment(rest),
             '"' => string(rest),
-            'r' if !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_') => match raw_string(rest) {
-                Raw::None => continue,
-                Raw::Open => None,
-                Raw::Ends(length) => Some(length),
-            },
+            'r' if !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_') => {
+                match raw_string(rest) {
+                    Raw::None => continue,
+                    Raw::Open => None,
+                    Raw::Ends(length) => Some(length),
+                }
+            }
             '\'' => Some(character_literal(rest)),
             _ => continue,
         };
@@ -95,7 +97,9 @@ fn raw_string(text: &str) -> Raw {
 fn character_literal(text: &str) -> usize {
     let mut characters = text.char_indices().skip(1);
     match (characters.next(), characters.next()) {
-        (Some((_, '\\')), _) => text[2..].char_indices().skip(1).find(|(_, c)| *c == '\'').map_or(1, |(at, _)| 2 + at + 1),
+        (Some((_, '\\')), _) => {
+            text[2..].char_indices().skip(1).find(|(_, c)| *c == '\'').map_or(1, |(at, _)| 2 + at + 1)
+        }
         (Some(_), Some((at, '\''))) => at + 1,
         _ => 1,
     }
@@ -142,14 +146,24 @@ mod tests {
 
     #[test]
     fn what_is_open_wants_more() {
-        for code in ["fn f() {", "let s = \"a", "let v = [1,", "/* /* */", "r#\"a\"", "let x = f(\n    1,", "'\"'; \""] {
+        for code in ["fn f() {", "let s = \"a", "let v = [1,", "/* /* */", "r#\"a\"", "let x = f(\n    1,", "'\"'; \""]
+        {
             assert_eq!(status(code), IsCompleteReplyStatus::Incomplete, "{code}");
         }
     }
 
     #[test]
     fn what_is_closed_can_run() {
-        for code in ["", "1 + 1", "let c = '{'; // {", "let s = \"{\\\"\";", "fn f<'a>(x: &'a str) {}", "r##\"\"#\"##", "'\\u{41}'", "for_r"] {
+        for code in [
+            "",
+            "1 + 1",
+            "let c = '{'; // {",
+            "let s = \"{\\\"\";",
+            "fn f<'a>(x: &'a str) {}",
+            "r##\"\"#\"##",
+            "'\\u{41}'",
+            "for_r",
+        ] {
             assert_eq!(status(code), IsCompleteReplyStatus::Complete, "{code}");
         }
     }

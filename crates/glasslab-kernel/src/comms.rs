@@ -46,7 +46,8 @@ impl Comms {
 
     /// Takes over what a cell says on a line.
     pub fn from_cell(&self, id: &str, data: &Map<String, Value>) {
-        if let (Some(comm), Some(state)) = (self.open().comms.get_mut(id), data.get("state").and_then(Value::as_object)) {
+        if let (Some(comm), Some(state)) = (self.open().comms.get_mut(id), data.get("state").and_then(Value::as_object))
+        {
             comm.state.extend(state.clone());
         }
     }

@@ -5,6 +5,7 @@
 
 use crate::code;
 use crate::output::{Outcome, Output};
+use crate::prepare::PRELUDE;
 use crate::report::{self, Report};
 use crate::server::Shared;
 use evcxr::{CommandContext, EvalCallbacks, EvalOutputs};
@@ -14,6 +15,9 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
+
+/// Where it is set, the kernel tells how long its parts take.
+const TRACE: &str = "GLASSLAB_TRACE";
 
 /// A request that needs evcxr.
 pub enum Job {
@@ -167,6 +171,8 @@ impl Engine {
         }
         let result = if code.trim().is_empty() {
             Ok(Map::new())
+        } else if let Some(level) = code.trim().strip_prefix(":opt ") {
+            self.optimise(level.trim())
         } else if self.shared.interrupt.is_asked() {
             Err(Report::new("Stopped", "Stopped before it began.", &[]))
         } else {
@@ -179,7 +185,8 @@ impl Engine {
             history.push((self.count, code.to_owned()));
         }
         let is_well = result.is_ok();
-        let mut answer = json!({ "status": "ok", "execution_count": self.count, "user_expressions": {}, "payload": [] });
+        let mut answer =
+            json!({ "status": "ok", "execution_count": self.count, "user_expressions": {}, "payload": [] });
         match result {
             Ok(data) => {
                 if !data.is_empty() && !asked.silent {
@@ -205,10 +212,22 @@ impl Engine {
         is_well
     }
 
+    /// Sets how far the cells' own code is optimised from now on; the library always is.
+    fn optimise(&self, level: &str) -> Result<Map<String, Value>, Report> {
+        if !matches!(level, "0" | "1" | "2" | "3") {
+            return Err(Report::new("error", format!("expected :opt 0, 1, 2 or 3, got :opt {level}"), &[]));
+        }
+        let file = self.source.with_file_name("..").join(crate::tools::OPT_LEVEL);
+        std::fs::write(file, level).map_err(|error| Report::new("error", error.to_string(), &[]))?;
+        let said = format!("The code of cells is optimised at level {level} from now on (the library at 2).");
+        Ok(Map::from_iter([("text/plain".to_owned(), said.into())]))
+    }
+
     /// Runs code; what it shows goes its own way, the value comes back.
     fn evaluate(&mut self, request: &JupyterMessage, silent: bool, code: &str) -> Result<Map<String, Value>, Report> {
         let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
         self.output.begin(request, silent);
+        let begun = Instant::now();
         let mut callbacks = EvalCallbacks::default();
         let run = std::panic::AssertUnwindSafe(|| context.execute_with_callbacks(code, &mut callbacks));
         let result = std::panic::catch_unwind(run);
@@ -218,13 +237,20 @@ impl Engine {
             self.output.drain();
             self.shared.comms.close_all(&self.shared);
         }
+        if std::env::var_os(TRACE).is_some()
+            && let Ok(Ok(outputs)) = &result
+        {
+            eprintln!("cell: {:?} in all, {:?}", begun.elapsed(), outputs.phases);
+        }
         let outcome = self.output.take();
         self.saved = outcome.saved.clone().or(self.saved.take());
         match result {
             Ok(Ok(outputs)) => self.finish(outcome, outputs, code),
-            Ok(Err(_)) if interrupted && !died => {
-                Err(Report::new("Stopped", "Stopped while it was compiled: nothing was run, and every variable is as before.", &[]))
-            }
+            Ok(Err(_)) if interrupted && !died => Err(Report::new(
+                "Stopped",
+                "Stopped while it was compiled: nothing was run, and every variable is as before.",
+                &[],
+            )),
             Ok(Err(evcxr::Error::SubprocessTerminated(status))) => {
                 Err(if self.shared.interrupt.has_ended_child() { self.ended() } else { report::crash(&status) })
             }
@@ -282,7 +308,11 @@ impl Engine {
     fn complete(&mut self, asked: &CompleteRequest) -> Value {
         let cursor = code::byte_position(&asked.code, asked.cursor_pos);
         let found = self.context.as_mut().ok().and_then(|context| context.completions(&asked.code, cursor).ok());
-        let found = found.unwrap_or_else(|| evcxr::Completions { start_offset: cursor, end_offset: cursor, ..Default::default() });
+        let found = found.unwrap_or_else(|| evcxr::Completions {
+            start_offset: cursor,
+            end_offset: cursor,
+            ..Default::default()
+        });
         let start = code::character_position(&asked.code, found.start_offset);
         let end = code::character_position(&asked.code, found.end_offset);
         let kind = |completion: &_| kind_of(completion);
@@ -318,18 +348,34 @@ fn kind_of(label: &str) -> &'static str {
 
 /// rustc's own words, to be opened by who wants them.
 fn folded(full: &str) -> Value {
-    let text = full.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = without_colours(full).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let html = format!("<details><summary>rustc's whole message</summary><pre>{text}</pre></details>");
     json!({ "data": { "text/html": html, "text/plain": "(rustc's whole message is folded away)" }, "metadata": {}, "transient": {} })
 }
 
+/// Text without a terminal's codes.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or(part, |(_, rest)| rest))
+}
+
 /// Starts evcxr with dependency and prelude.
 fn load(shared: &Shared) -> Result<CommandContext, evcxr::Error> {
+    let begun = Instant::now();
     let (mut context, outputs) = CommandContext::new()?;
     shared.interrupt.set_child(context.process_handle());
     // The cells' streams go past evcxr; here only what a process says before it has found its way.
     std::thread::spawn(move || outputs.stderr.iter().for_each(|line| eprintln!("{line}")));
     std::thread::spawn(move || outputs.stdout.iter().for_each(|line| eprintln!("{line}")));
-    context.execute(":load_config --quiet")?;
+    let evcxr = begun.elapsed();
+    context.execute(PRELUDE)?;
+    let prelude = begun.elapsed() - evcxr;
+    // What rust-analyzer has to find out once, it finds out now: the types behind a tensor's methods.
+    let sample = "let sample = Tensor::from_slice(&[1.0]).matmul(&Tensor::from_slice(&[1.0])); sample.";
+    let _ = context.completions(sample, sample.len());
+    if std::env::var_os(TRACE).is_some() {
+        eprintln!("loaded: evcxr {evcxr:.1?}, prelude {prelude:.1?}, types {:.1?}", begun.elapsed() - evcxr - prelude);
+    }
     Ok(context)
 }

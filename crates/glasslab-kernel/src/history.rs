@@ -56,7 +56,11 @@ mod tests {
     use super::*;
 
     fn cells() -> Vec<(usize, String)> {
-        ["let a = 1;", "a + 1", "let b = 2;", "a + 1"].iter().enumerate().map(|(at, code)| (at + 1, (*code).into())).collect()
+        ["let a = 1;", "a + 1", "let b = 2;", "a + 1"]
+            .iter()
+            .enumerate()
+            .map(|(at, code)| (at + 1, (*code).into()))
+            .collect()
     }
 
     #[test]

@@ -162,7 +162,11 @@ fn children(process: u32) -> Vec<u32> {
 #[cfg(not(target_os = "linux"))]
 fn children(process: u32) -> Vec<u32> {
     let output = std::process::Command::new("pgrep").args(["-P", &process.to_string()]).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).split_whitespace().filter_map(|id| id.parse().ok()).collect()).unwrap_or_default()
+    output
+        .map(|output| {
+            String::from_utf8_lossy(&output.stdout).split_whitespace().filter_map(|id| id.parse().ok()).collect()
+        })
+        .unwrap_or_default()
 }
 
 fn end_processes(processes: &[u32]) {

@@ -24,6 +24,7 @@ mod prepare;
 mod report;
 mod server;
 mod stream;
+mod tools;
 mod work;
 
 use anyhow::{Context, Result, bail};
@@ -41,6 +42,9 @@ const STOCK: &str = "GLASSLAB_STOCK";
 const WORK: &str = "GLASSLAB_WORK";
 
 fn main() -> ExitCode {
+    if let Some(status) = tools::stand_in() {
+        std::process::exit(status);
+    }
     // The process that runs the cells is this program too: evcxr starts it anew.
     if !child::is_wanted() {
         evcxr::runtime_hook();

@@ -161,7 +161,9 @@ impl Output {
                     }
                     splitter.feed(&buffer[..length]).into_iter().for_each(take);
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => self.publish_errors(),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    self.publish_errors()
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return,
             }
@@ -181,8 +183,8 @@ impl Output {
 
     fn publish_errors(&self) {
         let mut now = self.now();
-        // The cell has just ended: whether this is its error, `settle` knows.
-        if now.errors_ended.is_none() {
+        // If the cell has just ended, `settle` knows whether this is its error.
+        if now.errors_ended.is_none() || now.errors_ended == now.output_ended {
             let text = std::mem::take(&mut now.error_text);
             self.stream(&now, "stderr", &text);
         }
@@ -251,10 +253,7 @@ impl Output {
                 drop(now);
                 self.ask(&prompt, password);
             }
-            FromCell::Begun => {
-                (now.output_ended, now.errors_ended) = (None, None);
-                self.shared.interrupt.set_running(true);
-            }
+            FromCell::Begun => self.shared.interrupt.set_running(true),
             FromCell::Ended { number } => {
                 self.shared.interrupt.set_running(false);
                 now.output_ended = Some(number);

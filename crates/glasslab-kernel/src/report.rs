@@ -86,9 +86,11 @@ fn marked_lines(error: &CompilationError, code: &str) -> Vec<String> {
 fn compile_hint(error: &CompilationError) -> Option<String> {
     match error.code()? {
         "E0384" | "E0596" => Some("to make a variable of an earlier cell mutable: let mut x = x;".to_owned()),
-        "E0382" => Some("a value that was moved is gone, in later cells too; .shallow_clone() gives a second handle of a \
+        "E0382" => Some(
+            "a value that was moved is gone, in later cells too; .shallow_clone() gives a second handle of a \
                          tensor, .clone() of most others"
-            .to_owned()),
+                .to_owned(),
+        ),
         _ => None,
     }
 }
@@ -132,23 +134,46 @@ pub fn failure(message: &str, place: Option<String>, kind: &str) -> Report {
 
 /// A message without the wrapping of `unwrap` and without libtorch's C++ call stack.
 fn plain(message: &str) -> String {
-    let start = "called `Result::unwrap()` on an `Err` value: ";
-    let Some(inner) = message.strip_prefix(start) else { return message.trim().to_owned() };
-    let inner = inner.strip_prefix("Torch(\"").map_or(inner, |text| text.strip_suffix("\")").unwrap_or(text));
-    inner.replace("\\n", "\n").replace("\\\"", "\"").trim().to_owned()
+    let message = match message.strip_prefix("called `Result::unwrap()` on an `Err` value: ") {
+        Some(inner) => {
+            let inner = inner.strip_prefix("Torch(\"").map_or(inner, |text| text.strip_suffix("\")").unwrap_or(text));
+            inner.replace("\\n", "\n").replace("\\\"", "\"")
+        }
+        None => message.to_owned(),
+    };
+    let end = message.find("\nException raised from").unwrap_or(message.len());
+    message[..end].trim().to_owned()
 }
 
 /// What to do about libtorch's most frequent complaints.
 fn hint(message: &str) -> Option<&'static str> {
     let hints: [(&str, &str); 8] = [
-        ("shapes cannot be multiplied", "in (A×B)·(C×D) the inner sizes B and C must be equal: transpose one with .tr(), or check \
-          which dimension is which with .size()"),
-        ("must match the size of tensor b", "two tensors are added or multiplied place by place: in each dimension their sizes must be \
-          equal, or one of them 1; look at both .size()"),
-        ("is invalid for input of size", "a view keeps all numbers: the product of the new sizes must be the old number of elements"),
-        ("Expected size for first two dimensions of batch2", "in a product of batches (B, n, m)·(B, m, p) both B and both m must be equal"),
-        ("index out of range", "an id is as large as the table has rows, or larger: compare the largest id with n_vocab"),
-        ("expected scalar type", "the two tensors hold different kinds of numbers: convert one with .to_kind(Kind::Float) or Kind::Int64"),
+        (
+            "shapes cannot be multiplied",
+            "in (A×B)·(C×D) the inner sizes B and C must be equal: transpose one with .tr(), or check \
+          which dimension is which with .size()",
+        ),
+        (
+            "must match the size of tensor b",
+            "two tensors are added or multiplied place by place: in each dimension their sizes must be \
+          equal, or one of them 1; look at both .size()",
+        ),
+        (
+            "is invalid for input of size",
+            "a view keeps all numbers: the product of the new sizes must be the old number of elements",
+        ),
+        (
+            "Expected size for first two dimensions of batch2",
+            "in a product of batches (B, n, m)·(B, m, p) both B and both m must be equal",
+        ),
+        (
+            "index out of range",
+            "an id is as large as the table has rows, or larger: compare the largest id with n_vocab",
+        ),
+        (
+            "expected scalar type",
+            "the two tensors hold different kinds of numbers: convert one with .to_kind(Kind::Float) or Kind::Int64",
+        ),
         ("same dtype", "the two tensors hold different kinds of numbers: convert one with .to_kind(…)"),
         ("Dimension out of range", "the tensor has fewer dimensions than that; -1 is the last one; look at .size()"),
     ];
@@ -182,7 +207,10 @@ mod tests {
     fn a_panic_of_libtorchs_names_both_shapes_and_what_to_do() {
         let message = "called `Result::unwrap()` on an `Err` value: Torch(\"mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)\")";
         let report = failure(message, Some("line 2 of this cell: a.matmul(&a)".into()), "Panic");
-        assert_eq!(report.value, "line 2 of this cell: a.matmul(&a)\nmat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)");
+        assert_eq!(
+            report.value,
+            "line 2 of this cell: a.matmul(&a)\nmat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)"
+        );
         assert!(report.lines.last().unwrap().contains("inner sizes"), "{report:?}");
     }
 

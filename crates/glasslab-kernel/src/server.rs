@@ -50,8 +50,9 @@ pub struct Shared {
 
 /// A message's content from its JSON.
 pub fn content(kind: &str, content: Value) -> JupyterMessageContent {
-    JupyterMessageContent::from_type_and_content(kind, content.clone())
-        .unwrap_or_else(|_| JupyterMessageContent::UnknownMessage(UnknownMessage { msg_type: kind.to_owned(), content }))
+    JupyterMessageContent::from_type_and_content(kind, content.clone()).unwrap_or_else(|_| {
+        JupyterMessageContent::UnknownMessage(UnknownMessage { msg_type: kind.to_owned(), content })
+    })
 }
 
 impl Shared {
@@ -92,7 +93,11 @@ impl Shared {
 }
 
 /// Serves the kernel of a connection file until it is shut down.
-pub fn serve(connection_file: &Path, session: Session, start: impl FnOnce(Arc<Shared>, mpsc::Receiver<Job>)) -> Result<()> {
+pub fn serve(
+    connection_file: &Path,
+    session: Session,
+    start: impl FnOnce(Arc<Shared>, mpsc::Receiver<Job>),
+) -> Result<()> {
     let text = std::fs::read_to_string(connection_file)
         .with_context(|| format!("could not read the connection file {}", connection_file.display()))?;
     let connection: ConnectionInfo =
@@ -191,7 +196,8 @@ async fn next(socket: &mut RouterRecvConnection, shared: &Shared) -> JupyterMess
 /// Ends the kernel when the system asks for it, or when the program that started it is gone.
 async fn watch(shared: Arc<Shared>) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return;
     };
     let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -224,7 +230,8 @@ async fn serve_control(
 ) -> Result<()> {
     loop {
         let request = next(&mut socket, &shared).await;
-        let reply = |kind: &str, json: Value| _ = replies.send(JupyterMessage::new(content(kind, json), Some(&request)));
+        let reply =
+            |kind: &str, json: Value| _ = replies.send(JupyterMessage::new(content(kind, json), Some(&request)));
         shared.status("busy", &request);
         match &request.content {
             JupyterMessageContent::KernelInfoRequest(_) => reply("kernel_info_reply", kernel_info()),

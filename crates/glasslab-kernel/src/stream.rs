@@ -122,7 +122,9 @@ impl Splitter {
             }
         } else if let Some(mime_type) = line.strip_prefix("EVCXR_BEGIN_CONTENT ") {
             self.content = Some((mime_type.trim().to_owned(), String::new()));
-        } else if let Some((kind, prompt)) = line.split_once(':').filter(|(kind, _)| kind.starts_with("EVCXR_INPUT_REQUEST")) {
+        } else if let Some((kind, prompt)) =
+            line.split_once(':').filter(|(kind, _)| kind.starts_with("EVCXR_INPUT_REQUEST"))
+        {
             let password = kind.ends_with("PASSWORD");
             pieces.push(Piece::Message(FromCell::Input { prompt: prompt.to_owned(), password }));
         } else if line == "EVCXR_PANIC_NOTIFICATION"
@@ -175,7 +177,9 @@ mod tests {
     fn pieces_do_not_depend_on_the_bites() {
         let mut stream = "before ü".as_bytes().to_vec();
         stream.extend(frame("m", &FromCell::Clear { wait: true }));
-        stream.extend_from_slice(b"partEVCXR_PANIC_NOTIFICATION\nEVCXR_BEGIN_CONTENT text/html\n<b>\n</b>\nEVCXR_END_CONTENT\n");
+        stream.extend_from_slice(
+            b"partEVCXR_PANIC_NOTIFICATION\nEVCXR_BEGIN_CONTENT text/html\n<b>\n</b>\nEVCXR_END_CONTENT\n",
+        );
         stream.extend(frame("m", &FromCell::Ended { number: 1 }));
         stream.extend_from_slice("EVCXR_ is a word of mine\nrest ä".as_bytes());
         let expected = vec![

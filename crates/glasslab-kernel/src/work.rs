@@ -34,6 +34,11 @@ impl Work {
         Ok(Work { folder })
     }
 
+    /// Where everything is below.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What evcxr loads at its start.
     pub fn config(&self) -> PathBuf {
         self.folder.join("config")
@@ -55,6 +60,7 @@ impl Work {
         let mut libraries = vec![deps, rust_libraries];
         libraries.extend(std::env::var_os(LIBRARY_PATH).iter().flat_map(std::env::split_paths));
         let libraries = std::env::join_paths(libraries).context("a library folder's path holds a colon")?;
+        crate::tools::install(&self.folder)?;
         // SAFETY: called at the start of `main`, when this process has one thread.
         unsafe {
             std::env::set_var("EVCXR_CONFIG_DIR", self.config());

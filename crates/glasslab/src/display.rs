@@ -33,6 +33,29 @@ impl Picture {
     }
 }
 
+/// How the value of a cell is shown if its type has no `evcxr_display` of its own.
+///
+/// evcxr tries that method first, and compiles the cell a second time where it is missing; with this trait in the
+/// prelude every value that can be debugged has one, and each cell is compiled once.
+pub trait ShowValue {
+    /// Called by the kernel on the value of a cell.
+    fn evcxr_display(&self);
+}
+
+impl<T: std::fmt::Debug + ?Sized> ShowValue for T {
+    fn evcxr_display(&self) {
+        // A unit is no news.
+        if std::any::type_name::<T>() == "()" {
+            return;
+        }
+        let mut data = Bundle::new();
+        data.insert("text/plain".to_owned(), format!("{self:?}").into());
+        if !send(&FromCell::Value { data: data.clone() }) {
+            write_blocks(&data);
+        }
+    }
+}
+
 /// A picture in its two forms.
 pub(crate) fn bundle(picture: &Picture) -> Bundle {
     html_bundle(picture.html(), picture.alt.clone())

@@ -76,7 +76,8 @@ impl From<TchError> for Error {
 impl Error {
     /// A message of libtorch's without its C++ call stack.
     pub(crate) fn shorten(text: &str) -> String {
-        let end = ["\nException raised from", "\\nException raised from"].iter().filter_map(|sign| text.find(sign)).min();
+        let end =
+            ["\nException raised from", "\\nException raised from"].iter().filter_map(|sign| text.find(sign)).min();
         text[..end.unwrap_or(text.len())].trim().to_owned()
     }
 }

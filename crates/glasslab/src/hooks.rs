@@ -68,7 +68,8 @@ fn cell_line() -> Option<u32> {
     trace.lines().find_map(|line| {
         let place = line.trim().strip_prefix("at ")?;
         let (file, rest) = place.split_once(".rs:")?;
-        let is_cell = format!("{file}.rs").ends_with(CELL) && (file.contains("/sessions/") || file.starts_with("./src") || file == "src/lib");
+        let is_cell = format!("{file}.rs").ends_with(CELL)
+            && (file.contains("/sessions/") || file.starts_with("./src") || file == "src/lib");
         is_cell.then(|| rest.split(':').next()?.parse().ok())?
     })
 }

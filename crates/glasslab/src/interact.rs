@@ -372,7 +372,8 @@ mod tests {
 
     #[test]
     fn values_are_found_by_name() {
-        let group = Interact::new().slider("temperature", 0.1..=2.0, 0.8).whole("layer", 0..=3, 9).menu("prompt", &["a", "b"]);
+        let group =
+            Interact::new().slider("temperature", 0.1..=2.0, 0.8).whole("layer", 0..=3, 9).menu("prompt", &["a", "b"]);
         let values = values(&group.controls);
         assert_eq!(values.number("temperature"), 0.8);
         assert_eq!(values.whole("layer"), 3, "a value outside the range is moved into it");

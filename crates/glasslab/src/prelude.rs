@@ -3,7 +3,7 @@
 pub use crate::best_device;
 pub use crate::checkpoint::{AnyModel, ModelConfig};
 pub use crate::data::{Batch, Batches, Dataset, Stories, Tokens};
-pub use crate::display::Picture;
+pub use crate::display::{Picture, ShowValue};
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Evaluation, evaluate};
 pub use crate::generate::{Sampling, generate};
