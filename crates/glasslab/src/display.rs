@@ -1,6 +1,7 @@
 //! How a picture reaches the notebook.
 
 use glasslab_wire::{Bundle, FromCell, IN_NOTEBOOK, is_connected, send, write_content};
+use std::fmt::Debug;
 
 /// A picture: SVG with a text alternative.
 ///
@@ -42,17 +43,21 @@ pub trait ShowValue {
     fn evcxr_display(&self);
 }
 
-impl<T: std::fmt::Debug + ?Sized> ShowValue for T {
+impl<T: Debug + ?Sized> ShowValue for T {
     fn evcxr_display(&self) {
         // A unit is no news.
-        if std::any::type_name::<T>() == "()" {
-            return;
+        if std::any::type_name::<T>() != "()" {
+            show_debugged(&self);
         }
-        let mut data = Bundle::new();
-        data.insert("text/plain".to_owned(), format!("{self:?}").into());
-        if !send(&FromCell::Value { data: data.clone() }) {
-            write_blocks(&data);
-        }
+    }
+}
+
+/// Not generic, so that it is compiled here and not in each cell.
+fn show_debugged(value: &dyn Debug) {
+    let mut data = Bundle::new();
+    data.insert("text/plain".to_owned(), format!("{value:?}").into());
+    if !send(&FromCell::Value { data: data.clone() }) {
+        write_blocks(&data);
     }
 }
 
