@@ -113,7 +113,9 @@ impl Engine {
     fn perform(&mut self, job: Job) {
         match job {
             Job::Execute(request, asked) => {
-                self.shared.status("busy", &request);
+                if !self.shared.loading.was_told(&request) {
+                    self.shared.status("busy", &request);
+                }
                 let is_well = self.execute(&request, &asked);
                 self.shared.status("idle", &request);
                 if !is_well && asked.stop_on_error {
@@ -190,7 +192,7 @@ impl Engine {
         match result {
             Ok(data) => {
                 if !data.is_empty() && !asked.silent {
-                    let value = json!({ "execution_count": self.count, "data": data, "metadata": {} });
+                    let value = json!({ "execution_count": self.count, "data": data, "metadata": {}, "transient": {} });
                     self.shared.publish("execute_result", value, Some(request));
                 }
             }

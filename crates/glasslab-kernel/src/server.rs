@@ -284,6 +284,7 @@ fn say_that_it_waits(shared: &Arc<Shared>, request: &JupyterMessage, silent: boo
     tokio::spawn(async move {
         tokio::time::sleep(PATIENCE).await;
         shared.loading.note(&request, |text| {
+            shared.status("busy", &request);
             let data = json!({ "data": { "text/plain": text }, "metadata": {}, "transient": {} });
             shared.publish("display_data", data, Some(&request));
         });

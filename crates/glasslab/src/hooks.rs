@@ -65,12 +65,18 @@ fn panic_message(panic: &PanicHookInfo<'_>) -> String {
 fn cell_line() -> Option<u32> {
     // `at src/lib.rs:12:34`, or with the whole path of the session's folder before it.
     let trace = Backtrace::force_capture().to_string();
+    let mut function = "";
     trace.lines().find_map(|line| {
-        let place = line.trim().strip_prefix("at ")?;
+        let Some(place) = line.trim().strip_prefix("at ") else {
+            function = line;
+            return None;
+        };
         let (file, rest) = place.split_once(".rs:")?;
-        let is_cell = format!("{file}.rs").ends_with(CELL)
-            && (file.contains("/sessions/") || file.starts_with("./src") || file == "src/lib");
-        is_cell.then(|| rest.split(':').next()?.parse().ok())?
+        let is_cell =
+            file.ends_with("src/lib") && (file.contains("/sessions/") || file == "./src/lib" || file == "src/lib");
+        // evcxr's own code around the cell's, which takes the error that `?` passes on.
+        let is_around = function.contains("EvcxrUserCodeError");
+        if is_cell && !is_around { rest.split(':').next()?.parse().ok() } else { None }
     })
 }
 
