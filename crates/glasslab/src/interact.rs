@@ -197,7 +197,7 @@ impl Interact {
         }
     }
 
-    fn show_boxed(self, mut draw: Box<dyn FnMut(&Values) -> Bundle>) {
+    fn show_boxed(self, mut draw: Draw) {
         if !is_connected() {
             crate::display::show_bundle(&draw(&values(&self.controls)));
             return;
@@ -213,10 +213,13 @@ fn values(controls: &[Control]) -> Values {
     Values(controls.iter().map(|control| (control.name.clone(), control.value())).collect())
 }
 
+/// What makes something to show of the controls' values.
+type Draw = Box<dyn FnMut(&Values) -> Bundle>;
+
 /// Where the result of a group of controls stands, and what makes it. The closure is away while it runs.
 struct Drawing {
     id: String,
-    draw: Option<Box<dyn FnMut(&Values) -> Bundle>>,
+    draw: Option<Draw>,
 }
 
 /// Controls that are shown together.
