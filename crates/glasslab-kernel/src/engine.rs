@@ -147,7 +147,7 @@ impl Engine {
                 let answer = json!({ "status": "aborted", "execution_count": self.count, "user_expressions": {}, "payload": [] });
                 self.shared.reply(request, "execute_reply", answer);
                 self.shared.status("idle", request);
-                self.shared.interrupt.end();
+                self.shared.interrupt.dropped();
             } else {
                 self.waiting.push_back(job);
             }

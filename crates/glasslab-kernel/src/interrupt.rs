@@ -45,6 +45,11 @@ impl Interrupt {
         self.0.queued.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// A waiting job will not be done.
+    pub fn dropped(&self) {
+        self.0.queued.fetch_sub(1, Ordering::SeqCst);
+    }
+
     /// A job begins.
     pub fn begin(&self) {
         self.remove_stop_file();
@@ -192,6 +197,21 @@ mod tests {
         assert!(cells.try_wait().unwrap().is_none());
         cells.kill().unwrap();
         cells.wait().unwrap();
+    }
+
+    #[test]
+    fn dropped_jobs_leave_the_next_one_stoppable() {
+        let interrupt = Interrupt::default();
+        (0..3).for_each(|_| interrupt.queued());
+        interrupt.begin();
+        interrupt.end();
+        interrupt.dropped();
+        interrupt.begin();
+        interrupt.stop();
+        assert!(interrupt.is_asked());
+        assert_eq!(interrupt.0.job.load(Ordering::SeqCst) % 2, 1, "follow_up looks for an odd number while a job is in work");
+        assert!(interrupt.end());
+        assert!(!interrupt.is_asked());
     }
 
     #[test]
