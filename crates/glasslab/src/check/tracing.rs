@@ -5,7 +5,7 @@ use super::judge::{Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::error::Result;
 use crate::evaluate::Evaluation;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 pub(super) const EMBED: Exercise = Exercise {
     name: "embed",
