@@ -128,7 +128,8 @@ def keep_results(notebook, path: Path) -> bool:
                 output.execution_count = count
     notebook.metadata.pop("widgets", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
-    text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True).replace(root, "…") + "\n"
+    split = json.loads(nbformat.writes(notebook))  # text as lists of lines
+    text = json.dumps(split, indent=1, ensure_ascii=False, sort_keys=True).replace(root, "…") + "\n"
     if len(text.encode()) > LARGEST:
         print(f"FAILED {path.name}: {len(text.encode()):,} bytes with its results, more than {LARGEST:,}; draw less", flush=True)
         return False

@@ -227,6 +227,7 @@ fn zeros() -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Device;
     use crate::check::judge::named;
 
     fn counted(ids: &[u8], step: usize, apart: usize) -> Tensor {
