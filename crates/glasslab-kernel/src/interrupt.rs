@@ -209,7 +209,11 @@ mod tests {
         interrupt.begin();
         interrupt.stop();
         assert!(interrupt.is_asked());
-        assert_eq!(interrupt.0.job.load(Ordering::SeqCst) % 2, 1, "follow_up looks for an odd number while a job is in work");
+        assert_eq!(
+            interrupt.0.job.load(Ordering::SeqCst) % 2,
+            1,
+            "follow_up looks for an odd number while a job is in work"
+        );
         assert!(interrupt.end());
         assert!(!interrupt.is_asked());
     }
