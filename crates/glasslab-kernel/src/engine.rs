@@ -317,12 +317,11 @@ impl Engine {
         });
         let start = code::character_position(&asked.code, found.start_offset);
         let end = code::character_position(&asked.code, found.end_offset);
-        let kind = |completion: &_| kind_of(completion);
         let matches: Vec<String> = found.completions.iter().map(|completion| completion.code.clone()).collect();
         let types: Vec<Value> = found
             .completions
             .iter()
-            .map(|found| json!({ "text": found.code, "type": kind(&found.label), "start": start, "end": end }))
+            .map(|found| json!({ "text": found.code, "type": kind_of(&found.label), "start": start, "end": end }))
             .collect();
         json!({
             "status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end,

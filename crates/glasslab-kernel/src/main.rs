@@ -49,7 +49,8 @@ fn main() -> ExitCode {
     if !child::is_wanted() {
         evcxr::runtime_hook();
     }
-    match if child::is_wanted() { child::run() } else { run() } {
+    let result = if child::is_wanted() { child::run() } else { run() };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("glasslab-kernel: {error:#}");

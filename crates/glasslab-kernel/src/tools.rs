@@ -14,7 +14,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
@@ -102,7 +102,7 @@ pub fn forget(work: &Path) {
 }
 
 /// The tool itself, past rustup's own stand-in, which takes 30 ms more for each call.
-fn real(name: &str, path: &OsString) -> Result<PathBuf> {
+fn real(name: &str, path: &OsStr) -> Result<PathBuf> {
     if let Ok(output) = Command::new("rustup").args(["which", name]).stderr(Stdio::null()).output()
         && output.status.success()
     {
@@ -279,7 +279,9 @@ fn pruned_std(text: &str) -> Option<String> {
 fn keep(data: &mut Value, kept: &HashSet<String>, wanted: &dyn Fn(&str, &Value) -> bool) -> Option<()> {
     let is_kept = |value: &Value| value.as_str().is_some_and(|id| kept.contains(id));
     data["workspace_members"].as_array_mut()?.retain(is_kept);
-    data["workspace_default_members"].as_array_mut().map(|members| members.retain(is_kept));
+    if let Some(members) = data["workspace_default_members"].as_array_mut() {
+        members.retain(is_kept);
+    }
     data["packages"].as_array_mut()?.retain(|package| is_kept(&package["id"]));
     let nodes = data["resolve"]["nodes"].as_array_mut()?;
     nodes.retain(|node| is_kept(&node["id"]));
