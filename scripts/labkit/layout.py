@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+# The source of truth: the learners' notebooks above are generated from these.
+SOLUTIONS = NOTEBOOKS / "solutions"
 OUT = ROOT / "out"
 
 # All that set-up makes, but for cargo's target folder and .cargo/config.toml.

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from . import doctor, gallery, kernel, libtorch, python_env, tools
-from .layout import CARGO_CONFIG, KERNEL_NAME, LAB, NOTEBOOKS, OUT, ROOT, STOCK_KERNEL_NAME, work_folder
+from . import doctor, gallery, kernel, libtorch, python_env, release, tools
+from .layout import CARGO_CONFIG, KERNEL_NAME, LAB, NOTEBOOKS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
 from .say import Problem, explain, line, step
 
 
@@ -62,18 +62,36 @@ def open_lab(rest: list[str]) -> int:
     os.execve(command[0], command, python_env.environment())
 
 
-def run(paths: list[str], html: bool, stock: bool) -> int:
+def run(paths: list[str], html: bool, stock: bool, solutions: bool = False) -> int:
+    notebooks = _ready_for(paths, SOLUTIONS if solutions else NOTEBOOKS)
+    return _execute(notebooks, *(["--html"] if html else []), kernel_name=STOCK_KERNEL_NAME if stock else KERNEL_NAME)
+
+
+def solve(paths: list[str]) -> int:
+    """Executes the solved notebooks, and keeps the results in them."""
+    notebooks = _ready_for(paths, SOLUTIONS)
+    for path in notebooks:
+        if path.parent != SOLUTIONS:
+            raise Problem(f"{path} is not in {SOLUTIONS}: only solved notebooks keep their results.")
+    return _execute(notebooks, "--keep")
+
+
+def _ready_for(paths: list[str], folder: Path) -> list[Path]:
+    """Sets up what is missing; the notebooks named, or all of a folder."""
     if not is_set_up():
         setup()
     else:
         refresh()
-    notebooks = [Path(path).absolute() for path in paths] or sorted(NOTEBOOKS.glob("*.ipynb"))
+    notebooks = [Path(path).absolute() for path in paths] or sorted(folder.glob("*.ipynb"))
     for path in notebooks:
         if not path.is_file():
             raise Problem(f"There is no notebook {path}. The lab's notebooks are in {NOTEBOOKS}.")
+    return notebooks
+
+
+def _execute(notebooks: list[Path], *options: str, kernel_name: str = KERNEL_NAME) -> int:
     command = [python_env.python(), str(Path(__file__).parent / "notebooks.py"), "--out", str(OUT),
-               "--kernel", STOCK_KERNEL_NAME if stock else KERNEL_NAME, "--library", str(kernel.LIBRARY)]
-    command += ["--html"] if html else []
+               "--kernel", kernel_name, "--library", str(kernel.LIBRARY), *options]
     return subprocess.run([*command, *map(str, notebooks)], env=python_env.environment()).returncode
 
 
@@ -110,6 +128,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     setup_.add_argument("--torch-from", metavar="PYTHON", help="use the torch of this Python instead of fetching libtorch")
     run_ = commands.add_parser("run", help="execute notebooks headless, results in out/")
     run_.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="all by default")
+    run_.add_argument("--solutions", action="store_true", help="the solved ones (in notebooks/solutions)")
     run_.add_argument("--html", action="store_true", help="also write readable pages")
     run_.add_argument("--stock", action="store_true", help="through plain evcxr_jupyter, for comparison (minutes)")
     gallery_ = commands.add_parser("gallery", help="draw every picture there is of a trained model: out/gallery.html")
@@ -117,8 +136,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     gallery_.add_argument("--seconds", type=int, default=gallery.SECONDS, help="how long to train it (%(default)s)")
     gallery_.add_argument("--out", metavar="PAGE", help="another place for the page")
     gallery_.add_argument("--show", action="store_true", help="also open it in a browser")
+    solve_ = commands.add_parser("solve", help="for teachers: execute solved notebooks and keep the results in them")
+    solve_.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="all by default")
+    release_ = commands.add_parser("release", help="for teachers: make the learners' notebooks from the solved ones")
+    release_.add_argument("--check", action="store_true", help="only say what is out of date")
+    commands.add_parser("nbgrader", help="for teachers: nbgrader with the lab's kernel; all that follows is for nbgrader")
     commands.add_parser("doctor", help="what is found, what is missing, what to do")
     commands.add_parser("clean", help="remove everything that set-up made")
+    if arguments[:1] == ["nbgrader"]:
+        return argparse.Namespace(command="nbgrader", rest=arguments[1:])
     if not arguments or arguments[0] == "open" or arguments[0].startswith("--") and arguments[0] not in ("--help",):
         rest = arguments[1:] if arguments[:1] == ["open"] else arguments
         return argparse.Namespace(command="open", rest=rest)
@@ -136,13 +162,19 @@ def main(arguments: list[str]) -> int:
                 line("\nReady. `scripts/lab` opens the lab.")
                 return 0
             case "run":
-                return run(options.notebooks, options.html, options.stock)
+                return run(options.notebooks, options.html, options.stock, options.solutions)
+            case "solve":
+                return solve(options.notebooks)
+            case "release":
+                return release.release(options.check)
             case "gallery":
                 if not is_set_up():
                     setup()
                 else:
                     refresh()
                 return gallery.make(options.model, options.seconds, options.out, options.show)
+            case "nbgrader":
+                return release.nbgrader(options.rest)
             case "doctor":
                 return 0 if doctor.report(doctor.before() + doctor.after()) else 1
             case _:

@@ -19,12 +19,34 @@ def python() -> Path:
     return VENV / "bin" / "python"
 
 
-def _wanted() -> str:
-    return hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+def is_made(venv: Path, requirements: Path, stamp: Path) -> bool:
+    """Whether an environment has what its requirements name."""
+    return stamp.exists() and stamp.read_text() == _wanted(requirements) and (venv / "bin" / "python").exists()
+
+
+def _wanted(requirements: Path) -> str:
+    return hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+
+
+def make(venv: Path, requirements: Path, stamp: Path, what: str) -> None:
+    """Makes an environment anew, with the pinned and hashed packages of its requirements."""
+    shutil.rmtree(venv, ignore_errors=True)
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    answer = subprocess.run([sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True)
+    if answer.returncode != 0:
+        raise Problem("python3 could not make a virtual environment. On Debian and Ubuntu: `apt install python3-venv`. "
+                      f"It said: {(answer.stdout + answer.stderr).strip()[-300:]}")
+    pip = [venv / "bin" / "python", "-m", "pip", "install", "--require-hashes", "--only-binary=:all:", "-r", str(requirements),
+           "--disable-pip-version-check", "--progress-bar", "on" if sys.stderr.isatty() else "off", "-q"]
+    if subprocess.run(pip).returncode != 0:
+        raise Problem(f"pip could not install {what} (its message stands above). Check the connection, the proxy "
+                      "and the free disk space, then run the same command again.")
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(_wanted(requirements))
 
 
 def is_ready() -> bool:
-    return STAMP.exists() and STAMP.read_text() == _wanted() and python().exists()
+    return is_made(VENV, REQUIREMENTS, STAMP)
 
 
 def ensure() -> None:
@@ -32,20 +54,9 @@ def ensure() -> None:
     if is_ready():
         done("already there", started)
         return
-    shutil.rmtree(VENV, ignore_errors=True)
-    VENV.parent.mkdir(parents=True, exist_ok=True)
-    answer = subprocess.run([sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True)
-    if answer.returncode != 0:
-        raise Problem("python3 could not make a virtual environment. On Debian and Ubuntu: `apt install python3-venv`. "
-                      f"It said: {(answer.stdout + answer.stderr).strip()[-300:]}")
-    pip = [python(), "-m", "pip", "install", "--require-hashes", "--only-binary=:all:", "-r", str(REQUIREMENTS),
-           "--disable-pip-version-check", "--progress-bar", "on" if sys.stderr.isatty() else "off", "-q"]
-    if subprocess.run(pip).returncode != 0:
-        raise Problem("pip could not install JupyterLab (its message stands above). Check the connection, the proxy "
-                      "and the free disk space, then run the same command again.")
+    STAMP.unlink(missing_ok=True)
+    make(VENV, REQUIREMENTS, STAMP, "JupyterLab")
     _write_lab_settings()
-    STAMP.parent.mkdir(parents=True, exist_ok=True)
-    STAMP.write_text(_wanted())
     done("JupyterLab and nbclient", started)
 
 

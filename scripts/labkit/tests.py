@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 
 from . import kernel, main as lab, python_env, tools
-from .layout import NOTEBOOKS, ROOT
+from .layout import ROOT, SOLUTIONS
 from .say import Problem, line
 
 TESTS = ROOT / "scripts" / "tests"
@@ -65,9 +65,9 @@ def crates() -> tuple[int, int]:
 
 
 def notebooks() -> tuple[int, int]:
-    """Every notebook through the real kernel, then the kernel's own tests, in the lab's Python."""
-    failed = lab.run([], html=False, stock=False)
-    count = len(list(NOTEBOOKS.glob("*.ipynb")))
+    """Every solved notebook through the real kernel, then the kernel's own tests, in the lab's Python."""
+    failed = lab.run([], html=False, stock=False, solutions=True)
+    count = len(list(SOLUTIONS.glob("*.ipynb")))
     environment = {**python_env.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
     run = subprocess.run([python_env.python(), "-m", "unittest", "discover", "-v", "-s", str(TESTS), "-p", "test_kernel_*.py"],
                          env=environment, stderr=subprocess.PIPE, text=True)

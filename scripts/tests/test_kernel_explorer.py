@@ -151,9 +151,9 @@ class ExplorerTest(unittest.TestCase):
         frame = "(() => { const frame = document.createElement('iframe'); document.body.append(frame); const own = new Set(Object.keys(frame.contentWindow)); frame.remove(); return Object.keys(window).filter((key) => !own.has(key) && isNaN(key)); })()"
         self.assertEqual(self.browser.run(frame), [])
 
-    def test_without_scripts_a_picture_is_left(self):
+    def test_without_scripts_and_svg_a_picture_is_left(self):
         html = self.page.read_text()
-        still = re.sub(r"<script.*?</script>", "", html, flags=re.S)
+        still = re.sub(r"<(script|style|svg).*?</\1>", "", html, flags=re.S)
         target = self.page.with_name("still.html")
         target.write_text(still)
         self.browser.open(target.as_uri())
@@ -161,7 +161,7 @@ class ExplorerTest(unittest.TestCase):
         script = re.findall(r"<script>(.*?)</script>", html, flags=re.S)[0]
         self.browser.run("(() => { const it = document.createElement('script'); it.textContent = " + json.dumps(script)
                          + "; document.body.append(it); })()")
-        self.assertGreater(self.browser.run("document.querySelector('.glasslab-explorer .g-still svg').getBoundingClientRect().height"), 200)
+        self.assertGreater(self.browser.run("document.querySelector('.glasslab-explorer .g-still table').getBoundingClientRect().height"), 200)
         self.assertEqual(self.browser.run("document.querySelectorAll('.glasslab-explorer select').length"), 0)
 
     def test_a_move_is_fluent_at_128_characters_in_16_heads(self):

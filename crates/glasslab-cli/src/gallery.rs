@@ -14,6 +14,7 @@ use glasslab::view::{EmbeddingMap, Film, Surprise};
 use glasslab::{Error, Result, best_device};
 use serde_json::json;
 use std::fmt::Write;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 const STYLE: &str = include_str!("gallery.css");
@@ -159,7 +160,12 @@ impl Gallery {
             ..TrainConfig::default()
         };
         eprintln!("glasslab: filming a training of {steps} steps");
-        let history = film.train(&mut young, train, held_out, &config)?;
+        let history = film.train_with(&mut young, train, held_out, &config, |moment| {
+            if moment.report {
+                eprintln!("{}", moment.line());
+            }
+            ControlFlow::Continue(())
+        })?;
         page.add(&format!("Film::new({short:?}).at_steps(&{chosen:?}).train(…)?"), &film.html()?.html);
         let curve = history.curve().smooth(3).uniform(sizes.n_vocab).bigram(train, held_out, sizes.n_vocab)?;
         page.add(

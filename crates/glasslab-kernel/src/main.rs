@@ -1,8 +1,9 @@
-//! The Jupyter kernel of glasslab: evcxr, made ready for the lab.
+//! The Jupyter kernel of glasslab, on evcxr.
 //!
-//! Before evcxr_jupyter's server starts, this program gives the session a folder of its own in
-//! which the library is built already ([`work`]), so that a notebook needs no `:dep` line, finds
-//! `use glasslab::prelude::*` done, and shows its first tensor in seconds instead of minutes.
+//! It answers Jupyter at once ([`server`]) while evcxr loads behind ([`engine`]), in a folder of the session's own in
+//! which the library is built already ([`work`]): so a notebook needs no `:dep` line, finds
+//! `use glasslab::prelude::*` done, and shows its first tensor in seconds instead of minutes. Cells run
+//! in a process of their own ([`child`]), whose output comes as it happens ([`output`]).
 //!
 //! ```text
 //! glasslab-kernel --control_file FILE            started by Jupyter
@@ -11,12 +12,27 @@
 //! ```
 //! The folder is named by the environment variable `GLASSLAB_WORK`.
 
+mod child;
+mod code;
+mod comms;
+mod engine;
+mod history;
+mod interrupt;
+mod link;
+mod output;
 mod prepare;
+mod report;
+mod server;
+mod stream;
+mod tools;
 mod work;
 
 use anyhow::{Context, Result, bail};
+use engine::Engine;
+use link::Link;
+use output::Output;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use work::Work;
 
@@ -26,9 +42,15 @@ const STOCK: &str = "GLASSLAB_STOCK";
 const WORK: &str = "GLASSLAB_WORK";
 
 fn main() -> ExitCode {
+    if let Some(status) = tools::stand_in() {
+        std::process::exit(status);
+    }
     // The process that runs the cells is this program too: evcxr starts it anew.
-    evcxr::runtime_hook();
-    match run() {
+    if !child::is_wanted() {
+        evcxr::runtime_hook();
+    }
+    let result = if child::is_wanted() { child::run() } else { run() };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("glasslab-kernel: {error:#}");
@@ -41,7 +63,7 @@ fn run() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--control_file", _] if std::env::var_os(STOCK).is_some() => evcxr_jupyter::main(),
-        ["--control_file", _] => serve(),
+        ["--control_file", file] => serve(file.as_ref()),
         ["--stock", "--control_file", file] => stock(file),
         ["--prepare", library] => prepare::prepare(&work()?, library.as_ref()),
         ["--version"] => {
@@ -61,13 +83,26 @@ fn work() -> Result<Work> {
     Work::new(PathBuf::from(folder))
 }
 
-/// Runs evcxr_jupyter's server in a session folder of its own, removed at the end.
-fn serve() -> Result<()> {
+/// Serves a notebook in a session folder of its own, removed at the end.
+fn serve(connection_file: &Path) -> Result<()> {
     let work = work()?;
     work.sweep();
     let session = work.start_session()?;
     work.configure(session.folder())?;
-    evcxr_jupyter::main()
+    let folder = session.folder().to_path_buf();
+    let stop_file = folder.join("stop");
+    let link = Link::open(&stop_file, work.library(&folder)?.as_deref())?;
+    server::serve(connection_file, session, |shared, jobs| {
+        shared.interrupt.set_stop_file(stop_file);
+        let output = Output::start(link, shared.clone());
+        std::thread::spawn(move || match output {
+            Ok(output) => Engine::run(shared, output, jobs, folder),
+            Err(error) => {
+                eprintln!("glasslab-kernel: {error:#}");
+                shared.exit();
+            }
+        });
+    })
 }
 
 /// Becomes plain evcxr_jupyter, which takes its own arguments only.

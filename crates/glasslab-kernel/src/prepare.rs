@@ -3,6 +3,7 @@
 //! The template is made by evcxr itself, with the very calls that a session makes: so its flags,
 //! profile and lock file are the session's, and cargo finds all of it fresh.
 
+use crate::tools;
 use crate::work::Work;
 use anyhow::{Context, Result, bail};
 use evcxr::CommandContext;
@@ -12,7 +13,7 @@ use std::time::Instant;
 
 /// What every notebook starts with. The `?` makes evcxr expect one in every later cell: it learns
 /// this from a compile error, and would show a first picture with a `?` as its bare fields.
-const PRELUDE: &str = "use glasslab::prelude::*;\nOk::<(), Error>(())?;";
+pub const PRELUDE: &str = "use glasslab::prelude::*;\nOk::<(), Error>(())?;";
 
 /// Builds `library` (the folder of the `glasslab` crate) into the template; an interrupted one is never
 /// taken for a whole one, because it has another name until the end.
@@ -26,23 +27,28 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
         fs::rename(&template, &building).with_context(|| format!("could not rename {}", template.display()))?;
     }
     fs::create_dir_all(&building).with_context(|| format!("could not make {}", building.display()))?;
-    let pinned = building.join("glasslab.lock");
+    let pinned = building.join("Cargo.lock");
     fs::copy(&lock, &pinned).with_context(|| format!("could not copy {}", lock.display()))?;
+    // How cells were built, and what the tools answered, may have changed.
+    let _ = fs::remove_file(building.join(tools::RECIPE));
+    tools::forget(work.folder());
 
     fs::create_dir_all(work.config())?;
-    fs::write(work.config().join("evcxr.toml"), "[evcxr]\n")?;
-    fs::write(work.config().join("init.evcxr"), init(&library)?)?;
+    fs::write(work.config().join("evcxr.toml"), settings(&library)?)?;
 
     work.configure(&building)?;
     let started = Instant::now();
-    let (mut context, outputs) = CommandContext::new().map_err(anyhow::Error::msg)?;
-    std::thread::spawn(move || outputs.stderr.iter().for_each(|line| eprintln!("{line}")));
-    for code in [":load_config", "Tensor::from_slice(&[1.0, 2.0])"] {
-        if let Err(error) = context.execute(code) {
-            bail!("the library does not build for cells: {error}");
+    // The first time builds, and cuts the lock file down to what is used; the second time the questions are those of a
+    // session, and so are the answers that are kept.
+    for _ in 0..2 {
+        let (mut context, outputs) = CommandContext::new().map_err(anyhow::Error::msg)?;
+        std::thread::spawn(move || outputs.stderr.iter().for_each(|line| eprintln!("{line}")));
+        for code in [PRELUDE, "let prepared = Tensor::from_slice(&[1.0, 2.0]);", "prepared"] {
+            if let Err(error) = context.execute(code) {
+                bail!("the library does not build for cells: {error}");
+            }
         }
     }
-    drop(context);
     if template.exists() {
         fs::remove_dir_all(&template).with_context(|| format!("could not remove {}", template.display()))?;
     }
@@ -51,16 +57,16 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The commands that evcxr runs at its start.
+/// evcxr's settings, and the dependency.
 ///
-/// evcxr first compiles an empty crate, for which cargo drops every dependency from Cargo.lock.
-/// Putting the pinned file back keeps each session at the versions that the template was built
-/// with, also offline. Dependency and prelude are one evaluation: two would compile twice.
-fn init(library: &Path) -> Result<String> {
+/// evcxr begins with an empty crate: it would build that, let rust-analyzer load the standard library for it, and do all
+/// of it again when a dependency is added. It writes its `opt_level` into Cargo.toml as it is, and so the dependency comes
+/// in with it, from the first moment. The keys that evcxr writes after it then belong to a profile that nobody uses.
+fn settings(library: &Path) -> Result<String> {
     let library = library.to_str().context("the library's path is not UTF-8")?;
-    Ok(format!(
-        "!cp \"$EVCXR_TMPDIR/glasslab.lock\" \"$EVCXR_TMPDIR/Cargo.lock\"\n\
-         :dep glasslab = {{ path = {library:?} }}\n\
-         {PRELUDE}\n"
-    ))
+    let manifest = format!(
+        "2\ndebug = false\nstrip = \"debuginfo\"\nrpath = true\ncodegen-units = 16\nincremental = true\n\n\
+         [dependencies.glasslab]\npath = {library:?}\n\n[profile.unused]\ninherits = \"dev\"\nopt-level = 2"
+    );
+    Ok(format!("[evcxr]\nopt_level = {manifest:?}\n"))
 }

@@ -34,6 +34,11 @@ impl Work {
         Ok(Work { folder })
     }
 
+    /// Where everything is below.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What evcxr loads at its start.
     pub fn config(&self) -> PathBuf {
         self.folder.join("config")
@@ -55,6 +60,7 @@ impl Work {
         let mut libraries = vec![deps, rust_libraries];
         libraries.extend(std::env::var_os(LIBRARY_PATH).iter().flat_map(std::env::split_paths));
         let libraries = std::env::join_paths(libraries).context("a library folder's path holds a colon")?;
+        crate::tools::install(&self.folder)?;
         // SAFETY: called at the start of `main`, when this process has one thread.
         unsafe {
             std::env::set_var("EVCXR_CONFIG_DIR", self.config());
@@ -63,6 +69,14 @@ impl Work {
             std::env::set_var(glasslab_wire::IN_NOTEBOOK, "1");
         }
         Ok(())
+    }
+
+    /// The library as cells load it, in an evcxr folder in which it is built.
+    pub fn library(&self, tmpdir: &Path) -> Result<Option<PathBuf>> {
+        let name = if cfg!(target_os = "macos") { "libglasslab.dylib" } else { "libglasslab.so" };
+        let (_, host) = toolchain()?;
+        let library = tmpdir.join("target").join(host).join("debug").join("deps").join(name);
+        Ok(library.exists().then_some(library))
     }
 
     /// Makes a session folder from the template.

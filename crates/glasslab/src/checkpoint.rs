@@ -152,6 +152,9 @@ fn write_whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<(
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = path.with_file_name(name);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(file_error(folder))?;
+    }
     let written = write(&part)
         // On the disk before it has the name: a power cut must not leave an empty file under it.
         .and_then(|()| std::fs::File::open(&part).and_then(|file| file.sync_all()).map_err(file_error(&part)))

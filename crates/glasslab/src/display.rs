@@ -1,6 +1,7 @@
 //! How a picture reaches the notebook.
 
-use glasslab_wire::{IN_NOTEBOOK, write_content};
+use glasslab_wire::{Bundle, FromCell, IN_NOTEBOOK, is_connected, send, write_content};
+use std::fmt::Debug;
 
 /// A picture: SVG with a text alternative.
 ///
@@ -22,19 +23,76 @@ impl Picture {
 
     /// Shows the picture in the notebook; elsewhere prints its text alternative.
     pub fn show(&self) {
-        if std::env::var_os(IN_NOTEBOOK).is_some() {
-            self.evcxr_display();
-        } else {
-            println!("{}", self.alt);
-        }
+        show_bundle(&bundle(self));
     }
 
     /// Called by the kernel on the value of a cell.
     pub fn evcxr_display(&self) {
-        let out = std::io::stdout();
+        show_value(&bundle(self));
+    }
+}
+
+/// How the value of a cell is shown if its type has no `evcxr_display` of its own.
+///
+/// evcxr tries that method first, and compiles the cell a second time where it is missing; with this trait in the
+/// prelude every value that can be debugged has one, and each cell is compiled once.
+pub trait ShowValue {
+    /// Called by the kernel on the value of a cell.
+    fn evcxr_display(&self);
+}
+
+impl<T: Debug + ?Sized> ShowValue for T {
+    fn evcxr_display(&self) {
+        // A unit is no news.
+        if std::any::type_name::<T>() != "()" {
+            show_debugged(&self);
+        }
+    }
+}
+
+/// Not generic, so that it is compiled here and not in each cell.
+fn show_debugged(value: &dyn Debug) {
+    let mut data = Bundle::new();
+    data.insert("text/plain".to_owned(), format!("{value:?}").into());
+    show_value(&data);
+}
+
+/// Shows the value that a cell ends in.
+pub(crate) fn show_value(bundle: &Bundle) {
+    if !send(&FromCell::Value { data: bundle.clone() }) {
+        write_blocks(bundle);
+    }
+}
+
+/// A picture in its two forms.
+pub(crate) fn bundle(picture: &Picture) -> Bundle {
+    html_bundle(picture.html(), picture.alt.clone())
+}
+
+/// HTML, and the text for those who can't see it.
+pub(crate) fn html_bundle(html: String, text: String) -> Bundle {
+    let mut bundle = Bundle::new();
+    bundle.insert("text/html".to_owned(), html.into());
+    bundle.insert("text/plain".to_owned(), text.into());
+    bundle
+}
+
+/// Shows it in the notebook; elsewhere prints its text.
+pub(crate) fn show_bundle(bundle: &Bundle) {
+    if is_connected() {
+        send(&FromCell::Display { data: bundle.clone(), id: None });
+    } else if std::env::var_os(IN_NOTEBOOK).is_some() {
+        write_blocks(bundle);
+    } else if let Some(text) = bundle.get("text/plain").and_then(|text| text.as_str()) {
+        println!("{text}");
+    }
+}
+
+/// The way plain evcxr_jupyter understands.
+fn write_blocks(bundle: &Bundle) {
+    for (mime_type, content) in bundle {
         // A closed wire means that the kernel is gone, and this process with it.
-        let _ = write_content(out.lock(), "text/html", &self.html());
-        let _ = write_content(out.lock(), "text/plain", &self.alt);
+        let _ = write_content(std::io::stdout().lock(), mime_type, content.as_str().unwrap_or_default());
     }
 }
 

@@ -51,6 +51,14 @@ pub enum Error {
     /// What libtorch says.
     #[error("libtorch: {0}")]
     Torch(String),
+    /// An exercise that a graded notebook requires.
+    #[error("exercise {name}: {what}")]
+    Exercise {
+        /// The exercise.
+        name: &'static str,
+        /// What it lacks.
+        what: &'static str,
+    },
     /// A picture that could not be drawn.
     #[error("could not draw: {0}")]
     Drawing(String),
@@ -58,6 +66,8 @@ pub enum Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // In a notebook this is what `?` prints at the end of a failed cell.
+        crate::hooks::note_failure();
         fmt::Display::fmt(self, out)
     }
 }
@@ -69,8 +79,16 @@ impl From<TchError> for Error {
             TchError::Torch(text) => text,
             other => other.to_string(),
         };
-        let end = text.find("\nException raised from").unwrap_or(text.len());
-        Error::Torch(text[..end].trim().to_owned())
+        Error::Torch(Error::shorten(&text))
+    }
+}
+
+impl Error {
+    /// A message of libtorch's without its C++ call stack.
+    pub(crate) fn shorten(text: &str) -> String {
+        let end =
+            ["\nException raised from", "\\nException raised from"].iter().filter_map(|sign| text.find(sign)).min();
+        text[..end.unwrap_or(text.len())].trim().to_owned()
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::evaluate::evaluate;
+use crate::live::should_stop;
 use crate::model::{Trainable, count_parameters};
 use crate::train::{TrainConfig, train_with};
 use std::ops::{ControlFlow, Range};
@@ -72,7 +73,13 @@ impl Sweep {
         for seed in seeds {
             let (mut model, config) = make(seed)?;
             variant.parameters = count_parameters(&mut model);
-            let history = train_with(&mut model, train, held_out, &config, |_| ControlFlow::Continue(()))?;
+            let history = train_with(&mut model, train, held_out, &config, |_| match should_stop() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })?;
+            if history.stopped {
+                return Err(Error::Config(format!("stopped in {}; the variants before it are kept", variant.name)));
+            }
             let speed = history.points.last().map_or(0.0, |last| last.chars as f64 / last.seconds.max(1e-9));
             variant.chars_per_second += speed / count as f64;
             variant.losses.push(evaluate(&model, held_out)?.nats_per_char);

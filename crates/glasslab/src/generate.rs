@@ -9,6 +9,7 @@ mod sampling;
 pub use sampling::Sampling;
 
 use crate::error::Result;
+use crate::live::should_stop;
 use crate::model::LanguageModel;
 use crate::model::cache::Cache;
 use crate::rng::Rng;
@@ -18,7 +19,8 @@ use tch::{Device, Kind, Tensor};
 /// Continues a prompt; returns the prompt and what was written.
 ///
 /// Characters of the prompt that the model doesn't know are left out, which is said on standard error. Without
-/// any left, the model is given a newline. A prompt may be longer than the context.
+/// any left, the model is given a newline. A prompt may be longer than the context. A notebook's stop button ends
+/// the writing; what was written is returned.
 ///
 /// # Errors
 /// If a setting is out of range, or the model's scores are no numbers.
@@ -111,6 +113,9 @@ fn write(
             }
         }
         place += 1;
+        if should_stop() {
+            break;
+        }
     }
     let text = |(row, prompt): (&Row, &&str)| {
         // Without a prompt, the newline before the text is nobody's.

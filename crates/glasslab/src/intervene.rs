@@ -115,7 +115,7 @@ impl Patch {
             part = part.f_narrow(axis, place, 1)?;
             source = source.f_narrow(axis, place, 1)?;
         }
-        let _ = part.f_copy_(&source)?;
+        part.f_copy_(&source)?;
         Ok(patched)
     }
 }
@@ -402,7 +402,7 @@ mod tests {
             let kept = columns.copy();
             let _ = columns.shallow_clone().zero_();
             let logits = model.logits(&ids("Once upon")).unwrap();
-            let _ = columns.shallow_clone().copy_(&kept);
+            columns.shallow_clone().copy_(&kept);
             logits
         };
         assert!(difference(&cut, &by_weight) < 1e-4);

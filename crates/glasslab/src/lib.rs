@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+pub mod check;
 pub mod checkpoint;
 pub mod data;
 pub mod display;
@@ -30,7 +31,10 @@ pub mod error;
 pub mod evaluate;
 pub mod experiment;
 pub mod generate;
+pub mod hooks;
+pub mod interact;
 pub mod intervene;
+pub mod live;
 pub mod model;
 pub mod prelude;
 pub mod proofs;

@@ -1,14 +1,17 @@
 //! What a notebook cell sees: `use glasslab::prelude::*;` stands before every one.
 
 pub use crate::best_device;
+pub use crate::check;
 pub use crate::checkpoint::{AnyModel, ModelConfig};
 pub use crate::data::{Batch, Batches, Dataset, Epoch, Stories, Tokens};
-pub use crate::display::Picture;
+pub use crate::display::{Picture, ShowValue};
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Evaluation, Ladder, evaluate};
 pub use crate::experiment::Sweep;
 pub use crate::generate::{Sampling, generate, generate_batch, generate_with};
+pub use crate::interact::Interact;
 pub use crate::intervene::{Altered, Changes, Cut, Effect, HeadPatterns, Intervene, Lens, PATTERNS, Patch};
+pub use crate::live::{LiveFigure, Progress, ask, clear_output, setting, should_stop};
 pub use crate::model::attention::{AttentionConfig, Head, MultiHeadAttention, Weighting};
 pub use crate::model::norm::{Norm, NormKind};
 pub use crate::model::transformer::Block;

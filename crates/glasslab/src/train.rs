@@ -3,31 +3,42 @@
 mod config;
 mod history;
 mod optimiser;
+mod shown;
 mod training;
 
 pub use config::{Length, OptimiserKind, TrainConfig};
 pub use history::{History, Point};
 pub use optimiser::Optimiser;
+pub use shown::{AUTOSAVE, LR_SLIDER};
 pub use training::Moment;
 
 use crate::data::Tokens;
 use crate::error::Result;
 use crate::model::Trainable;
+use glasslab_wire::is_connected;
+use shown::Shown;
 use std::ops::ControlFlow;
 use std::path::Path;
 use training::Training;
 
-/// Trains a model and tells its losses.
+/// Trains a model and shows how its losses fall.
 ///
-/// Prints `config.reports` lines: step, training loss (the mean since the point before), held-out
+/// In a notebook: a progress bar, and a loss curve that grows. The stop button ends the training at its next step,
+/// and the model is as far as it came. Without an `autosave` in the config, the state is kept in
+/// [`AUTOSAVE`] until the training is over. A slider named [`LR_SLIDER`] multiplies the learning rates while it runs.
+///
+/// Elsewhere: `config.reports` lines with step, training loss (the mean since the point before), held-out
 /// loss, both in nats per character, speed, and time left.
 ///
 /// # Errors
 /// If a setting is out of range, no story is long enough, or the loss becomes infinite or NaN: then the model
 /// has the best parameters so far.
 pub fn train(model: &mut impl Trainable, data: &Tokens, held_out: &Tokens, config: &TrainConfig) -> Result<History> {
-    let history = train_with(model, data, held_out, config, print_reports)?;
-    print_ending(&history);
+    let mut shown = Shown::new();
+    let autosave = config.autosave.clone().or_else(|| is_connected().then(|| AUTOSAVE.into()));
+    let config = TrainConfig { autosave: autosave.clone(), ..config.clone() };
+    let history = train_with(model, data, held_out, &config, |moment| shown.watch(moment, autosave.as_deref()))?;
+    shown.finish(&history, autosave.as_deref());
     Ok(history)
 }
 
@@ -42,8 +53,10 @@ pub fn resume(
     held_out: &Tokens,
     autosaved: impl AsRef<Path>,
 ) -> Result<History> {
-    let history = resume_with(model, data, held_out, autosaved, print_reports)?;
-    print_ending(&history);
+    let mut shown = Shown::new();
+    let path = autosaved.as_ref();
+    let history = resume_with(model, data, held_out, path, |moment| shown.watch(moment, Some(path)))?;
+    shown.finish(&history, Some(path));
     Ok(history)
 }
 
@@ -74,19 +87,6 @@ pub fn resume_with(
     watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
 ) -> Result<History> {
     Training::load(autosaved.as_ref(), model, data)?.run(model, data, held_out, watch)
-}
-
-fn print_reports(moment: Moment<'_>) -> ControlFlow<()> {
-    if moment.report {
-        println!("{}", moment.line());
-    }
-    ControlFlow::Continue(())
-}
-
-fn print_ending(history: &History) {
-    if let Some(ending) = history.ending() {
-        println!("{ending}");
-    }
 }
 
 #[cfg(test)]

@@ -43,6 +43,19 @@ impl History {
         self.kept_step.is_some()
     }
 
+    /// The last losses and the speed, in a few words.
+    pub fn state(&self) -> String {
+        let Some(Point { step, chars, seconds, train, .. }) = self.points.last().copied() else {
+            return "not trained yet".to_owned();
+        };
+        let held_out = self.points.iter().rev().find_map(|point| point.held_out);
+        let held_out = held_out.map_or(String::new(), |loss| format!(" · held out {loss:.3}"));
+        format!(
+            "step {step} · loss {train:.3}{held_out} nats/char · {:.0}k chars/s",
+            chars as f64 / seconds.max(1e-9) / 1e3
+        )
+    }
+
     /// The last point as a line of text, with the time left when `progress` of the training, 0 to 1, is done.
     pub fn line(&self, progress: f64) -> String {
         let Some(Point { step, chars, seconds, train, held_out }) = self.points.last().copied() else {

@@ -34,6 +34,8 @@ pub struct Moment<'a> {
     pub history: &'a History,
     /// Whether this step has measured the held-out loss: time for a line.
     pub report: bool,
+    /// What the learning rates of the next steps are multiplied by, beside the schedule; 1 unless it is changed here.
+    pub lr_scale: &'a mut f64,
 }
 
 impl Moment<'_> {
@@ -98,10 +100,11 @@ impl Training {
         let device = model.device();
         let (started, before_start) = (Instant::now(), self.state.seconds);
         let mut progress = config.length.progress(self.state.step, self.state.seconds);
+        let mut lr_scale = 1.0;
         while progress < 1.0 {
             let batch = batches.next_batch(device)?;
             let loss = cross_entropy(&model.logits(&batch.inputs)?, &batch.targets)?;
-            let rate = config.schedule(progress);
+            let rate = config.schedule(progress) * lr_scale;
             self.optimiser.step(model, &loss, config.lr * rate, config.matrix_lr * rate)?;
             // Summed where it is: reading a number from a GPU every step would make it wait.
             self.sum = self.sum.f_add(&loss.detach())?;
@@ -127,6 +130,7 @@ impl Training {
                 seconds: state.seconds,
                 history: &state.history,
                 report,
+                lr_scale: &mut lr_scale,
             };
             if watch(moment).is_break() && progress < 1.0 {
                 if let Some(path) = &config.autosave {

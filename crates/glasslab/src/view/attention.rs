@@ -124,12 +124,6 @@ impl Attention {
     /// # Errors
     /// If the drawing library fails.
     pub fn grid(&self) -> Result<Picture> {
-        self.grid_of(FINEST)
-    }
-
-    /// The grid with at most so many points at each side of a head's picture; of more characters, each point shows
-    /// the largest weight of those that fall into it.
-    pub(crate) fn grid_of(&self, points: usize) -> Result<Picture> {
         let (rows, columns) = (self.layers.len() as i32, self.n_heads() as i32);
         let (left, top, gap) = (56, 44, 14);
         let scale = Scale::new(Quantity::Weights, &[]);
@@ -166,13 +160,38 @@ impl Attention {
         let mut bitmaps = Vec::new();
         for (row, layer) in self.layers.iter().enumerate() {
             for head in 0..layer.size()[0] {
-                let (weights, side) = pooled(&numbers(&layer.f_get(head)?)?, text_length, points);
+                let (weights, side) = pooled(&numbers(&layer.f_get(head)?)?, text_length, FINEST);
                 let address = image(&weights, side, scale);
                 bitmaps.push(Overlay { place: place(row as i32, head as i32), size: (SMALL, SMALL), address });
             }
         }
         overlay(&mut picture, &bitmaps);
         Ok(picture)
+    }
+
+    /// The grid as a table of images: what is left where scripts and SVG are stripped, in a notebook that is not
+    /// trusted. At most so many points a side; of more characters, each point shows the largest weight that falls
+    /// into it.
+    pub(crate) fn still(&self, points: usize) -> Result<String> {
+        let scale = Scale::new(Quantity::Weights, &[]);
+        let mut html = String::from(
+            "<table style=\"table-layout:auto;border-collapse:separate;border-spacing:4px;font-size:12px\"><tr><td></td>",
+        );
+        (0..self.n_heads()).for_each(|head| html.push_str(&format!("<td>head {head}</td>")));
+        html.push_str("</tr>");
+        for (row, layer) in self.layers.iter().enumerate() {
+            html.push_str(&format!("<tr><td>layer {row}</td>"));
+            for head in 0..layer.size()[0] {
+                let (weights, side) = pooled(&numbers(&layer.f_get(head)?)?, self.labels.len(), points);
+                html.push_str(&format!(
+                    "<td><img alt=\"layer {row}, head {head}\" width=\"{SMALL}\" height=\"{SMALL}\" \
+                     style=\"image-rendering:pixelated;max-width:none\" src=\"{}\"></td>",
+                    image(&weights, side, scale)
+                ));
+            }
+            html.push_str("</tr>");
+        }
+        Ok(html + "</table>")
     }
 
     /// In words: where the last character looks most, in each head of the first layers.

@@ -10,7 +10,7 @@ use plotters::prelude::{Rectangle, Text};
 use plotters::style::Color;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Bars with a name and a probability each.
+/// Bars with a name and a probability each; a bar of the whole width is 100 %, so that pictures can be compared.
 #[derive(Debug, Clone)]
 pub struct Bars {
     /// Name and probability, from the first bar down.
@@ -69,8 +69,6 @@ impl Bars {
         let width = (left + length + 150).max(self.title.chars().count() as i32 * 9 + 16);
         let height = top + row * self.bars.len() as i32 + 8;
         let scale = Scale::new(Quantity::Probabilities, &[]);
-        let largest = self.bars.iter().map(|bar| bar.1).filter(|p| p.is_finite()).fold(0.0, f64::max);
-        let largest = if largest > 0.0 { largest } else { 1.0 };
         let told: Vec<String> =
             self.bars.iter().take(10).map(|(name, p)| format!("“{name}” {}", percent(*p))).collect();
         let came = self.marked.as_ref().map_or(String::new(), |name| format!("; what came: “{name}”"));
@@ -80,7 +78,8 @@ impl Bars {
             for (number, (name, p)) in self.bars.iter().enumerate() {
                 let y = top + number as i32 * row;
                 area.draw(&Text::new(name.clone(), (left - 8, y + 9), text(16, Pos::new(HPos::Right, VPos::Center))))?;
-                let end = if p.is_finite() { left + (p / largest * f64::from(length)).round() as i32 } else { left };
+                let end =
+                    if p.is_finite() { left + (p.clamp(0.0, 1.0) * f64::from(length)).round() as i32 } else { left };
                 area.draw(&Rectangle::new([(left, y), (end.max(left + 1), y + 18)], scale.colour(*p).filled()))?;
                 let came = if self.marked.as_ref() == Some(name) { "  ← came" } else { "" };
                 let number = format!("{}{came}", percent(*p));

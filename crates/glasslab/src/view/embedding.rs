@@ -218,7 +218,7 @@ mod tests {
     fn a_row_is_wholly_like_itself_and_like_its_multiple() {
         let table = table();
         let doubled = &table.get(97) * 2.0;
-        let _ = table.get(98).copy_(&doubled);
+        table.get(98).copy_(&doubled);
         let map = EmbeddingMap::characters(&table, "abz").unwrap();
         let picture = map.similarity().unwrap().draw().unwrap();
         assert!(picture.alt.contains("3 rows") && picture.alt.contains("to 1.0"), "{}", picture.alt);

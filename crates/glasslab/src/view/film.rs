@@ -6,8 +6,9 @@ use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::model::{LanguageModel, Parameter, Trainable};
 use crate::trace::{Trace, Traceable};
-use crate::train::{History, TrainConfig, train};
+use crate::train::{History, Moment, TrainConfig, train, train_with};
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use tch::{Device, Tensor};
 
 /// Snapshots of a prompt's attention and predictions, to be played with a slider.
@@ -73,9 +74,32 @@ impl Film {
         held_out: &Tokens,
         config: &TrainConfig,
     ) -> Result<History> {
+        self.filmed(model, |filmed| train(filmed, data, held_out, config))
+    }
+
+    /// As [`train`](Self::train), and calls `watch` after each step as [`train_with`] does; nothing is printed.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train).
+    pub fn train_with(
+        &mut self,
+        model: &mut (impl Trainable + Traceable),
+        data: &Tokens,
+        held_out: &Tokens,
+        config: &TrainConfig,
+        watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
+    ) -> Result<History> {
+        self.filmed(model, |filmed| train_with(filmed, data, held_out, config, watch))
+    }
+
+    fn filmed<M: Trainable + Traceable>(
+        &mut self,
+        model: &mut M,
+        training: impl FnOnce(&mut Filmed<'_, M>) -> Result<History>,
+    ) -> Result<History> {
         model.trace(&self.prompt)?.attention()?;
         let mut filmed = Filmed { model, state: RefCell::new((self, 0, None)) };
-        let history = train(&mut filmed, data, held_out, config)?;
+        let history = training(&mut filmed)?;
         let Filmed { model, state } = filmed;
         let (film, step, error) = state.into_inner();
         match error {

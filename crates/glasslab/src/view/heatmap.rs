@@ -195,6 +195,8 @@ impl Heatmap {
             area.draw(&Rectangle::new([(left - 1, top - 1), (left + wide, top + high)], INK.mix(0.35)))?;
             Ok(())
         })?;
+        // Where a page scales the picture down, smoothed edges would draw a grid between the cells.
+        picture.svg = picture.svg.replacen("<svg ", "<svg shape-rendering=\"crispEdges\" ", 1);
         if self.cells.len() > MOST_RECTANGLES {
             let address = image(&self.cells, self.columns, scale);
             overlay(&mut picture, &[Overlay { place: (left, top), size: (wide, high), address }]);

@@ -3,8 +3,8 @@
 //! It needs nothing but itself: no network, no other block. Where a page does not run scripts (a notebook that is not
 //! trusted, or one on a website), what is left of it is still a table or a picture.
 
-use crate::display::{Picture, escape};
-use glasslab_wire::{IN_NOTEBOOK, write_content};
+use crate::display::{Picture, escape, html_bundle, show_bundle, show_value};
+use glasslab_wire::Bundle;
 
 /// A block of HTML with a text alternative. As the last expression of a cell it is shown below the cell.
 #[derive(Debug, Clone)]
@@ -18,19 +18,16 @@ pub struct Html {
 impl Html {
     /// Shows the block in the notebook; elsewhere prints its text alternative.
     pub fn show(&self) {
-        if std::env::var_os(IN_NOTEBOOK).is_some() {
-            self.evcxr_display();
-        } else {
-            println!("{}", self.alt);
-        }
+        show_bundle(&self.bundle());
     }
 
     /// Called by the kernel on the value of a cell.
     pub fn evcxr_display(&self) {
-        let out = std::io::stdout();
-        // A closed wire means that the kernel is gone, and this process with it.
-        let _ = write_content(out.lock(), "text/html", &self.html);
-        let _ = write_content(out.lock(), "text/plain", &self.alt);
+        show_value(&self.bundle());
+    }
+
+    fn bundle(&self) -> Bundle {
+        html_bundle(self.html.clone(), self.alt.clone())
     }
 }
 

@@ -211,7 +211,7 @@ fn small_picture(matrix: &Tensor, scale: Scale, pixels: usize) -> Result<String>
     let zoom = (SMALL as f64 / high as f64).min((pixels - 3) as f64 / wide as f64).min(6.0);
     let size = |points: usize| ((points as f64 * zoom) as usize).max(3);
     Ok(format!(
-        "<img alt=\"\" width=\"{}\" height=\"{}\" style=\"image-rendering:pixelated;margin:0 3px 0 0;\
+        "<img alt=\"\" width=\"{}\" height=\"{}\" style=\"image-rendering:pixelated;max-width:none;margin:0 3px 0 0;\
          display:inline-block;vertical-align:top\" src=\"{}\">",
         size(wide),
         size(high),

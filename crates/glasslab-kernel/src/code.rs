@@ -1,0 +1,191 @@
+//! Questions about a cell's text: whether it is complete, and where a name begins and ends.
+
+use jupyter_protocol::{IsCompleteReply, IsCompleteReplyStatus};
+
+/// Whether a front-end should run this text or offer a further line: brackets, strings and comments that are open
+/// want more; a bracket that closes nothing can't be mended by more.
+pub fn is_complete(code: &str) -> IsCompleteReply {
+    let mut open: Vec<char> = Vec::new();
+    let mut characters = code.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        let rest = &code[at..];
+        let skip_to = match character {
+            '(' | '[' | '{' => {
+                open.push(character);
+                continue;
+            }
+            ')' | ']' | '}' => {
+                let opener = [('(', ')'), ('[', ']'), ('{', '}')].iter().find(|pair| pair.1 == character);
+                if open.pop() != opener.map(|pair| pair.0) {
+                    return IsCompleteReply::new(IsCompleteReplyStatus::Invalid, String::new());
+                }
+                continue;
+            }
+            '/' if rest.starts_with("//") => Some(rest.find('\n').unwrap_or(rest.len())),
+            '/' if rest.starts_with("/*") => block_comment(rest),
+            '"' => string(rest),
+            'r' if !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_') => {
+                match raw_string(rest) {
+                    Raw::None => continue,
+                    Raw::Open => None,
+                    Raw::Ends(length) => Some(length),
+                }
+            }
+            '\'' => Some(character_literal(rest)),
+            _ => continue,
+        };
+        let Some(length) = skip_to else { return IsCompleteReply::incomplete(String::new()) };
+        while characters.peek().is_some_and(|(next, _)| *next < at + length) {
+            characters.next();
+        }
+    }
+    if !open.is_empty() {
+        return IsCompleteReply::incomplete("    ".repeat(open.len()));
+    }
+    IsCompleteReply::complete()
+}
+
+/// The length of a comment that may hold others.
+fn block_comment(text: &str) -> Option<usize> {
+    let (mut depth, mut at) = (0, 0);
+    while at < text.len() {
+        if text[at..].starts_with("/*") {
+            (depth, at) = (depth + 1, at + 2);
+        } else if text[at..].starts_with("*/") {
+            (depth, at) = (depth - 1, at + 2);
+            if depth == 0 {
+                return Some(at);
+            }
+        } else {
+            at += text[at..].chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    None
+}
+
+/// The length of a string with escapes, quotes included.
+fn string(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, character) in text.char_indices().skip(1) {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+enum Raw {
+    None,
+    Open,
+    Ends(usize),
+}
+
+fn raw_string(text: &str) -> Raw {
+    let hashes = text[1..].len() - text[1..].trim_start_matches('#').len();
+    if !text[1 + hashes..].starts_with('"') {
+        return Raw::None;
+    }
+    let end = format!("\"{}", "#".repeat(hashes));
+    let begin = 2 + hashes;
+    text[begin..].find(&end).map_or(Raw::Open, |at| Raw::Ends(begin + at + end.len()))
+}
+
+/// The length of `'x'` or `'\n'`; of a lifetime only its quote.
+fn character_literal(text: &str) -> usize {
+    let mut characters = text.char_indices().skip(1);
+    match (characters.next(), characters.next()) {
+        (Some((_, '\\')), _) => {
+            text[2..].char_indices().skip(1).find(|(_, c)| *c == '\'').map_or(1, |(at, _)| 2 + at + 1)
+        }
+        (Some(_), Some((at, '\''))) => at + 1,
+        _ => 1,
+    }
+}
+
+/// From Jupyter's positions, which count code points, to Rust's, which count bytes.
+pub fn byte_position(code: &str, characters: usize) -> usize {
+    code.char_indices().nth(characters).map_or(code.len(), |(at, _)| at)
+}
+
+/// From bytes to code points.
+pub fn character_position(code: &str, bytes: usize) -> usize {
+    code.char_indices().take_while(|(at, _)| *at < bytes).count()
+}
+
+/// Where to look up what the cursor is at: the end of the name it touches; within a call's brackets the name before them.
+pub fn name_position(code: &str, cursor: usize) -> usize {
+    let is_name = |character: char| character.is_alphanumeric() || character == '_' || character == '!';
+    let before = code[..cursor].chars().next_back().is_some_and(is_name);
+    let after = code[cursor..].chars().next().is_some_and(is_name);
+    if before || after {
+        return code[cursor..].find(|character| !is_name(character)).map_or(code.len(), |length| cursor + length);
+    }
+    let mut depth = 0;
+    for (at, character) in code[..cursor].char_indices().rev() {
+        match character {
+            ')' => depth += 1,
+            '(' if depth == 0 => return at + 1,
+            '(' => depth -= 1,
+            ';' | '{' | '}' if depth == 0 => break,
+            _ => {}
+        }
+    }
+    cursor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: &str) -> IsCompleteReplyStatus {
+        is_complete(code).status
+    }
+
+    #[test]
+    fn what_is_open_wants_more() {
+        for code in ["fn f() {", "let s = \"a", "let v = [1,", "/* /* */", "r#\"a\"", "let x = f(\n    1,", "'\"'; \""]
+        {
+            assert_eq!(status(code), IsCompleteReplyStatus::Incomplete, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_closed_can_run() {
+        for code in [
+            "",
+            "1 + 1",
+            "let c = '{'; // {",
+            "let s = \"{\\\"\";",
+            "fn f<'a>(x: &'a str) {}",
+            "r##\"\"#\"##",
+            "'\\u{41}'",
+            "for_r",
+        ] {
+            assert_eq!(status(code), IsCompleteReplyStatus::Complete, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_bracket_that_closes_nothing_is_invalid() {
+        assert_eq!(status("let x = 1);"), IsCompleteReplyStatus::Invalid);
+    }
+
+    #[test]
+    fn positions_count_code_points() {
+        let code = "let ä = 'x';";
+        let at = byte_position(code, 6);
+        assert_eq!(&code[..at], "let ä ");
+        assert_eq!(character_position(code, at), 6);
+    }
+
+    #[test]
+    fn the_name_is_found_from_within_it_and_from_its_brackets() {
+        let code = "let t = Tensor::zeros(&[1], x);";
+        let end = code.find('(').unwrap();
+        assert_eq!(name_position(code, end - 3), end);
+        assert_eq!(name_position(code, code.find(", x").unwrap() + 2 - 1), end + 1);
+    }
+}

@@ -1,0 +1,382 @@
+//! The thread that evaluates.
+//!
+//! evcxr loads behind the open sockets; then cells, completions and look-ups are done one after the other. After a
+//! cell that failed or was stopped, the cells that were already waiting are not run (Jupyter's `stop_on_error`).
+
+use crate::code;
+use crate::output::{Outcome, Output};
+use crate::prepare::PRELUDE;
+use crate::report::{self, Report};
+use crate::server::Shared;
+use evcxr::{CommandContext, EvalCallbacks, EvalOutputs};
+use jupyter_protocol::{CompleteRequest, ExecuteRequest, InspectRequest, JupyterMessage};
+use serde_json::{Map, Value, json};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
+
+/// Where it is set, the kernel tells how long its parts take.
+const TRACE: &str = "GLASSLAB_TRACE";
+
+/// A request that needs evcxr.
+pub enum Job {
+    /// Run a cell.
+    Execute(Box<JupyterMessage>, ExecuteRequest),
+    /// Offer what may stand at the cursor.
+    Complete(Box<JupyterMessage>, CompleteRequest),
+    /// Say what stands at the cursor.
+    Inspect(Box<JupyterMessage>, InspectRequest),
+}
+
+/// Whether the kernel still loads, and who has been told.
+#[derive(Default)]
+pub struct Loading(Mutex<LoadingState>);
+
+#[derive(Default)]
+struct LoadingState {
+    done: bool,
+    begun: Option<Instant>,
+    told: Vec<String>,
+}
+
+impl Loading {
+    /// Whether cells run at once.
+    pub fn is_done(&self) -> bool {
+        self.0.lock().is_ok_and(|state| state.done)
+    }
+
+    /// Tells a request that it waits, if it does.
+    pub fn note(&self, request: &JupyterMessage, tell: impl FnOnce(String)) {
+        if let Ok(mut state) = self.0.lock()
+            && !state.done
+        {
+            let seconds = state.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
+            tell(format!("The kernel is loading since {seconds:.0} s; this cell runs as soon as it is ready."));
+            state.told.push(request.header.msg_id.clone());
+        }
+    }
+
+    fn begin(&self) {
+        if let Ok(mut state) = self.0.lock() {
+            state.begun = Some(Instant::now());
+        }
+    }
+
+    fn finish(&self) {
+        if let Ok(mut state) = self.0.lock() {
+            state.done = true;
+        }
+    }
+
+    fn was_told(&self, request: &JupyterMessage) -> bool {
+        self.0.lock().is_ok_and(|state| state.told.contains(&request.header.msg_id))
+    }
+}
+
+/// The evaluating thread's own.
+pub struct Engine {
+    shared: Arc<Shared>,
+    output: Output,
+    jobs: mpsc::Receiver<Job>,
+    waiting: VecDeque<Job>,
+    /// evcxr, or why it could not be loaded.
+    context: Result<CommandContext, String>,
+    /// Where evcxr puts the generated source.
+    source: PathBuf,
+    count: usize,
+    saved: Option<String>,
+}
+
+impl Engine {
+    /// Loads evcxr and does jobs until the kernel ends. It must stay one thread: the cells' process ends with it.
+    pub fn run(shared: Arc<Shared>, output: Output, jobs: mpsc::Receiver<Job>, session: PathBuf) {
+        shared.loading.begin();
+        let context = load(&shared).map_err(|error| format!("The kernel could not start: {error}"));
+        shared.loading.finish();
+        let source = session.join("src/lib.rs");
+        let (waiting, count, saved) = (VecDeque::new(), 0, None);
+        let mut engine = Engine { shared, output, jobs, waiting, context, source, count, saved };
+        while let Some(job) = engine.next() {
+            engine.shared.interrupt.begin();
+            engine.perform(job);
+            if engine.shared.interrupt.end() {
+                engine.abort_waiting();
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        self.waiting.pop_front().or_else(|| self.jobs.recv().ok())
+    }
+
+    fn perform(&mut self, job: Job) {
+        match job {
+            Job::Execute(request, asked) => {
+                if !self.shared.loading.was_told(&request) {
+                    self.shared.status("busy", &request);
+                }
+                let is_well = self.execute(&request, &asked);
+                self.shared.status("idle", &request);
+                if !is_well && asked.stop_on_error {
+                    self.abort_waiting();
+                }
+            }
+            Job::Complete(request, asked) => {
+                self.shared.status("busy", &request);
+                let answer = self.complete(&asked);
+                self.shared.reply(&request, "complete_reply", answer);
+                self.shared.status("idle", &request);
+            }
+            Job::Inspect(request, asked) => {
+                self.shared.status("busy", &request);
+                let answer = self.inspect(&asked);
+                self.shared.reply(&request, "inspect_reply", answer);
+                self.shared.status("idle", &request);
+            }
+        }
+    }
+
+    /// The cells that are waiting now are not run.
+    fn abort_waiting(&mut self) {
+        self.waiting.extend(self.jobs.try_iter());
+        for job in std::mem::take(&mut self.waiting) {
+            if let Job::Execute(request, _) = &job {
+                self.shared.status("busy", request);
+                self.clear_note(request);
+                let answer = json!({ "status": "aborted", "execution_count": self.count, "user_expressions": {}, "payload": [] });
+                self.shared.reply(request, "execute_reply", answer);
+                self.shared.status("idle", request);
+                self.shared.interrupt.dropped();
+            } else {
+                self.waiting.push_back(job);
+            }
+        }
+    }
+
+    fn clear_note(&self, request: &JupyterMessage) {
+        if self.shared.loading.was_told(request) {
+            self.shared.publish("clear_output", json!({ "wait": false }), Some(request));
+        }
+    }
+
+    /// Runs a cell and answers; true if it went well.
+    fn execute(&mut self, request: &JupyterMessage, asked: &ExecuteRequest) -> bool {
+        let code = asked.code.trim_end();
+        self.clear_note(request);
+        if !code.trim().is_empty() && !asked.silent && asked.store_history {
+            self.count += 1;
+        }
+        if !asked.silent {
+            let input = json!({ "code": asked.code, "execution_count": self.count.max(1) });
+            self.shared.publish("execute_input", input, Some(request));
+        }
+        let result = if code.trim().is_empty() {
+            Ok(Map::new())
+        } else if let Some(level) = code.trim().strip_prefix(":opt ") {
+            self.optimise(level.trim())
+        } else if self.shared.interrupt.is_asked() {
+            Err(Report::new("Stopped", "Stopped before it began.", &[]))
+        } else {
+            self.evaluate(request, asked.silent, code)
+        };
+        if asked.store_history
+            && !code.trim().is_empty()
+            && let Ok(mut history) = self.shared.history.lock()
+        {
+            history.push((self.count, code.to_owned()));
+        }
+        let is_well = result.is_ok();
+        let mut answer =
+            json!({ "status": "ok", "execution_count": self.count, "user_expressions": {}, "payload": [] });
+        match result {
+            Ok(data) => {
+                if !data.is_empty() && !asked.silent {
+                    let value = json!({ "execution_count": self.count, "data": data, "metadata": {}, "transient": {} });
+                    self.shared.publish("execute_result", value, Some(request));
+                }
+            }
+            Err(report) => {
+                let error = json!({ "ename": report.name, "evalue": report.value, "traceback": report.lines });
+                if !asked.silent {
+                    self.shared.publish("error", error.clone(), Some(request));
+                    if let Some(full) = &report.full {
+                        self.shared.publish("display_data", folded(full), Some(request));
+                    }
+                }
+                answer["status"] = "error".into();
+                for (key, value) in error.as_object().into_iter().flatten() {
+                    answer[key] = value.clone();
+                }
+            }
+        }
+        self.shared.reply(request, "execute_reply", answer);
+        is_well
+    }
+
+    /// Sets how far the cells' own code is optimised from now on; the library always is.
+    fn optimise(&self, level: &str) -> Result<Map<String, Value>, Report> {
+        if !matches!(level, "0" | "1" | "2" | "3") {
+            return Err(Report::new("error", format!("expected :opt 0, 1, 2 or 3, got :opt {level}"), &[]));
+        }
+        let file = self.source.with_file_name("..").join(crate::tools::OPT_LEVEL);
+        std::fs::write(file, level).map_err(|error| Report::new("error", error.to_string(), &[]))?;
+        let said = format!("The code of cells is optimised at level {level} from now on (the library at 2).");
+        Ok(Map::from_iter([("text/plain".to_owned(), said.into())]))
+    }
+
+    /// Runs code; what it shows goes its own way, the value comes back.
+    fn evaluate(&mut self, request: &JupyterMessage, silent: bool, code: &str) -> Result<Map<String, Value>, Report> {
+        let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
+        self.output.begin(request, silent);
+        let begun = Instant::now();
+        let mut callbacks = EvalCallbacks::default();
+        let run = std::panic::AssertUnwindSafe(|| context.execute_with_callbacks(code, &mut callbacks));
+        let result = std::panic::catch_unwind(run);
+        let interrupted = self.shared.interrupt.is_asked();
+        let died = matches!(result, Ok(Err(evcxr::Error::SubprocessTerminated(_))));
+        if died {
+            self.output.drain();
+            self.shared.comms.close_all(&self.shared);
+        }
+        if std::env::var_os(TRACE).is_some()
+            && let Ok(Ok(outputs)) = &result
+        {
+            eprintln!("cell: {:?} in all, {:?}", begun.elapsed(), outputs.phases);
+        }
+        let outcome = self.output.take();
+        self.saved = outcome.saved.clone().or(self.saved.take());
+        match result {
+            Ok(Ok(outputs)) => self.finish(outcome, outputs, code),
+            Ok(Err(_)) if interrupted && !died => Err(Report::new(
+                "Stopped",
+                "Stopped while it was compiled: nothing was run, and every variable is as before.",
+                &[],
+            )),
+            Ok(Err(evcxr::Error::SubprocessTerminated(status))) => {
+                Err(if self.shared.interrupt.has_ended_child() { self.ended() } else { report::crash(&status) })
+            }
+            Ok(Err(evcxr::Error::CompilationErrors(errors))) => Err(report::compilation(&errors, code)),
+            Ok(Err(error)) => Err(Report::new("error", error.to_string(), &[])),
+            Err(_) => {
+                let advice = ["Restart the kernel if the next cell fails too.".to_owned()];
+                Err(Report::new("KernelError", "The kernel itself stumbled over this cell.", &advice))
+            }
+        }
+    }
+
+    /// A cell that was compiled and has run.
+    fn finish(&self, outcome: Outcome, outputs: EvalOutputs, code: &str) -> Result<Map<String, Value>, Report> {
+        if let Some(panic) = outcome.panic {
+            let place = self.place(panic.line, code);
+            return Err(report::failure(&panic.message, place, "Panic"));
+        }
+        if let Some((text, line)) = outcome.failure {
+            let place = self.place(line, code);
+            return Err(report::failure(&text, place, "Error"));
+        }
+        let mut data = outcome.value.unwrap_or_default();
+        for (mime_type, content) in outputs.content_by_mime_type {
+            data.entry(mime_type).or_insert(Value::from(content));
+        }
+        // A unit is no news.
+        if data.len() == 1 && data.get("text/plain").and_then(Value::as_str).is_some_and(|text| text.trim() == "()") {
+            data.clear();
+        }
+        Ok(data)
+    }
+
+    fn place(&self, line: Option<u32>, code: &str) -> Option<String> {
+        let generated = std::fs::read_to_string(&self.source).ok()?;
+        let history = self.shared.history.lock().ok()?;
+        report::place(line?, &generated, code, &history)
+    }
+
+    /// A cell that didn't listen to the stop button.
+    fn ended(&self) -> Report {
+        let seconds = crate::interrupt::GRACE.as_secs();
+        let mut advice = vec![
+            "All variables of the notebook are gone with it; functions, types and `use` lines are kept, and the next cell works."
+                .to_owned(),
+            "A loop of your own stops in time, and loses nothing, if it says: if should_stop() { break; }".to_owned(),
+        ];
+        advice.push(match &self.saved {
+            Some(path) => format!("The last model that a training saved on its way: {path}"),
+            None => "No training had saved a model on its way.".to_owned(),
+        });
+        Report::new("Stopped", format!("The cell did not stop within {seconds} s and was ended."), &advice)
+    }
+
+    fn complete(&mut self, asked: &CompleteRequest) -> Value {
+        let cursor = code::byte_position(&asked.code, asked.cursor_pos);
+        let found = self.context.as_mut().ok().and_then(|context| context.completions(&asked.code, cursor).ok());
+        let found = found.unwrap_or_else(|| evcxr::Completions {
+            start_offset: cursor,
+            end_offset: cursor,
+            ..Default::default()
+        });
+        let start = code::character_position(&asked.code, found.start_offset);
+        let end = code::character_position(&asked.code, found.end_offset);
+        let matches: Vec<String> = found.completions.iter().map(|completion| completion.code.clone()).collect();
+        let types: Vec<Value> = found
+            .completions
+            .iter()
+            .map(|found| json!({ "text": found.code, "type": kind_of(&found.label), "start": start, "end": end }))
+            .collect();
+        json!({
+            "status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end,
+            "metadata": { "_jupyter_types_experimental": types },
+        })
+    }
+
+    fn inspect(&mut self, asked: &InspectRequest) -> Value {
+        let cursor = code::name_position(&asked.code, code::byte_position(&asked.code, asked.cursor_pos));
+        let found = self.context.as_mut().ok().and_then(|context| context.hover_at(&asked.code, cursor).ok());
+        match found.filter(|(plain, _)| plain != "No documentation found") {
+            Some((plain, html)) => {
+                let data = json!({ "text/plain": plain, "text/html": html });
+                json!({ "status": "ok", "found": true, "data": data, "metadata": {} })
+            }
+            None => json!({ "status": "ok", "found": false, "data": {}, "metadata": {} }),
+        }
+    }
+}
+
+/// A rough kind for the icon beside a completion.
+fn kind_of(label: &str) -> &'static str {
+    if label.contains('(') || label.ends_with('!') { "function" } else { "instance" }
+}
+
+/// rustc's own words, to be opened by who wants them.
+fn folded(full: &str) -> Value {
+    let text = without_colours(full).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let html = format!("<details><summary>rustc's whole message</summary><pre>{text}</pre></details>");
+    json!({ "data": { "text/html": html, "text/plain": "(rustc's whole message is folded away)" }, "metadata": {}, "transient": {} })
+}
+
+/// Text without a terminal's codes.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or(part, |(_, rest)| rest))
+}
+
+/// Starts evcxr with dependency and prelude.
+fn load(shared: &Shared) -> Result<CommandContext, evcxr::Error> {
+    let begun = Instant::now();
+    let (mut context, outputs) = CommandContext::new()?;
+    shared.interrupt.set_child(context.process_handle());
+    // The cells' streams go past evcxr; here only what a process says before it has found its way.
+    std::thread::spawn(move || outputs.stderr.iter().for_each(|line| eprintln!("{line}")));
+    std::thread::spawn(move || outputs.stdout.iter().for_each(|line| eprintln!("{line}")));
+    let evcxr = begun.elapsed();
+    context.execute(PRELUDE)?;
+    let prelude = begun.elapsed() - evcxr;
+    // What rust-analyzer has to find out once, it finds out now: the types behind a tensor's methods.
+    let sample = "let sample = Tensor::from_slice(&[1.0]).matmul(&Tensor::from_slice(&[1.0])); sample.";
+    let _ = context.completions(sample, sample.len());
+    if std::env::var_os(TRACE).is_some() {
+        eprintln!("loaded: evcxr {evcxr:.1?}, prelude {prelude:.1?}, types {:.1?}", begun.elapsed() - evcxr - prelude);
+    }
+    Ok(context)
+}

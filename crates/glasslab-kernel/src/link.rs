@@ -1,0 +1,73 @@
+//! The descriptors that join the kernel with the process that runs the cells.
+//!
+//! evcxr starts that process and talks to it over pipes of its own, by lines. The cells' output goes past
+//! evcxr, over sockets that the kernel opens before and every such process inherits:
+//!
+//! ```text
+//! output, errors   cells → kernel   bytes
+//! input            kernel → cells   lines that a person typed
+//! control          kernel → cells   one datagram for each message
+//! ```
+
+use anyhow::{Context, Result};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
+
+/// Names the cells' ends of output, errors and input, separated by commas.
+pub const DESCRIPTORS: &str = "GLASSLAB_DESCRIPTORS";
+/// Names the library that the cells' process loads before the first cell.
+pub const PRELOAD: &str = "GLASSLAB_PRELOAD";
+
+/// The kernel's ends.
+pub struct Link {
+    /// What begins each of the library's messages.
+    pub mark: String,
+    /// What cells print.
+    pub output: UnixStream,
+    /// What cells print to standard error.
+    pub errors: UnixStream,
+    /// What cells read from standard input.
+    pub input: UnixStream,
+    /// Messages to the library.
+    pub control: UnixDatagram,
+    /// Kept open for the next process, should one end.
+    _theirs: Vec<OwnedFd>,
+}
+
+impl Link {
+    /// Opens the sockets and names them in the environment.
+    pub fn open(stop_file: &Path, preload: Option<&Path>) -> Result<Link> {
+        let sockets = "could not open a pair of sockets";
+        let (output, their_output) = UnixStream::pair().context(sockets)?;
+        let (errors, their_errors) = UnixStream::pair().context(sockets)?;
+        let (input, their_input) = UnixStream::pair().context(sockets)?;
+        let (control, their_control) = UnixDatagram::pair().context(sockets)?;
+        let theirs: Vec<OwnedFd> =
+            vec![their_output.into(), their_errors.into(), their_input.into(), their_control.into()];
+        for end in &theirs {
+            inherit(end.as_raw_fd())?;
+        }
+        let names: Vec<String> = theirs[..3].iter().map(|end| end.as_raw_fd().to_string()).collect();
+        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_nanos());
+        let mark = format!("glasslab-{:x}-{time:x}", std::process::id());
+        // SAFETY: called at the start of `main`, when this process has one thread.
+        unsafe {
+            std::env::set_var(DESCRIPTORS, names.join(","));
+            std::env::set_var(glasslab_wire::MARK, &mark);
+            std::env::set_var(glasslab_wire::CONTROL, theirs[3].as_raw_fd().to_string());
+            std::env::set_var(glasslab_wire::STOP, stop_file);
+            if let Some(preload) = preload {
+                std::env::set_var(PRELOAD, preload);
+            }
+        }
+        Ok(Link { mark, output, errors, input, control, _theirs: theirs })
+    }
+}
+
+/// Lets a descriptor live on in a started program.
+fn inherit(descriptor: RawFd) -> Result<()> {
+    // SAFETY: changes a flag of an open descriptor.
+    let answer = unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
+    (answer == 0).then_some(()).ok_or_else(|| std::io::Error::last_os_error().into())
+}

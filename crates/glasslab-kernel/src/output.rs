@@ -1,0 +1,373 @@
+//! What a cell writes, on its way to the notebook.
+//!
+//! Two threads read the cells' standard output and error and publish what comes, in its order. When the
+//! cell has ended on both, evcxr is told. What a failed `?` prints is kept back for the error's report.
+
+use crate::link::Link;
+use crate::server::Shared;
+use crate::stream::{Piece, Splitter};
+use glasslab_wire::{Bundle, FromCell, ToCell};
+use jupyter_protocol::JupyterMessage;
+use serde_json::{Value, json};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::time::Duration;
+
+/// What evcxr's code prints when a `?` has left the cell.
+const FAILED: &str = "EVCXR_ERROR_OCCURRED";
+const PANICKED: &str = "EVCXR_PANIC_NOTIFICATION";
+/// Standard error is kept back this long, in case it is what a failed `?` prints.
+const HOLD: Duration = Duration::from_millis(40);
+
+/// A panic: its sentence, the line of the generated source, and the place.
+#[derive(Debug, Clone)]
+pub struct Panic {
+    /// Its sentence.
+    pub message: String,
+    /// The line of the cell's generated source.
+    pub line: Option<u32>,
+    /// `file:line` of the place that panicked.
+    pub place: String,
+}
+
+/// The cell whose output comes.
+#[derive(Default)]
+struct Now {
+    request: Option<JupyterMessage>,
+    silent: bool,
+    for_evcxr: Vec<String>,
+    panic: Option<Panic>,
+    failed_line: Option<u32>,
+    error_text: String,
+    blocks: Bundle,
+    value: Option<Bundle>,
+    saved: Option<String>,
+    output_ended: Option<u64>,
+    errors_ended: Option<u64>,
+}
+
+/// How a cell that has run came out.
+#[derive(Default)]
+pub struct Outcome {
+    /// The value of its last expression.
+    pub value: Option<Bundle>,
+    /// A panic that ended it.
+    pub panic: Option<Panic>,
+    /// An error that ended it: what it says, and the line of the generated source.
+    pub failure: Option<(String, Option<u32>)>,
+    /// Where a training has kept its model on the way.
+    pub saved: Option<String>,
+}
+
+/// The way of a cell's output.
+#[derive(Clone)]
+pub struct Output {
+    now: Arc<Mutex<Now>>,
+    shared: Arc<Shared>,
+    to_cell: mpsc::Sender<ToCell>,
+    input: Arc<Mutex<UnixStream>>,
+    errors: Arc<UnixStream>,
+    output: Arc<UnixStream>,
+    /// How many processes have died: what one left unfinished is not continued by the next.
+    deaths: Arc<AtomicU64>,
+}
+
+impl Output {
+    /// Starts the threads.
+    pub fn start(link: Link, shared: Arc<Shared>) -> anyhow::Result<Output> {
+        let (to_cell, messages) = mpsc::channel::<ToCell>();
+        let output = Output {
+            now: Arc::default(),
+            shared: shared.clone(),
+            to_cell: to_cell.clone(),
+            input: Arc::new(Mutex::new(link.input.try_clone()?)),
+            errors: Arc::new(link.errors.try_clone()?),
+            output: Arc::new(link.output.try_clone()?),
+            deaths: Arc::default(),
+        };
+        shared.comms.connect(to_cell);
+        let mark = link.mark.clone();
+        for is_error in [false, true] {
+            let (output, mark) = (output.clone(), mark.clone());
+            let socket = if is_error { link.errors.try_clone()? } else { link.output.try_clone()? };
+            std::thread::spawn(move || output.read(socket, &mark, is_error));
+        }
+        let asking = output.clone();
+        std::thread::spawn(move || asking.notice_reading());
+        std::thread::spawn(move || {
+            // The whole link lives here: the cells' ends must stay open for the processes to come.
+            let link = link;
+            for message in messages {
+                if let Ok(bytes) = serde_json::to_vec(&message) {
+                    _ = link.control.send(&bytes);
+                }
+            }
+        });
+        Ok(output)
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// From here on the output is this request's.
+    pub fn begin(&self, request: &JupyterMessage, silent: bool) {
+        *self.now() = Now { request: Some(request.clone()), silent, ..Now::default() };
+    }
+
+    /// What is known of the cell, which has ended.
+    pub fn take(&self) -> Outcome {
+        let mut now = self.now();
+        let is_in = |line: &str| now.for_evcxr.iter().any(|other| other == line);
+        let (panicked, failed) = (is_in(PANICKED), is_in(FAILED));
+        let text = std::mem::take(&mut now.error_text);
+        Outcome {
+            value: now.value.take(),
+            panic: now.panic.take().filter(|_| panicked),
+            failure: failed.then(|| (text, now.failed_line)),
+            saved: now.saved.take(),
+        }
+    }
+
+    /// Waits until all that a process wrote before it died has been published.
+    pub fn drain(&self) {
+        for _ in 0..100 {
+            std::thread::sleep(Duration::from_millis(5));
+            if waiting_bytes(&self.output) + waiting_bytes(&self.errors) == 0 {
+                break;
+            }
+        }
+        std::thread::sleep(HOLD + Duration::from_millis(10));
+        self.deaths.fetch_add(1, Ordering::SeqCst);
+        self.shared.interrupt.set_running(false);
+    }
+
+    fn read(&self, mut socket: UnixStream, mark: &str, is_error: bool) {
+        let mut splitter = Splitter::new(mark);
+        let mut buffer = vec![0; 1 << 16];
+        if is_error && socket.set_read_timeout(Some(HOLD)).is_err() {
+            return;
+        }
+        let mut deaths = 0;
+        let take = |piece| if is_error { self.take_error_piece(piece) } else { self.take_piece(piece) };
+        loop {
+            match socket.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(length) => {
+                    if std::mem::replace(&mut deaths, self.deaths.load(Ordering::SeqCst)) != deaths {
+                        splitter.finish().into_iter().for_each(take);
+                    }
+                    splitter.feed(&buffer[..length]).into_iter().for_each(take);
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    self.publish_errors()
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take_error_piece(&self, piece: Piece) {
+        match piece {
+            Piece::Text(text) => self.now().error_text.push_str(&text),
+            Piece::Message(FromCell::Ended { number }) => {
+                self.now().errors_ended = Some(number);
+                self.settle();
+            }
+            _ => {}
+        }
+    }
+
+    fn publish_errors(&self) {
+        let mut now = self.now();
+        // If the cell has just ended, `settle` knows whether this is its error.
+        if now.errors_ended.is_none() || now.errors_ended == now.output_ended {
+            let text = std::mem::take(&mut now.error_text);
+            self.stream(&now, "stderr", &text);
+        }
+    }
+
+    fn take_piece(&self, piece: Piece) {
+        let mut now = self.now();
+        match piece {
+            Piece::Text(text) => {
+                self.show_held(&mut now);
+                self.stream(&now, "stdout", &text);
+            }
+            Piece::ForEvcxr(line) => now.for_evcxr.push(line),
+            Piece::Content(mime_type, content) => {
+                // Blocks that follow each other are forms of one thing, unless a form comes twice.
+                if now.blocks.contains_key(&mime_type) || now.value.is_some() && now.blocks.is_empty() {
+                    self.show_held(&mut now);
+                }
+                let parsed = mime_type.contains("json").then(|| serde_json::from_str(&content).ok()).flatten();
+                now.blocks.insert(mime_type, parsed.unwrap_or(Value::from(content)));
+            }
+            Piece::Message(message) => self.take_message(now, message),
+        }
+    }
+
+    fn take_message(&self, mut now: MutexGuard<'_, Now>, message: FromCell) {
+        let request = now.request.clone();
+        let publish = |kind: &str, json: Value| self.shared.publish(kind, json, request.as_ref());
+        match message {
+            FromCell::Display { data, id } => {
+                self.show_held(&mut now);
+                let transient = id.map_or(json!({}), |id| json!({ "display_id": id }));
+                publish("display_data", json!({ "data": data, "metadata": {}, "transient": transient }));
+            }
+            FromCell::Update { data, id } => {
+                let transient = json!({ "display_id": id });
+                publish("update_display_data", json!({ "data": data, "metadata": {}, "transient": transient }));
+            }
+            FromCell::Value { data } => {
+                self.show_held(&mut now);
+                now.value = Some(data);
+            }
+            FromCell::Clear { wait } => {
+                now.value = None;
+                publish("clear_output", json!({ "wait": wait }));
+            }
+            FromCell::CommOpen { id, target, metadata, data } => {
+                self.show_held(&mut now);
+                self.shared.comms.remember(&id, &target, &data);
+                let json = json!({ "comm_id": id, "target_name": target, "data": data });
+                self.shared.publish_with("comm_open", json, metadata, request.as_ref());
+            }
+            FromCell::CommMessage { id, data } => {
+                self.shared.comms.from_cell(&id, &data);
+                publish("comm_msg", json!({ "comm_id": id, "data": data }));
+            }
+            FromCell::Handled { number } => self.shared.comms.handled(&self.shared, number),
+            FromCell::Panic { message, line, place } => {
+                // One that was caught, by the cell or at the end of a thread, is only told.
+                let earlier = now.panic.replace(Panic { message, line, place });
+                self.tell(&now, earlier);
+            }
+            FromCell::Failed { line } => now.failed_line = line,
+            FromCell::Saved { path } => now.saved = Some(path),
+            FromCell::Input { prompt, password } => {
+                drop(now);
+                self.ask(&prompt, password);
+            }
+            FromCell::Begun => self.shared.interrupt.set_running(true),
+            FromCell::Ended { number } => {
+                self.shared.interrupt.set_running(false);
+                now.output_ended = Some(number);
+                drop(now);
+                self.settle();
+            }
+        }
+    }
+
+    /// When both streams have come to the cell's end, evcxr may go on.
+    fn settle(&self) {
+        let mut now = self.now();
+        let (Some(number), true) = (now.output_ended, now.output_ended == now.errors_ended) else { return };
+        let blocks = std::mem::take(&mut now.blocks);
+        if !blocks.is_empty() {
+            now.value = Some(blocks);
+        }
+        if !now.for_evcxr.iter().any(|line| line == FAILED) {
+            let text = std::mem::take(&mut now.error_text);
+            self.stream(&now, "stderr", &text);
+        }
+        if !now.for_evcxr.iter().any(|line| line == PANICKED) {
+            let panic = now.panic.take();
+            self.tell(&now, panic);
+        }
+        // evcxr starts the cell anew after it has dropped a variable of a changed type.
+        let lines = now.for_evcxr.clone();
+        _ = self.to_cell.send(ToCell::Settled { number, lines });
+    }
+
+    fn tell(&self, now: &Now, panic: Option<Panic>) {
+        if let Some(panic) = panic {
+            self.stream(now, "stderr", &format!("panicked at {}: {}\n", panic.place, panic.message));
+        }
+    }
+
+    /// What was kept as the cell's value was not the last thing it showed.
+    fn show_held(&self, now: &mut Now) {
+        let blocks = std::mem::take(&mut now.blocks);
+        for data in now.value.take().into_iter().chain((!blocks.is_empty()).then_some(blocks)) {
+            let json = json!({ "data": data, "metadata": {}, "transient": {} });
+            self.shared.publish("display_data", json, now.request.as_ref());
+        }
+    }
+
+    fn stream(&self, now: &Now, name: &str, text: &str) {
+        if !text.is_empty() && !now.silent {
+            self.shared.publish("stream", json!({ "name": name, "text": text }), now.request.as_ref());
+        }
+    }
+
+    /// Asks the person, and gives the answer to the cell as a line of its standard input.
+    fn ask(&self, prompt: &str, password: bool) {
+        let request = self.now().request.clone();
+        let allowed = request.as_ref().is_some_and(|request| match &request.content {
+            jupyter_protocol::JupyterMessageContent::ExecuteRequest(asked) => asked.allow_stdin,
+            _ => false,
+        });
+        let (sender, answer) = mpsc::channel();
+        if let (true, Some(request)) = (allowed, &request) {
+            if let Ok(mut waiting) = self.shared.answer.lock() {
+                *waiting = Some(sender);
+            }
+            self.shared.ask(request, prompt, password);
+        }
+        let (input, shared) = (self.input.clone(), self.shared.clone());
+        std::thread::spawn(move || {
+            let line = loop {
+                match answer.recv_timeout(Duration::from_millis(100)) {
+                    Ok(line) => break line,
+                    Err(mpsc::RecvTimeoutError::Timeout) if !shared.interrupt.is_asked() => {}
+                    // Nobody will answer: an empty line lets the cell go on.
+                    Err(_) => break String::new(),
+                }
+            };
+            if let Ok(mut input) = input.lock() {
+                _ = input.write_all(format!("{line}\n").as_bytes());
+            }
+        });
+    }
+
+    /// A cell that reads standard input without a word asks as well.
+    fn notice_reading(&self) {
+        let mut before = false;
+        loop {
+            std::thread::sleep(Duration::from_millis(150));
+            let is_reading = self.shared.interrupt.is_running()
+                && self.shared.answer.lock().is_ok_and(|answer| answer.is_none())
+                && self.shared.interrupt.child_id().is_some_and(reads_input);
+            // Twice in a row: an answer may be just on its way.
+            if is_reading && before {
+                self.ask("", false);
+            }
+            before = is_reading && !before;
+        }
+    }
+}
+
+/// Whether the process waits in `read(0, …)`.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn reads_input(process: u32) -> bool {
+    let call = std::fs::read_to_string(format!("/proc/{process}/syscall")).unwrap_or_default();
+    call.starts_with(&format!("{} 0x0 ", libc::SYS_read))
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+fn reads_input(_process: u32) -> bool {
+    false
+}
+
+fn waiting_bytes(socket: &UnixStream) -> i32 {
+    use std::os::fd::AsRawFd;
+    let mut count = 0;
+    // SAFETY: asks how many bytes wait on an open socket, into a number of the expected size.
+    unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &mut count) };
+    count
+}

@@ -1,0 +1,198 @@
+//! Calling a learner's function, and finding out what it did.
+
+use super::Exercise;
+use super::answer::{Answer, Difference, Shown};
+use super::verdict::{Outcome, Verdict};
+use crate::error::Result;
+use crate::rng::Rng;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// Inputs that are tried.
+const INPUTS: usize = 6;
+
+/// A well-known mistake: what to say, and the function that one has then written.
+pub struct Mistake<I, A> {
+    /// Ends the sentence "It looks as if …".
+    pub named: &'static str,
+    /// The mistake, done on purpose.
+    pub done: fn(&I) -> Result<A>,
+}
+
+/// What a function is compared with.
+pub struct Judge<I, A> {
+    /// The exercise.
+    pub exercise: Exercise,
+    /// Makes input number 0, 1, …. It is called anew for each function, so that one that changes its input in
+    /// place can't change what it is compared with.
+    pub input: fn(usize, &mut Rng) -> I,
+    /// The right function.
+    pub reference: fn(&I) -> Result<A>,
+    /// What people often write instead.
+    pub mistakes: Vec<Mistake<I, A>>,
+}
+
+impl<I: Shown, A: Answer> Judge<I, A> {
+    fn make(&self, number: usize) -> I {
+        (self.input)(number, &mut Rng::new(number as u64))
+    }
+
+    /// Calls a learner's function on every input, and says what it did.
+    ///
+    /// The function comes behind a `dyn`, so that all of this is compiled here once, and not in each cell that checks.
+    pub fn judge(&self, f: &dyn Fn(&I) -> A) -> Verdict {
+        let _guard = tch::no_grad_guard();
+        let outcome = self.outcome(f).unwrap_or_else(|error| Outcome::Panicked {
+            input: "(none)".to_owned(),
+            message: format!("the check itself failed, which is not your fault: {error}"),
+        });
+        Verdict { exercise: self.exercise, outcome }
+    }
+
+    fn outcome(&self, f: &dyn Fn(&I) -> A) -> Result<Outcome> {
+        let mut answers = Vec::with_capacity(INPUTS);
+        for number in 0..INPUTS {
+            let input = self.make(number);
+            match quietly(|| f(&input)) {
+                Ok(answer) => answers.push(answer),
+                Err(message) if is_unwritten(&message) => return Ok(Outcome::NotWritten),
+                Err(message) => return Ok(Outcome::Panicked { input: self.make(number).shown(), message }),
+            }
+        }
+        let mut first = None;
+        for (number, answer) in answers.iter().enumerate() {
+            let input = self.make(number);
+            if let Some(place) = answer.difference(&(self.reference)(&input)?) {
+                first = first.or(Some(Difference { input: input.shown(), place }));
+            }
+        }
+        let Some(difference) = first else { return Ok(Outcome::Right { inputs: INPUTS }) };
+        // A mistake that makes everything infinite on one input may be another one on all the rest.
+        let finite: Vec<bool> = answers.iter().map(Answer::is_finite).collect();
+        for only_finite in [false, true] {
+            let counts = |number: usize| !only_finite || finite[number];
+            let seen = |mistake: &&Mistake<I, A>| self.is_seen(mistake, &answers, counts);
+            if let Some(Mistake { named, .. }) = self.mistakes.iter().find(seen) {
+                return Ok(Outcome::Mistake { named, difference });
+            }
+        }
+        Ok(Outcome::Different { difference })
+    }
+
+    /// Whether a mistake gives exactly these answers, on at least one input not the right ones.
+    fn is_seen(&self, mistake: &Mistake<I, A>, answers: &[A], counts: impl Fn(usize) -> bool) -> bool {
+        let mut wrong = false;
+        for (number, answer) in answers.iter().enumerate().filter(|(number, _)| counts(*number)) {
+            match quietly(|| (mistake.done)(&self.make(number))) {
+                Ok(Ok(done)) if answer.difference(&done).is_none() => {}
+                _ => return false,
+            }
+            let right = (self.reference)(&self.make(number));
+            wrong |= right.is_ok_and(|right| answer.difference(&right).is_some());
+        }
+        wrong
+    }
+}
+
+/// `todo!()` and `unimplemented!()` say so.
+fn is_unwritten(message: &str) -> bool {
+    message.starts_with("not yet implemented") || message.starts_with("not implemented")
+}
+
+/// Held while the panic hook is a silent one: two checks must not put back each other's.
+static HOOK: Mutex<()> = Mutex::new(());
+
+/// Calls `f`; a panic becomes its message, and prints nothing.
+fn quietly<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
+    let Ok(held) = HOOK.try_lock() else {
+        // Another check is at it, perhaps the one that has called this function: it puts the hook back.
+        return catch_unwind(AssertUnwindSafe(f)).map_err(|panic| message(&*panic));
+    };
+    let checked = thread::current().id();
+    let usual: Arc<Hook> = Arc::new(take_hook());
+    let others = usual.clone();
+    set_hook(Box::new(move |info| {
+        if thread::current().id() != checked {
+            others(info);
+        }
+    }));
+    let answer = catch_unwind(AssertUnwindSafe(f));
+    drop(take_hook());
+    match Arc::try_unwrap(usual) {
+        Ok(usual) => set_hook(usual),
+        Err(shared) => set_hook(Box::new(move |info| shared(info))), // another thread is panicking right now
+    }
+    drop(held);
+    answer.map_err(|panic| message(&*panic))
+}
+
+/// What a panic said, without libtorch's call stack.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        (Some(text), _) => text.as_str(),
+        (_, Some(text)) => text,
+        _ => "a panic without a message",
+    };
+    let text = text.replace("\\n", "\n");
+    let end = text.find("\nException raised from").unwrap_or(text.len());
+    let text = text[..end].trim();
+    // tch unwraps its own errors, and their debug form is not for reading.
+    let unwrapped = text.strip_prefix("called `Result::unwrap()` on an `Err` value: Torch(\"");
+    unwrapped.map_or_else(|| text.to_owned(), |said| format!("libtorch: {}", said.trim_end_matches("\")")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+    use tch::Tensor;
+
+    fn outcome(f: impl Fn(&Tensor) -> Tensor) -> Outcome {
+        check::relu(f).outcome
+    }
+
+    #[test]
+    fn what_is_not_written_is_told_as_that() {
+        assert_eq!(outcome(|_| todo!()), Outcome::NotWritten);
+        assert_eq!(outcome(|_| todo!("your turn")), Outcome::NotWritten);
+        assert_eq!(outcome(|_| unimplemented!()), Outcome::NotWritten);
+    }
+
+    #[test]
+    fn a_panic_is_a_verdict_with_libtorchs_sentence_and_no_call_stack() {
+        let said = check::relu(|x| x.matmul(&x.unsqueeze(0).unsqueeze(0).view([1, -1]))).to_string();
+        assert!(said.contains("Your function stopped with: libtorch: "), "{said}");
+        assert!(said.contains("for the input: a tensor of shape") && !said.contains("frame #"), "{said}");
+        let said = check::relu(|_| panic!("on purpose")).to_string();
+        assert!(said.contains("on purpose"), "{said}");
+    }
+
+    #[test]
+    fn a_function_that_changes_its_input_is_compared_with_the_input_as_it_was() {
+        assert!(matches!(outcome(|x| x.shallow_clone().fill_(0.0)), Outcome::Different { .. }));
+        assert!(matches!(outcome(|x| x.shallow_clone().relu_()), Outcome::Right { .. }));
+    }
+
+    #[test]
+    fn a_check_inside_of_a_check_neither_hangs_nor_crashes() {
+        let inner = |x: &Tensor| {
+            assert!(!check::relu(|_| panic!("inside")).is_right());
+            x.relu()
+        };
+        assert!(check::relu(inner).is_right());
+    }
+
+    #[test]
+    fn one_function_always_gets_one_verdict() {
+        assert_eq!(outcome(|x| x * 2.0), outcome(|x| x * 2.0));
+    }
+}
+
+/// Fails unless a verdict names the mistake by these words.
+#[cfg(test)]
+pub fn named(verdict: Verdict, words: &str) {
+    assert!(matches!(&verdict.outcome, Outcome::Mistake { named, .. } if named.contains(words)), "{words}: {verdict}");
+}

@@ -1,0 +1,310 @@
+//! The exercises of notebook 3: looking ids up, counting pairs, and reading a loss.
+
+use super::Exercise;
+use super::judge::{Judge, Mistake};
+use super::{inputs, verdict::Verdict};
+use crate::error::Result;
+use crate::evaluate::Evaluation;
+use tch::{Kind, Tensor};
+
+pub(super) const EMBED: Exercise = Exercise {
+    name: "embed",
+    task: "Write the look-up: a table (V, C) and T ids → the row of each id, (T, C).",
+    hints: [
+        "No arithmetic at all: row number id of the table, for each id, one below the other.",
+        "table.index_select(axis, &numbers) picks rows or columns; Tensor::from_slice(ids) makes a tensor of the ids.",
+        "table.index_select(0, &Tensor::from_slice(…)): axis 0 are the rows.",
+    ],
+};
+
+/// Checks `embed`: a table (V, C) and T ids → (T, C).
+pub fn embed(f: impl Fn(&Tensor, &[i64]) -> Tensor) -> Verdict {
+    fn judged(f: &dyn Fn(&(Tensor, Vec<i64>)) -> Tensor) -> Verdict {
+        fn pick(table: &Tensor, axis: i64, ids: &[i64]) -> Result<Tensor> {
+            Ok(table.f_index_select(axis, &Tensor::f_from_slice(ids)?)?)
+        }
+        let judge = Judge {
+            exercise: EMBED,
+            input: |number, rng| {
+                let ids = [vec![3, 3], inputs::ids(rng, 1 + number as i64, 7)].concat();
+                (inputs::tensor(rng, &[9, 7], 1.0), ids)
+            },
+            reference: |(table, ids)| Ok(Tensor::f_embedding(table, &Tensor::f_from_slice(ids)?, -1, false, false)?),
+            mistakes: vec![
+                Mistake {
+                    named: "you picked columns of the table: each character has a row",
+                    done: |(table, ids)| pick(table, 1, ids),
+                },
+                Mistake {
+                    named: "you picked columns of the table, and turned them into rows: each character has a row",
+                    done: |(table, ids)| Ok(pick(table, 1, ids)?.f_tr()?),
+                },
+                Mistake {
+                    named: "your answer is turned around, (C, T): one row for each character of the text, please",
+                    done: |(table, ids)| Ok(pick(table, 0, ids)?.f_tr()?),
+                },
+                Mistake {
+                    named: "you are one row off: ids count from 0",
+                    done: |(table, ids)| pick(table, 0, &ids.iter().map(|id| id + 1).collect::<Vec<_>>()),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|(table, ids)| f(table, ids))
+}
+
+pub(super) const BIGRAM_COUNTS: Exercise = Exercise {
+    name: "bigram_counts",
+    task: "Write a function that counts pairs: ids of a text → a table (256, 256) whose number in row a, column b says how often \
+           b came right after a.",
+    hints: [
+        "ids.windows(2) gives every pair of neighbours: pair[0] and, right after it, pair[1].",
+        "Count in a plain list first, let mut counts = vec![0_i64; 256 * 256]: row a, column b is place a * 256 + b.",
+        "for pair in ids.windows(2) { counts[pair[0] as usize * 256 + …] += 1; } and then \
+         Tensor::from_slice(&counts).view([256, 256])",
+    ],
+};
+
+/// Checks `bigram_counts`: ids → (256, 256).
+pub fn bigram_counts(f: impl Fn(&[u8]) -> Tensor) -> Verdict {
+    fn judged(f: &dyn Fn(&Vec<u8>) -> Tensor) -> Verdict {
+        fn count(pairs: impl Iterator<Item = (u8, u8)>) -> Result<Tensor> {
+            let mut counts = vec![0.0_f32; 256 * 256];
+            pairs.for_each(|(before, after)| counts[usize::from(before) * 256 + usize::from(after)] += 1.0);
+            Ok(Tensor::f_from_slice(&counts)?.f_view([256, 256])?)
+        }
+        fn pairs(ids: &[u8]) -> impl Iterator<Item = (u8, u8)> + '_ {
+            ids.windows(2).map(|pair| (pair[0], pair[1]))
+        }
+        let judge = Judge {
+            exercise: BIGRAM_COUNTS,
+            input: |number, rng| {
+                // Few different characters, so that pairs come again; the highest id, so that nothing is cut off.
+                let ids = inputs::ids(rng, 30 + 10 * number as i64, 4);
+                ids.iter().map(|&id| [97_u8, 98, 32, 255][id as usize]).collect::<Vec<u8>>()
+            },
+            reference: |ids| count(pairs(ids)),
+            mistakes: vec![
+                Mistake {
+                    named: "your table is transposed: the row is the first character of a pair, the column the one after it",
+                    done: |ids| Ok(count(pairs(ids))?.f_tr()?),
+                },
+                Mistake {
+                    named: "you counted pairs that are two places apart: off by one",
+                    done: |ids| count(ids.windows(3).map(|three| (three[0], three[2]))),
+                },
+                Mistake {
+                    named: "you counted each character with itself",
+                    done: |ids| count(ids.iter().map(|&id| (id, id))),
+                },
+                Mistake {
+                    named: "you noted that a pair came, but not how often: add 1 each time",
+                    done: |ids| Ok(count(pairs(ids))?.f_clamp_max(1.0)?),
+                },
+                Mistake {
+                    named: "you counted every second pair only: each character but the last begins a pair (windows, not chunks)",
+                    done: |ids| count(ids.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
+                },
+                Mistake {
+                    named: "you counted a pair more: nothing comes after the last character, not the first one either",
+                    done: |ids| count(pairs(ids).chain(ids.last().copied().zip(ids.first().copied()))),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|ids| f(ids))
+}
+
+pub(super) const NORMALISE_ROWS: Exercise = Exercise {
+    name: "normalise_rows",
+    task: "Write a function that makes probabilities of counts: (R, K) → (R, K), every row divided by its sum.",
+    hints: [
+        "Each row is a question of its own (what follows this character?), so each row must sum to 1.",
+        "counts.sum_dim_intlist(axis, keepdim, Kind::Float) adds up along an axis. The last axis is -1; keepdim = true keeps \
+         it, with size 1, so that dividing goes row by row.",
+        "counts / counts.sum_dim_intlist(-1, true, …)",
+    ],
+};
+
+/// Checks `normalise_rows`: (R, K) → (R, K).
+pub fn normalise_rows(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
+    fn judged(f: &dyn Fn(&Tensor) -> Tensor) -> Verdict {
+        fn divided(counts: &Tensor, axis: i64, keep: bool) -> Result<Tensor> {
+            Ok(counts.f_div(&counts.f_sum_dim_intlist(axis, keep, Kind::Float)?)?)
+        }
+        let judge = Judge {
+            exercise: NORMALISE_ROWS,
+            input: |number, rng| {
+                // Square, so that dividing along the wrong axis gives numbers, too, instead of an error.
+                let size = 3 + number as i64;
+                let counts: Vec<f32> = (0..size * size).map(|_| (1 + rng.below(9)) as f32).collect();
+                Tensor::from_slice(&counts).view([size, size])
+            },
+            reference: |counts| divided(counts, -1, true),
+            mistakes: vec![
+                Mistake {
+                    named: "you made the columns sum to 1: a row says what follows one character, so the rows must",
+                    done: |counts| divided(counts, 0, true),
+                },
+                Mistake {
+                    named: "the sums lost their axis (keepdim = false), so that each column was divided by the sum of a row",
+                    done: |counts| divided(counts, -1, false),
+                },
+                Mistake {
+                    named: "you divided by the sum of the whole table",
+                    done: |counts| Ok(counts.f_div(&counts.f_sum(Kind::Float)?)?),
+                },
+                Mistake {
+                    named: "you took softmax: counts are not scores, e to the power of a count means nothing here",
+                    done: |counts| Ok(counts.f_softmax(-1, Kind::Float)?),
+                },
+                Mistake {
+                    named: "you divided by the largest number of each row instead of its sum",
+                    done: |counts| Ok(counts.f_div(&counts.f_amax(-1, true)?)?),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&f)
+}
+
+pub(super) const BITS_AND_PERPLEXITY: Exercise = Exercise {
+    name: "bits_and_perplexity",
+    task: "Write a function that turns a loss in nats per character into bits per character and perplexity.",
+    hints: [
+        "One bit is ln 2 nats. Perplexity is the number of equally likely characters that would give this loss: guessing among \
+         256 has ln 256 nats and perplexity 256.",
+        "So bits are nats divided by ln 2, and perplexity undoes the ln.",
+        "(nats / 2_f64.ln(), nats.…()) with the method that raises e to a number.",
+    ],
+};
+
+/// Checks `bits_and_perplexity`: nats per character → bits per character, perplexity.
+pub fn bits_and_perplexity(f: impl Fn(f64) -> (f64, f64)) -> Verdict {
+    fn judged(f: &dyn Fn(&f64) -> (f64, f64)) -> Verdict {
+        const LN_2: f64 = std::f64::consts::LN_2;
+        let judge = Judge {
+            exercise: BITS_AND_PERPLEXITY,
+            input: |number, rng| if number == 0 { 256_f64.ln() } else { 0.5 + 3.0 * rng.unit() },
+            reference: |&nats_per_char| {
+                let loss = Evaluation { nats_per_char, chars: 1 };
+                Ok((loss.bits_per_char(), loss.perplexity()))
+            },
+            mistakes: vec![
+                Mistake {
+                    named: "you multiplied by ln 2: a bit is smaller than a nat, so there are more bits than nats",
+                    done: |nats| Ok((nats * LN_2, nats.exp())),
+                },
+                Mistake {
+                    named: "you raised 2 to the power of the nats: 2 belongs to bits, e to nats",
+                    done: |nats| Ok((nats / LN_2, nats.exp2())),
+                },
+                Mistake {
+                    named: "you raised e to the power of the bits: e belongs to nats, 2 to bits",
+                    done: |nats| Ok((nats / LN_2, (nats / LN_2).exp())),
+                },
+                Mistake {
+                    named: "you took the logarithm of the nats: the loss is a logarithm already",
+                    done: |nats| Ok((nats.log2(), nats.exp())),
+                },
+                Mistake { named: "the two are exchanged: bits come first", done: |nats| Ok((nats.exp(), nats / LN_2)) },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|nats| f(*nats))
+}
+
+/// Sizes of a table for a test.
+#[cfg(test)]
+fn zeros() -> Tensor {
+    Tensor::zeros([256, 256], (Kind::Float, Device::Cpu))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+    use crate::check::judge::named;
+
+    fn counted(ids: &[u8], step: usize, apart: usize) -> Tensor {
+        let table = zeros();
+        for place in (0..ids.len().saturating_sub(apart)).step_by(step) {
+            let cell = table.get(i64::from(ids[place])).get(i64::from(ids[place + apart]));
+            let _ = cell.shallow_clone().fill_(cell.double_value(&[]) + 1.0);
+        }
+        table
+    }
+
+    fn sum(x: &Tensor, axis: i64, keep: bool) -> Tensor {
+        x.sum_dim_intlist(axis, keep, Kind::Float)
+    }
+
+    #[test]
+    fn the_right_ones_are_right() {
+        for verdict in [
+            embed(|table, ids| table.index_select(0, &Tensor::from_slice(ids))),
+            bigram_counts(|ids| counted(ids, 1, 1)),
+            normalise_rows(|x| x / sum(x, 1, true)),
+            bits_and_perplexity(|nats| (nats / 2_f64.ln(), nats.exp())),
+        ] {
+            assert!(verdict.is_right(), "{verdict}");
+        }
+    }
+
+    #[test]
+    fn each_mistake_of_embed_is_named() {
+        let ids_of = |ids: &[i64]| Tensor::from_slice(ids);
+        named(embed(|table, ids| table.index_select(1, &ids_of(ids))), "columns of the table:");
+        named(embed(|table, ids| table.tr().index_select(0, &ids_of(ids))), "turned them into rows");
+        named(embed(|table, ids| table.index_select(0, &ids_of(ids)).tr()), "turned around");
+        named(embed(|table, ids| table.index_select(0, &(ids_of(ids) + 1))), "one row off");
+    }
+
+    #[test]
+    fn each_mistake_of_bigram_counts_is_named() {
+        named(bigram_counts(|ids| counted(ids, 1, 1).tr()), "transposed");
+        named(bigram_counts(|ids| counted(ids, 1, 2)), "two places apart");
+        named(bigram_counts(|ids| counted(ids, 1, 0)), "with itself");
+        named(bigram_counts(|ids| counted(ids, 1, 1).sign()), "not how often");
+        named(bigram_counts(|ids| counted(ids, 2, 1)), "every second pair");
+        named(bigram_counts(|ids| counted(&[ids, &ids[..1]].concat(), 1, 1)), "a pair more");
+    }
+
+    #[test]
+    fn each_mistake_of_normalise_rows_is_named() {
+        named(normalise_rows(|x| x / sum(x, 0, true)), "columns sum to 1");
+        named(normalise_rows(|x| x / sum(x, 1, false)), "lost their axis");
+        named(normalise_rows(|x| x / x.sum(Kind::Float)), "whole table");
+        named(normalise_rows(|x| x.softmax(-1, Kind::Float)), "took softmax");
+        named(normalise_rows(|x| x / x.amax(-1, true)), "largest number");
+    }
+
+    #[test]
+    fn each_mistake_of_bits_and_perplexity_is_named() {
+        named(bits_and_perplexity(|nats| (nats * 2_f64.ln(), nats.exp())), "multiplied by ln 2");
+        named(bits_and_perplexity(|nats| (nats / 2_f64.ln(), 2_f64.powf(nats))), "raised 2");
+        named(bits_and_perplexity(|nats| (nats / 2_f64.ln(), (nats / 2_f64.ln()).exp())), "power of the bits");
+        named(bits_and_perplexity(|nats| (nats.log2(), nats.exp())), "logarithm already");
+        named(bits_and_perplexity(|nats| (nats.exp(), nats / 2_f64.ln())), "exchanged");
+    }
+
+    #[test]
+    fn unwritten_and_misshapen_ones_get_a_verdict() {
+        for verdict in [
+            embed(|_, _| todo!()),
+            bigram_counts(|_| todo!()),
+            normalise_rows(|_| todo!()),
+            bits_and_perplexity(|_| todo!()),
+        ] {
+            assert!(verdict.to_string().contains("not written yet"), "{verdict}");
+        }
+        let said = bigram_counts(|_| zeros().view([-1])).to_string();
+        assert!(said.contains("expected: shape (256, 256)") && said.contains("got:      shape (65536)"), "{said}");
+        assert!(embed(|table, _| table.get(99)).to_string().contains("stopped with"));
+        assert!(normalise_rows(|x| x.view([5, 7])).to_string().contains("stopped with"));
+    }
+}

@@ -1,0 +1,76 @@
+"""scripts/lab release: the learners' notebooks from the solved ones, by nbgrader."""
+
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from . import exercises, python_env
+from .layout import LAB, NOTEBOOKS, ROOT, SOLUTIONS, STAMPS
+from .say import Problem, line
+
+VENV = LAB / "nbgrader"
+REQUIREMENTS = ROOT / "scripts" / "requirements-nbgrader.txt"
+
+
+def release(check: bool) -> int:
+    """Writes what is out of date; with `check` only says so, and answers 1 if anything is."""
+    wanted = generate()
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    orphans = sorted(set(NOTEBOOKS.glob("*.ipynb")) - set(wanted))
+    for path in orphans:
+        line(f"{path.relative_to(ROOT)} has no solved notebook in {SOLUTIONS.relative_to(ROOT)}/ and is not generated.")
+    for path in stale:
+        line(f"{path.relative_to(ROOT)}: {'out of date' if check else 'written'}")
+        if not check:
+            path.write_text(wanted[path], encoding="utf-8")
+    if check:
+        line("Run `scripts/lab release`." if stale else f"{len(wanted)} notebooks are up to date.")
+    else:
+        line(f"{len(stale)} of {len(wanted)} notebooks written, the others were up to date.")
+    return 1 if orphans or check and stale else 0
+
+
+def generate() -> dict[Path, str]:
+    """What each notebook should be: the solved ones with nbgrader's metadata, and the learners'."""
+    sources = sorted(SOLUTIONS.glob("*.ipynb"))
+    if not sources:
+        raise Problem(f"There is no notebook in {SOLUTIONS}.")
+    ensure()
+    wanted = {}
+    with tempfile.TemporaryDirectory() as folder:
+        marked, made = Path(folder) / "marked", Path(folder) / "made"
+        marked.mkdir(), made.mkdir()
+        for path in sources:
+            notebook = exercises.read(path)
+            exercises.mark(notebook, path.name)
+            wanted[path] = exercises.text(notebook)
+            (marked / path.name).write_text(wanted[path], encoding="utf-8")
+        command = [VENV / "bin" / "python", Path(__file__).parent / "generate_learners.py", marked, made, exercises.STUB]
+        answer = subprocess.run([*map(str, command)], env=python_env.environment(), stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True)
+        if answer.returncode != 0:
+            raise Problem("nbgrader could not make the learners' notebooks:\n" + answer.stdout.strip()[-2000:])
+        for path in sources:
+            wanted[NOTEBOOKS / path.name] = exercises.text(exercises.read(made / path.name))
+    return wanted
+
+
+def nbgrader(arguments: list[str]) -> int:
+    """nbgrader itself, for a teacher's course: it finds the lab's kernel, and knows what a stub in Rust looks like."""
+    ensure()
+    environment = python_env.environment()
+    environment["PATH"] = f"{VENV / 'bin'}:{environment['PATH']}"  # it starts programs of its own environment by name
+    environment["JUPYTER_PATH"] = str(python_env.VENV / "share" / "jupyter")
+    environment["JUPYTER_CONFIG_PATH"] = str(ROOT / "scripts" / "nbgrader")
+    return subprocess.run([str(VENV / "bin" / "nbgrader"), *arguments], env=environment).returncode
+
+
+def ensure() -> None:
+    """nbgrader in an environment of its own: a teacher's tool, which no learner needs."""
+    started = time.monotonic()
+    if python_env.is_made(VENV, REQUIREMENTS, STAMPS / "nbgrader"):
+        return
+    line("First use: nbgrader in an environment of its own, .lab/nbgrader. About 1 minute, 100 MB to download.")
+    python_env.make(VENV, REQUIREMENTS, STAMPS / "nbgrader", "nbgrader")
+    line(f"      done ({time.monotonic() - started:.0f} s)")

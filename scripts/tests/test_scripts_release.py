@@ -1,0 +1,162 @@
+"""The learners' notebooks are the solved ones without the solutions, and nbgrader knows each exercise."""
+
+import copy
+import io
+import json
+import re
+import sys
+import tempfile
+import unittest
+from contextlib import redirect_stdout
+from pathlib import Path
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from labkit import exercises, release
+from labkit.layout import NOTEBOOKS, SOLUTIONS
+from labkit.say import Problem
+
+
+def code(source, **more):
+    return {"cell_type": "code", "id": "a", "metadata": {}, "source": source, "outputs": [], "execution_count": None, **more}
+
+
+def notebook(*cells):
+    return {"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+
+
+SOLVED = "// exercise: double\nfn my_double(x: i64) -> i64 {\n    // BEGIN SOLUTION\n    2 * x\n    // END SOLUTION\n}"
+TEST = "check::double(my_double).require()?;"
+
+
+class Marking(unittest.TestCase):
+    def test_the_first_line_makes_a_cell_an_exercise_and_its_check_the_test(self):
+        made = notebook(code("let x = 1;"), code(SOLVED), code("my_double(2)"), code(TEST))
+        self.assertEqual([exercise.name for exercise in exercises.mark(made, "one")], ["double"])
+        plain, solution, between, test = (cell["metadata"].get("nbgrader") for cell in made["cells"])
+        self.assertIsNone(plain)
+        self.assertIsNone(between)
+        self.assertEqual((solution["grade_id"], solution["solution"], solution["grade"]), ("double", True, False))
+        self.assertEqual((test["grade_id"], test["grade"], test["locked"], test["points"]), ("test-double", True, True, 1))
+
+    def test_marking_again_changes_nothing_and_marks_without_an_exercise_go(self):
+        made = notebook(code(SOLVED), code(TEST), code("1", metadata={"nbgrader": {"grade": True}}))
+        exercises.mark(made, "one")
+        once = copy.deepcopy(made)
+        exercises.mark(made, "one")
+        self.assertEqual(made, once)
+        self.assertEqual(made["cells"][2]["metadata"], {})
+
+    def test_what_an_exercise_lacks_is_told(self):
+        unended = SOLVED.replace("    // END SOLUTION\n", "")
+        for cells, sign in [([code(SOLVED)], "needs a cell after it"), ([code(TEST), code(SOLVED)], "needs a cell after it"),
+                            ([code(SOLVED), code("check::double(my_double)")], "require"),
+                            ([code(unended), code(TEST)], "END SOLUTION"),
+                            ([code(SOLVED.split("\n", 1)[1]), code(TEST)], "does not begin with"),
+                            ([code(SOLVED), code(TEST), code(SOLVED), code(TEST)], "two exercises double")]:
+            with self.assertRaisesRegex(Problem, f"one: .*{sign}"):
+                exercises.mark(notebook(*cells), "one")
+
+    def test_the_stub_stands_where_the_solution_stood(self):
+        self.assertEqual(exercises.without_solution(SOLVED),
+                         '// exercise: double\nfn my_double(x: i64) -> i64 {\n    todo!("your turn")\n}')
+
+
+class Released(unittest.TestCase):
+    """What is committed."""
+
+    def test_nbgrader_makes_exactly_the_committed_notebooks(self):
+        with redirect_stdout(io.StringIO()) as said:
+            status = release.release(check=True)
+        self.assertEqual(status, 0, said.getvalue())
+
+    def test_a_learners_notebook_is_the_solved_one_without_solutions_and_results(self):
+        names = [path.name for path in sorted(SOLUTIONS.glob("*.ipynb"))]
+        self.assertEqual(names, [path.name for path in sorted(NOTEBOOKS.glob("*.ipynb"))])
+        for name in names:
+            solved, given = exercises.read(SOLUTIONS / name), exercises.read(NOTEBOOKS / name)
+            self.assertEqual([cell["id"] for cell in solved["cells"]], [cell["id"] for cell in given["cells"]], name)
+            for before, after in zip(solved["cells"], given["cells"]):
+                self.assertEqual(exercises.source(after), exercises.without_solution(exercises.source(before)), name)
+                self.assertFalse(after.get("outputs"), name)
+                self.assertIsNone(after.get("execution_count"), name)
+
+    def test_every_exercise_is_one_that_the_library_checks_and_is_asked_once(self):
+        library = "".join(path.read_text() for path in (ROOT / "crates/glasslab/src/check").glob("*.rs"))
+        known = re.findall(r'^    name: "(\w+)",$', library, re.M)
+        asked = [exercise.name for path in sorted(SOLUTIONS.glob("*.ipynb"))
+                 for exercise in exercises.find(exercises.read(path), path.name)]
+        self.assertGreaterEqual(len(known), 25)
+        self.assertEqual(len(asked), len(set(asked)))
+        self.assertLessEqual(set(asked), set(known))
+        self.assertTrue(asked)
+
+    def test_nothing_in_a_notebook_is_of_a_time_or_of_a_machine(self):
+        for path in [*NOTEBOOKS.glob("*.ipynb"), *SOLUTIONS.glob("*.ipynb")]:
+            text = path.read_text(encoding="utf-8")
+            self.assertNotIn(str(ROOT), text, path)
+            self.assertNotIn("iopub.", text, path)
+            self.assertLess(len(text.encode()), 1_000_000, path)
+            self.assertEqual(text, exercises.text(json.loads(text)), f"{path} is not as scripts/lab release writes it")
+
+
+class TeachersPage(unittest.TestCase):
+    def test_the_mistakes_that_it_quotes_are_those_that_the_checks_name(self):
+        sources = "".join(path.read_text() for path in (ROOT / "crates/glasslab/src/check").glob("*.rs"))
+        named = re.sub(r"\\\n\s*", "", sources)
+        rows = re.findall(r"^\| [^|]+ \| (`\w+`[^|]*) \| [^|]+ \|$", (ROOT / "docs/teaching.md").read_text(), re.M)
+        self.assertGreater(len(rows), 10)
+        for row in rows:
+            for quoted in re.findall(r"\*([^*]+)\*", row):
+                for part in quoted.split(" … "):
+                    self.assertIn(part, named, row)
+            for exercise in re.findall(r"`(\w+)`", row):
+                self.assertIn(f'name: "{exercise}"', named, row)
+
+
+class Stale(unittest.TestCase):
+    """release --check on notebooks of which one has been changed."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+        self.solutions, self.notebooks = self.root / "notebooks/solutions", self.root / "notebooks"
+        self.solutions.mkdir(parents=True)
+        made = notebook(code(SOLVED, id="solution"), code(TEST, id="test", outputs=[], execution_count=3))
+        made["metadata"] = {"kernelspec": {"language": "rust", "name": "glasslab", "display_name": "Rust"}}
+        (self.solutions / "01.ipynb").write_text(json.dumps(made))
+        for name, value in [("SOLUTIONS", self.solutions), ("NOTEBOOKS", self.notebooks), ("ROOT", self.root)]:
+            patch = mock.patch.object(release, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def release(self, check):
+        with redirect_stdout(io.StringIO()) as said:
+            return release.release(check), said.getvalue()
+
+    def test_it_is_told_what_is_out_of_date_and_releasing_mends_it(self):
+        status, said = self.release(check=True)
+        self.assertEqual(status, 1)
+        self.assertIn("notebooks/01.ipynb: out of date", said)
+        self.assertFalse((self.notebooks / "01.ipynb").exists(), "a check writes nothing")
+        self.assertEqual(self.release(check=False)[0], 0)
+        self.assertEqual(self.release(check=True)[0], 0)
+        given = (self.notebooks / "01.ipynb").read_text()
+        self.assertIn("your turn", given)
+        self.assertNotIn("2 * x", given)
+        (self.notebooks / "01.ipynb").write_text(given.replace("your turn", "2 * x"))
+        self.assertEqual(self.release(check=True)[0], 1)
+
+    def test_a_notebook_without_a_solved_one_is_told(self):
+        self.release(check=False)
+        (self.notebooks / "02.ipynb").write_text("{}")
+        status, said = self.release(check=True)
+        self.assertEqual(status, 1)
+        self.assertIn("02.ipynb has no solved notebook", said)
+
+
+if __name__ == "__main__":
+    unittest.main()
