@@ -33,11 +33,13 @@ text, target, wanted, group = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sy
 stories = [s.strip() for s in open(text, encoding="utf-8").read().split("<|endoftext|>") if s.strip()]
 schema, copy = pa.schema([("text", pa.string())]), 0
 with pq.ParquetWriter(target, schema, compression="snappy") as writer, open(target, "rb") as there:
-    rows = []
-    while there.seek(0, 2) < wanted:
+    rows, chars = [], 0
+    # What is not written yet can't be weighed: with one row group, two characters are taken for a byte.
+    while max(there.seek(0, 2), chars // 2 if group > 10**6 else 0) < wanted:
         for number, story in enumerate(stories):
             middle = story.find(" ", len(story) * (7 * copy + number) % 89 // 89) + 1
             rows.append(f"{story[:middle]}{copy}-{number} {story[middle:]}")
+            chars += len(rows[-1])
             if len(rows) == group:
                 writer.write_table(pa.table({"text": rows}, schema=schema), row_group_size=group)
                 rows = []
