@@ -441,8 +441,9 @@ mod tests {
             let names: Vec<Value> = deps.iter().map(|dependency| dependency["pkg"].clone()).collect();
             json!({ "id": id, "deps": deps, "dependencies": names })
         };
+        let packages = ["ctx", "glasslab", "tch", "zip", "rand", "build"].map(package).to_vec();
         let data = json!({
-            "workspace_members": ["ctx"], "packages": ["ctx", "glasslab", "tch", "zip", "rand", "build"].map(package),
+            "workspace_members": ["ctx"], "packages": packages,
             "resolve": { "root": "ctx", "nodes": [
                 node("ctx", vec![edge("glasslab", Value::Null), edge("rand", Value::Null)]),
                 node("glasslab", vec![edge("tch", Value::Null)]),
