@@ -18,7 +18,7 @@ const QUICK: Patience = Patience {
 };
 
 fn content() -> Vec<u8> {
-    (0..2000_u32).map(|number| (number * number >> 3) as u8).collect()
+    (0..2000_u32).map(|number| ((number * number) >> 3) as u8).collect()
 }
 
 struct Place {
@@ -64,7 +64,11 @@ fn a_connection_cut_at_any_byte_is_resumed() {
     let server = Server::start(move |request: &Request| {
         let answer = Answer::file(request, &body, Some("\"v1\""));
         // The first request of each download is cut, in its head or in its body.
-        if request.from.is_none() && request.number % 2 == 0 { answer.cut(CUT.load(Ordering::SeqCst)) } else { answer }
+        if request.from.is_none() && request.number.is_multiple_of(2) {
+            answer.cut(CUT.load(Ordering::SeqCst))
+        } else {
+            answer
+        }
     });
     let (with_hash, without) = (known(&server, bytes), unknown(&server));
     let first = Request { path: String::new(), from: None, if_range: None, number: 0 };

@@ -45,7 +45,7 @@ impl Comms {
     }
 
     /// Takes over what a cell says on a line.
-    pub fn from_cell(&self, id: &str, data: &Map<String, Value>) {
+    pub fn take_from_cell(&self, id: &str, data: &Map<String, Value>) {
         if let (Some(comm), Some(state)) = (self.open().comms.get_mut(id), data.get("state").and_then(Value::as_object))
         {
             comm.state.extend(state.clone());
@@ -65,7 +65,7 @@ impl Comms {
     }
 
     /// Deals with a message of the front-end's; true if the cells' process will say when it is done with it.
-    pub fn from_front_end(&self, shared: &Shared, request: &JupyterMessage, message: &CommMsg) -> bool {
+    pub fn take_from_front_end(&self, shared: &Shared, request: &JupyterMessage, message: &CommMsg) -> bool {
         let id = &message.comm_id.0;
         let mut open = self.open();
         let Some(comm) = open.comms.get_mut(id) else { return false };

@@ -238,7 +238,7 @@ impl Output {
                 self.shared.publish_with("comm_open", json, metadata, request.as_ref());
             }
             FromCell::CommMessage { id, data } => {
-                self.shared.comms.from_cell(&id, &data);
+                self.shared.comms.take_from_cell(&id, &data);
                 publish("comm_msg", json!({ "comm_id": id, "data": data }));
             }
             FromCell::Handled { number } => self.shared.comms.handled(&self.shared, number),

@@ -295,7 +295,7 @@ fn answer_at_once(shared: &Shared, request: &JupyterMessage) {
     // A change of a widget is in work until the cells' process has dealt with it.
     if let JupyterMessageContent::CommMsg(message) = &request.content {
         shared.status("busy", request);
-        if !shared.comms.from_front_end(shared, request, message) {
+        if !shared.comms.take_from_front_end(shared, request, message) {
             shared.status("idle", request);
         }
         return;

@@ -1,7 +1,7 @@
 //! The exercises of notebook 4: self-attention, from one score to many heads.
 
 use super::Exercise;
-use super::judge::{Judge, Mistake};
+use super::judge::{Given, Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::error::Result;
 use crate::model::attention::{self, Head, Weighting, mask_future};
@@ -40,7 +40,7 @@ pub(super) const ONE_SCORE: Exercise = Exercise {
 
 /// Checks `one_score`: a query (D) and a key (D) → one number.
 pub fn one_score(f: impl Fn(&Tensor, &Tensor) -> f64) -> Verdict {
-    fn judged(f: &dyn Fn(&(Tensor, Tensor)) -> f64) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, Tensor), f64>) -> Verdict {
         fn dot(query: &Tensor, key: &Tensor) -> Result<f64> {
             Ok(query.f_dot(key)?.f_double_value(&[])?)
         }
@@ -89,7 +89,7 @@ pub(super) const SCORES: Exercise = Exercise {
 
 /// Checks `scores`: queries (T, D), keys (T, D) → (T, T).
 pub fn scores(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&(Tensor, Tensor)) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, Tensor), Tensor>) -> Verdict {
         let judge = Judge {
             exercise: SCORES,
             input: |number, rng| (rows(number, rng), rows(number, rng)),
@@ -140,7 +140,7 @@ pub(super) const HEAD_SCORES: Exercise = Exercise {
 
 /// Checks `head_scores`: a head and x (T, C) → (T, T).
 pub fn head_scores(f: impl Fn(&Head, &Tensor) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&(Head, Tensor)) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Head, Tensor), Tensor>) -> Verdict {
         const EMB_DIM: i64 = 9;
         fn unscaled(head: &Head, x: &Tensor) -> Result<Tensor> {
             let of = |weight: &Tensor| x.f_linear(weight, None::<&Tensor>);
@@ -205,7 +205,7 @@ pub(super) const SOFTMAX_ROWS: Exercise = Exercise {
 
 /// Checks `softmax_rows`: (R, K) → (R, K).
 pub fn softmax_rows(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&Tensor) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, Tensor, Tensor>) -> Verdict {
         /// Softmax as it stands in the book.
         fn naive(x: &Tensor, axis: i64, keep: bool) -> Result<Tensor> {
             let powers = x.f_exp()?;
@@ -265,7 +265,7 @@ pub(super) const CAUSAL_MASK: Exercise = Exercise {
 
 /// Checks `causal_mask`: (T, T) → (T, T).
 pub fn causal_mask(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&Tensor) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, Tensor, Tensor>) -> Verdict {
         /// Fills the part above (or below) a diagonal.
         fn filled(scores: &Tensor, above: Option<i64>, below: Option<i64>, value: f64) -> Result<Tensor> {
             let ones = scores.f_ones_like()?;
@@ -324,7 +324,7 @@ pub(super) const ATTEND: Exercise = Exercise {
 
 /// Checks `attend`: queries, keys, values (T, D) → (T, D).
 pub fn attend(f: impl Fn(&Tensor, &Tensor, &Tensor) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&(Tensor, Tensor, Tensor)) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, Tensor, Tensor), Tensor>) -> Verdict {
         type Three = (Tensor, Tensor, Tensor);
         let judge = Judge {
             exercise: ATTEND,
@@ -385,7 +385,7 @@ pub(super) const SPLIT_HEADS: Exercise = Exercise {
 
 /// Checks `split_heads`: (T, H·D) and H → (H, T, D).
 pub fn split_heads(f: impl Fn(&Tensor, i64) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&(Tensor, i64)) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, i64), Tensor>) -> Verdict {
         let judge = Judge {
             exercise: SPLIT_HEADS,
             input: |number, rng| {

@@ -1,7 +1,7 @@
 //! The exercise of notebook 7: what a transformer's numbers are spent on.
 
 use super::Exercise;
-use super::judge::{Judge, Mistake};
+use super::judge::{Given, Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::model::{TransformerConfig, TransformerLm, count_parameters};
 use tch::Device;
@@ -20,7 +20,7 @@ pub(super) const TRANSFORMER_PARAMETERS: Exercise = Exercise {
 
 /// Checks `transformer_parameters`: sizes → the number of parameters.
 pub fn transformer_parameters(f: impl Fn(&TransformerConfig) -> i64) -> Verdict {
-    fn judged(f: &dyn Fn(&TransformerConfig) -> i64) -> Verdict {
+    fn judged(f: Given<'_, TransformerConfig, i64>) -> Verdict {
         let judge = Judge {
             exercise: TRANSFORMER_PARAMETERS,
             input: |number, rng| {

@@ -1,7 +1,7 @@
 //! The exercise of notebook 8: what a few measurements say, and how sure one can be of it.
 
 use super::Exercise;
-use super::judge::{Judge, Mistake};
+use super::judge::{Given, Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::experiment::Variant;
 
@@ -20,7 +20,7 @@ pub(super) const MEAN_AND_ERROR: Exercise = Exercise {
 
 /// Checks `mean_and_error`: n measurements → their mean and its standard error.
 pub fn mean_and_error(f: impl Fn(&[f64]) -> (f64, f64)) -> Verdict {
-    fn judged(f: &dyn Fn(&Vec<f64>) -> (f64, f64)) -> Verdict {
+    fn judged(f: Given<'_, Vec<f64>, (f64, f64)>) -> Verdict {
         /// The mean, and √(sum of squares / by).
         fn spread(values: &[f64], by: fn(f64) -> f64) -> (f64, f64) {
             let n = values.len() as f64;

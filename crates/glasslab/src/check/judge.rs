@@ -13,6 +13,9 @@ use std::thread;
 /// Inputs that are tried.
 const INPUTS: usize = 6;
 
+/// The learner's function, of one input.
+pub(super) type Given<'a, I, A> = &'a dyn Fn(&I) -> A;
+
 /// A well-known mistake: what to say, and the function that one has then written.
 pub struct Mistake<I, A> {
     /// Ends the sentence "It looks as if …".
@@ -42,7 +45,7 @@ impl<I: Shown, A: Answer> Judge<I, A> {
     /// Calls a learner's function on every input, and says what it did.
     ///
     /// The function comes behind a `dyn`, so that all of this is compiled here once, and not in each cell that checks.
-    pub fn judge(&self, f: &dyn Fn(&I) -> A) -> Verdict {
+    pub fn judge(&self, f: Given<'_, I, A>) -> Verdict {
         let _guard = tch::no_grad_guard();
         let outcome = self.outcome(f).unwrap_or_else(|error| Outcome::Panicked {
             input: "(none)".to_owned(),
@@ -51,7 +54,7 @@ impl<I: Shown, A: Answer> Judge<I, A> {
         Verdict { exercise: self.exercise, outcome }
     }
 
-    fn outcome(&self, f: &dyn Fn(&I) -> A) -> Result<Outcome> {
+    fn outcome(&self, f: Given<'_, I, A>) -> Result<Outcome> {
         let mut answers = Vec::with_capacity(INPUTS);
         for number in 0..INPUTS {
             let input = self.make(number);
@@ -144,6 +147,12 @@ fn message(panic: &(dyn Any + Send)) -> String {
     unwrapped.map_or_else(|| text.to_owned(), |said| format!("libtorch: {}", said.trim_end_matches("\")")))
 }
 
+/// Fails unless a verdict names the mistake by these words.
+#[cfg(test)]
+pub fn named(verdict: Verdict, words: &str) {
+    assert!(matches!(&verdict.outcome, Outcome::Mistake { named, .. } if named.contains(words)), "{words}: {verdict}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,10 +198,4 @@ mod tests {
     fn one_function_always_gets_one_verdict() {
         assert_eq!(outcome(|x| x * 2.0), outcome(|x| x * 2.0));
     }
-}
-
-/// Fails unless a verdict names the mistake by these words.
-#[cfg(test)]
-pub fn named(verdict: Verdict, words: &str) {
-    assert!(matches!(&verdict.outcome, Outcome::Mistake { named, .. } if named.contains(words)), "{words}: {verdict}");
 }

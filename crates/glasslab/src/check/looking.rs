@@ -1,7 +1,7 @@
 //! The exercises of notebook 6: measuring what a head does, and how surprised a model is.
 
 use super::Exercise;
-use super::judge::{Judge, Mistake};
+use super::judge::{Given, Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::error::Result;
 use crate::evaluate::Evaluation;
@@ -20,7 +20,7 @@ pub(super) const PREVIOUS_SCORE: Exercise = Exercise {
 
 /// Checks `previous_score`: weights (T, T) → one number from 0 to 1.
 pub fn previous_score(f: impl Fn(&Tensor) -> f64) -> Verdict {
-    fn judged(f: &dyn Fn(&Tensor) -> f64) -> Verdict {
+    fn judged(f: Given<'_, Tensor, f64>) -> Verdict {
         fn line(weights: &Tensor, offset: i64) -> Result<Tensor> {
             Ok(weights.f_diagonal(offset, 0, 1)?.f_to_kind(Kind::Double)?)
         }
@@ -72,7 +72,7 @@ pub(super) const SURPRISE: Exercise = Exercise {
 
 /// Checks `surprise`: probabilities (V) and an id → bits.
 pub fn surprise(f: impl Fn(&Tensor, i64) -> f64) -> Verdict {
-    fn judged(f: &dyn Fn(&(Tensor, i64)) -> f64) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, i64), f64>) -> Verdict {
         type Input = (Tensor, i64);
         fn of((probabilities, id): &Input) -> f64 {
             probabilities.double_value(&[*id])

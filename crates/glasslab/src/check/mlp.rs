@@ -1,7 +1,7 @@
 //! The exercises of notebook 2: the MLP language model, its loss, and the temperature.
 
 use super::Exercise;
-use super::judge::{Judge, Mistake};
+use super::judge::{Given, Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::error::Result;
 use crate::model::{self, LanguageModel, MlpConfig, MlpLm, Probe, count_parameters};
@@ -21,7 +21,7 @@ pub(super) const MLP_PARAMETERS: Exercise = Exercise {
 
 /// Checks `mlp_parameters`: n_vocab, emb_dim, n_hidden → the number of parameters.
 pub fn mlp_parameters(f: impl Fn(i64, i64, i64) -> i64) -> Verdict {
-    fn judged(f: &dyn Fn(&(i64, i64, i64)) -> i64) -> Verdict {
+    fn judged(f: Given<'_, (i64, i64, i64), i64>) -> Verdict {
         let judge = Judge {
             exercise: MLP_PARAMETERS,
             input: |number, rng| match number {
@@ -72,7 +72,7 @@ pub(super) const RELU: Exercise = Exercise {
 
 /// Checks `relu`: any shape → the same.
 pub fn relu(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&Tensor) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, Tensor, Tensor>) -> Verdict {
         let judge = Judge {
             exercise: RELU,
             input: |number, rng| inputs::tensor(rng, &[2 + number as i64, 3], 1.0),
@@ -113,7 +113,7 @@ pub(super) const MLP_FORWARD: Exercise = Exercise {
 
 /// Checks `mlp_forward`: a model and ids (B, T) → logits (B, T, V).
 pub fn mlp_forward(f: impl Fn(&MlpLm, &Tensor) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&(MlpLm, Tensor)) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (MlpLm, Tensor), Tensor>) -> Verdict {
         let judge = Judge {
             exercise: MLP_FORWARD,
             input: |number, rng| {
@@ -212,7 +212,7 @@ pub(super) const CROSS_ENTROPY: Exercise = Exercise {
 
 /// Checks `cross_entropy`: logits (T, V), targets (T) → nats per character.
 pub fn cross_entropy(f: impl Fn(&Tensor, &Tensor) -> f64) -> Verdict {
-    fn judged(f: &dyn Fn(&(Tensor, Tensor)) -> f64) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, Tensor), f64>) -> Verdict {
         /// ln p of the targets, with probabilities along an axis.
         fn picked(logits: &Tensor, targets: &Tensor, axis: i64) -> Result<Tensor> {
             Ok(logits.f_log_softmax(axis, Kind::Double)?.f_gather(1, &targets.f_unsqueeze(1)?, false)?)
@@ -277,7 +277,7 @@ pub(super) const TEMPERATURE: Exercise = Exercise {
 
 /// Checks `temperature`: logits (V) and a temperature → probabilities (V).
 pub fn temperature(f: impl Fn(&Tensor, f64) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&(Tensor, f64)) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, f64), Tensor>) -> Verdict {
         let judge = Judge {
             exercise: TEMPERATURE,
             input: |number, rng| (inputs::tensor(rng, &[6], 2.0), [0.5, 2.0, 1.0, 0.7, 1.5, 0.3][number]),

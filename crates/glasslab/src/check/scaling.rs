@@ -1,7 +1,7 @@
 //! The exercises of notebook 9: what a longer text costs, in memory and in products.
 
 use super::Exercise;
-use super::judge::{Judge, Mistake};
+use super::judge::{Given, Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::model::cache::KvCache;
 use tch::Device;
@@ -18,7 +18,7 @@ pub(super) const KV_CACHE_BYTES: Exercise = Exercise {
 
 /// Checks `kv_cache_bytes`: layers, key-value heads, head_dim, characters → bytes.
 pub fn kv_cache_bytes(f: impl Fn(i64, i64, i64, i64) -> i64) -> Verdict {
-    fn judged(f: &dyn Fn(&(i64, i64, i64, i64)) -> i64) -> Verdict {
+    fn judged(f: Given<'_, (i64, i64, i64, i64), i64>) -> Verdict {
         let judge = Judge {
             exercise: KV_CACHE_BYTES,
             input: |number, rng| match number {
@@ -80,7 +80,7 @@ pub(super) const GENERATION_COST: Exercise = Exercise {
 
 /// Checks `generation_cost`: n characters → products without and with a cache.
 pub fn generation_cost(f: impl Fn(u64) -> (u64, u64)) -> Verdict {
-    fn judged(f: &dyn Fn(&u64) -> (u64, u64)) -> Verdict {
+    fn judged(f: Given<'_, u64, (u64, u64)>) -> Verdict {
         /// The sums over all lengths.
         fn sums(lengths: impl Iterator<Item = u64> + Clone, without: fn(u64) -> u64) -> (u64, u64) {
             (lengths.clone().map(without).sum(), lengths.sum())

@@ -1,7 +1,7 @@
 //! The exercises of notebook 1: text to ids and back, and where the targets come from.
 
 use super::Exercise;
-use super::judge::{Judge, Mistake};
+use super::judge::{Given, Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::error::Result;
 use crate::rng::Rng;
@@ -19,7 +19,7 @@ pub(super) const ENCODE: Exercise = Exercise {
 
 /// Checks `encode`: a text → the ids of its characters below 256.
 pub fn encode(f: impl Fn(&str) -> Vec<i64>) -> Verdict {
-    fn judged(f: &dyn Fn(&String) -> Vec<i64>) -> Verdict {
+    fn judged(f: Given<'_, String, Vec<i64>>) -> Verdict {
         fn kept(text: &str, change: fn(i64) -> Option<i64>) -> Result<Vec<i64>> {
             Ok(text.chars().filter_map(|character| change(i64::from(u32::from(character)))).collect())
         }
@@ -81,7 +81,7 @@ pub(super) const DECODE: Exercise = Exercise {
 
 /// Checks `decode`: ids → the text.
 pub fn decode(f: impl Fn(&[i64]) -> String) -> Verdict {
-    fn judged(f: &dyn Fn(&Vec<i64>) -> String) -> Verdict {
+    fn judged(f: Given<'_, Vec<i64>, String>) -> Verdict {
         let judge = Judge {
             exercise: DECODE,
             input: |number, rng| match number {
@@ -133,7 +133,7 @@ pub(super) const TARGETS: Exercise = Exercise {
 
 /// Checks `targets`: T ids → T − 1 inputs and T − 1 targets.
 pub fn targets(f: impl Fn(&[i64]) -> (Vec<i64>, Vec<i64>)) -> Verdict {
-    fn judged(f: &dyn Fn(&Vec<i64>) -> (Vec<i64>, Vec<i64>)) -> Verdict {
+    fn judged(f: Given<'_, Vec<i64>, (Vec<i64>, Vec<i64>)>) -> Verdict {
         const SAME: &str = "each target is its own input: a model would learn to repeat what it sees, with a loss of 0";
         let judge = Judge {
             exercise: TARGETS,

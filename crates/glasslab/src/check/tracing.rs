@@ -1,7 +1,7 @@
 //! The exercises of notebook 3: looking ids up, counting pairs, and reading a loss.
 
 use super::Exercise;
-use super::judge::{Judge, Mistake};
+use super::judge::{Given, Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::error::Result;
 use crate::evaluate::Evaluation;
@@ -19,7 +19,7 @@ pub(super) const EMBED: Exercise = Exercise {
 
 /// Checks `embed`: a table (V, C) and T ids → (T, C).
 pub fn embed(f: impl Fn(&Tensor, &[i64]) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&(Tensor, Vec<i64>)) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, Vec<i64>), Tensor>) -> Verdict {
         fn pick(table: &Tensor, axis: i64, ids: &[i64]) -> Result<Tensor> {
             Ok(table.f_index_select(axis, &Tensor::f_from_slice(ids)?)?)
         }
@@ -68,7 +68,7 @@ pub(super) const BIGRAM_COUNTS: Exercise = Exercise {
 
 /// Checks `bigram_counts`: ids → (256, 256).
 pub fn bigram_counts(f: impl Fn(&[u8]) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&Vec<u8>) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, Vec<u8>, Tensor>) -> Verdict {
         fn count(pairs: impl Iterator<Item = (u8, u8)>) -> Result<Tensor> {
             let mut counts = vec![0.0_f32; 256 * 256];
             pairs.for_each(|(before, after)| counts[usize::from(before) * 256 + usize::from(after)] += 1.0);
@@ -130,7 +130,7 @@ pub(super) const NORMALISE_ROWS: Exercise = Exercise {
 
 /// Checks `normalise_rows`: (R, K) → (R, K).
 pub fn normalise_rows(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&Tensor) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, Tensor, Tensor>) -> Verdict {
         fn divided(counts: &Tensor, axis: i64, keep: bool) -> Result<Tensor> {
             Ok(counts.f_div(&counts.f_sum_dim_intlist(axis, keep, Kind::Float)?)?)
         }
@@ -184,7 +184,7 @@ pub(super) const BITS_AND_PERPLEXITY: Exercise = Exercise {
 
 /// Checks `bits_and_perplexity`: nats per character → bits per character, perplexity.
 pub fn bits_and_perplexity(f: impl Fn(f64) -> (f64, f64)) -> Verdict {
-    fn judged(f: &dyn Fn(&f64) -> (f64, f64)) -> Verdict {
+    fn judged(f: Given<'_, f64, (f64, f64)>) -> Verdict {
         const LN_2: f64 = std::f64::consts::LN_2;
         let judge = Judge {
             exercise: BITS_AND_PERPLEXITY,
@@ -221,13 +221,12 @@ pub fn bits_and_perplexity(f: impl Fn(f64) -> (f64, f64)) -> Verdict {
 /// Sizes of a table for a test.
 #[cfg(test)]
 fn zeros() -> Tensor {
-    Tensor::zeros([256, 256], (Kind::Float, Device::Cpu))
+    Tensor::zeros([256, 256], (Kind::Float, tch::Device::Cpu))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
     use crate::check::judge::named;
 
     fn counted(ids: &[u8], step: usize, apart: usize) -> Tensor {

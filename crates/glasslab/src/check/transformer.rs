@@ -1,7 +1,7 @@
 //! The exercises of notebook 5: norm, positions, a whole block, and choosing among the likeliest.
 
 use super::Exercise;
-use super::judge::{Judge, Mistake};
+use super::judge::{Given, Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::error::Result;
 use crate::model::norm::Norm;
@@ -23,7 +23,7 @@ pub(super) const LAYER_NORM: Exercise = Exercise {
 
 /// Checks `layer_norm`: (T, C) → (T, C).
 pub fn layer_norm(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&Tensor) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, Tensor, Tensor>) -> Verdict {
         fn mean(x: &Tensor, axis: i64) -> Result<Tensor> {
             Ok(x.f_mean_dim(axis, true, Kind::Float)?)
         }
@@ -102,7 +102,7 @@ pub(super) const ADD_POSITIONS: Exercise = Exercise {
 
 /// Checks `add_positions`: x (T, C), a table (L, C) → (T, C).
 pub fn add_positions(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&(Tensor, Tensor)) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, Tensor), Tensor>) -> Verdict {
         fn added(x: &Tensor, table: &Tensor, first: i64) -> Result<Tensor> {
             Ok(x.f_add(&table.f_narrow(0, first, x.size()[0])?)?)
         }
@@ -156,7 +156,7 @@ pub(super) const BLOCK: Exercise = Exercise {
 
 /// Checks `block`: a block with layer norm, ReLU and biases, and x (B, T, C) → (B, T, C).
 pub fn block(f: impl Fn(&Block, &Tensor) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&(TransformerLm, Tensor)) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (TransformerLm, Tensor), Tensor>) -> Verdict {
         type Input = (TransformerLm, Tensor);
         fn attended(block: &Block, x: &Tensor) -> Result<Tensor> {
             Ok(block.attention.forward(x, None, None, "attn", &mut NoProbe)?.output)
@@ -314,7 +314,7 @@ pub(super) const TOP_K: Exercise = Exercise {
 
 /// Checks `top_k`: logits (V) and k → probabilities (V).
 pub fn top_k(f: impl Fn(&Tensor, usize) -> Tensor) -> Verdict {
-    fn judged(f: &dyn Fn(&(Tensor, usize)) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, usize), Tensor>) -> Verdict {
         /// What is not among the k highest (or lowest).
         fn others(logits: &Tensor, k: usize, highest: bool) -> Result<Tensor> {
             let (scores, _) = logits.f_topk(k as i64, -1, highest, true)?;

@@ -154,6 +154,6 @@ fn unwritten_and_misshapen_ones_get_a_verdict() {
     ] {
         assert!(verdict.to_string().contains("stopped with"), "{verdict}");
     }
-    let said = layer_norm(|x| mean(x)).to_string();
+    let said = layer_norm(mean).to_string();
     assert!(said.contains("expected: shape (4, 6)") && said.contains("got:      shape (4, 1)"), "{said}");
 }
