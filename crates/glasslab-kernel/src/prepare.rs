@@ -38,12 +38,14 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
 
     work.configure(&building)?;
     let started = Instant::now();
-    // The first time builds, and cuts the lock file down to what is used; the second time the questions are those of a
-    // session, and so are the answers that are kept.
-    for _ in 0..2 {
+    // The first time builds, and cuts the lock file down to what is used, whereupon cargo may build the library once more:
+    // so its process loads no cell but the prelude. After that the questions are those of a session, and so are the
+    // answers that are kept.
+    let cells = [PRELUDE, "let prepared = Tensor::from_slice(&[1.0, 2.0]);", "prepared"];
+    for cells in [&cells[..1], &cells, &cells] {
         let (mut context, outputs) = CommandContext::new().map_err(anyhow::Error::msg)?;
         std::thread::spawn(move || outputs.stderr.iter().for_each(|line| eprintln!("{line}")));
-        for code in [PRELUDE, "let prepared = Tensor::from_slice(&[1.0, 2.0]);", "prepared"] {
+        for code in cells {
             if let Err(error) = context.execute(code) {
                 bail!("the library does not build for cells: {error}");
             }
