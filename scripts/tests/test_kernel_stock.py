@@ -33,7 +33,7 @@ class StockTest(unittest.TestCase):
             self.assertTrue(well, said.getvalue())
             cells = nbformat.read(Path(folder) / "out" / "live.ipynb", as_version=4).cells[1:]
         shown = ["".join(output.get("text", "") + str(output.get("data", {}).get("text/plain", "")) for output in cell.outputs) for cell in cells]
-        self.assertIn("work: 10 % · step", shown[1])
+        self.assertIn("work: 11 % · step 2\n", shown[1])
         self.assertIn("picture 19", shown[2])
         self.assertIn("at 1.0", shown[3])
         self.assertIn("42", shown[4])
