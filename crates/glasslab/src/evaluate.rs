@@ -16,7 +16,7 @@ use tch::{Kind, Tensor};
 
 /// Characters in one row of a batch, if the model can take so many.
 const ROW: usize = 256;
-/// Rows in one batch: 16 × 256 characters of 256 scores are 4 MB.
+/// Rows in one batch, more if they are shorter: 16 × 256 characters of 256 scores are 4 MB.
 const ROWS: usize = 16;
 
 /// A measured loss.
@@ -73,7 +73,7 @@ pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, cha
             let piece = &story[first..story.len().min(first + length + 1)];
             rows.push(piece, done - first);
             done = first + piece.len() - 1;
-            if rows.len == ROWS {
+            if rows.len == ROWS * ROW / length {
                 (nats, count) = (nats + rows.nats(model)?, count + rows.chars);
                 rows = Rows::new(length);
             }
