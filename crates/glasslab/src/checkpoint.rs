@@ -233,6 +233,7 @@ impl Trainable for AnyModel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::wake;
     use std::path::PathBuf;
     use tch::Kind;
 
@@ -247,13 +248,7 @@ mod tests {
     fn saved(config: ModelConfig) -> (tempfile::TempDir, PathBuf, AnyModel) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
-        let mut model = AnyModel::new(config, Device::Cpu).unwrap();
-        let guard = tch::no_grad_guard();
-        for parameter in model.parameters() {
-            let noise = parameter.tensor.randn_like();
-            let _ = parameter.tensor.f_add_(&noise).unwrap();
-        }
-        drop(guard);
+        let mut model = wake(AnyModel::new(config, Device::Cpu).unwrap(), 1.0);
         model.save(&path).unwrap();
         (folder, path, model)
     }

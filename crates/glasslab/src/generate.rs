@@ -182,7 +182,7 @@ fn window_start(place: usize, context_len: usize) -> usize {
 mod tests {
     use super::*;
     use crate::data::{Stories, Tokens};
-    use crate::model::{NGram, Trainable, TransformerConfig, TransformerLm};
+    use crate::model::{NGram, Trainable, TransformerConfig, TransformerLm, wake};
 
     fn counted() -> NGram {
         let tokens = Tokens::encode(&Stories::parse(&"abcabd".repeat(50)).unwrap(), &CharTokenizer::default()).unwrap();
@@ -192,13 +192,7 @@ mod tests {
     /// A transformer with a context of 12 characters, whose zeros are random, so that it has opinions.
     fn transformer(preset: TransformerConfig) -> TransformerLm {
         let config = TransformerConfig { context_len: 12, n_layers: 2, n_heads: 2, n_kv_heads: 2, ..preset };
-        let mut model = TransformerLm::new(config, Device::Cpu).unwrap();
-        let _guard = tch::no_grad_guard();
-        for parameter in model.parameters() {
-            let noise = parameter.tensor.randn_like() * 0.3;
-            let _ = parameter.tensor.f_add_(&noise).unwrap();
-        }
-        model
+        wake(TransformerLm::new(config, Device::Cpu).unwrap(), 0.3)
     }
 
     fn text(prompt: &str, sampling: Sampling) -> String {

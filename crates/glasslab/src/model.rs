@@ -15,6 +15,7 @@ pub use probe::{NoProbe, Probe, Recording, Step};
 pub use transformer::{Activation, Positions, TransformerConfig, TransformerLm};
 
 use crate::error::{Error, Result};
+use crate::rng::Rng;
 use cache::Cache;
 use tch::{Device, Kind, Tensor};
 
@@ -93,11 +94,29 @@ impl<'a> Parameter<'a> {
     }
 }
 
+/// Random numbers around 0 with a standard deviation, from the library's own generator: the same ones on every
+/// device, whatever else draws random numbers meanwhile.
+pub(crate) fn random_tensor(rng: &mut Rng, size: &[i64], deviation: f64) -> Result<Tensor> {
+    let numbers: Vec<f32> = (0..size.iter().product::<i64>()).map(|_| (deviation * rng.normal()) as f32).collect();
+    Ok(Tensor::f_from_slice(&numbers)?.f_view(size)?)
+}
+
 /// A random (rows, columns) matrix with variance 1 / `fan_in`, to be learnt.
-pub(crate) fn random_weight(size: [i64; 2], fan_in: i64, device: Device) -> Result<Tensor> {
-    let mut tensor = Tensor::f_randn(size, (Kind::Float, Device::Cpu))?;
-    let scaled = tensor.f_mul_scalar_(1.0 / (fan_in as f64).sqrt())?;
-    Ok(scaled.f_to_device(device)?.set_requires_grad(true))
+pub(crate) fn random_weight(rng: &mut Rng, size: [i64; 2], fan_in: i64, device: Device) -> Result<Tensor> {
+    let tensor = random_tensor(rng, &size, 1.0 / (fan_in as f64).sqrt())?;
+    Ok(tensor.f_to_device(device)?.set_requires_grad(true))
+}
+
+/// A model with noise on every parameter: a new one's zeros would hide what a test is after.
+#[cfg(test)]
+pub(crate) fn wake<M: Trainable>(mut model: M, deviation: f64) -> M {
+    let mut rng = Rng::new(2);
+    let _guard = tch::no_grad_guard();
+    for parameter in model.parameters() {
+        let noise = random_tensor(&mut rng, &parameter.tensor.size(), deviation).unwrap();
+        let _ = parameter.tensor.f_add_(&noise).unwrap();
+    }
+    model
 }
 
 /// The number of learnt numbers in a model.

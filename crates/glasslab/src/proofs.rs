@@ -118,19 +118,13 @@ fn compare<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{MlpConfig, MlpLm, Probe, Trainable, TransformerConfig, TransformerLm};
+    use crate::model::{MlpConfig, MlpLm, Probe, TransformerConfig, TransformerLm, wake};
     use tch::Device;
 
     const TEXT: &str = "Once upon a time";
 
     fn transformer() -> TransformerLm {
-        let mut model = TransformerLm::new(TransformerConfig::original(), Device::Cpu).unwrap();
-        let _guard = tch::no_grad_guard();
-        for parameter in model.parameters() {
-            let noise = parameter.tensor.randn_like() * 0.2;
-            let _ = parameter.tensor.f_add_(&noise).unwrap();
-        }
-        model
+        wake(TransformerLm::new(TransformerConfig::original(), Device::Cpu).unwrap(), 0.2)
     }
 
     #[test]

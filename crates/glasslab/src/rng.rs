@@ -33,6 +33,12 @@ impl Rng {
         // The high half of a 128-bit product: no bias that a lab could notice (below 2⁻⁴⁰).
         ((u128::from(self.bits()) * end as u128) >> 64) as usize
     }
+
+    /// A number around 0 with variance 1 (Box and Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        let (radius, angle) = ((-2.0 * (1.0 - self.unit()).ln()).sqrt(), std::f64::consts::TAU * self.unit());
+        radius * angle.cos()
+    }
 }
 
 #[cfg(test)]
@@ -55,5 +61,14 @@ mod tests {
             assert!((0.0..1.0).contains(&rng.unit()));
         }
         assert_eq!(seen, [true; 10]);
+    }
+
+    #[test]
+    fn normal_numbers_have_mean_0_and_variance_1() {
+        let mut rng = Rng::new(1);
+        let numbers: Vec<f64> = (0..20_000).map(|_| rng.normal()).collect();
+        let mean = numbers.iter().sum::<f64>() / 20_000.0;
+        let variance = numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 20_000.0;
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
     }
 }

@@ -382,18 +382,12 @@ pub(crate) mod tests {
     use super::*;
     use crate::model::attention::Weighting;
     use crate::model::norm::NormKind;
-    use crate::model::{Activation, MlpConfig, Positions, Trainable, TransformerConfig};
+    use crate::model::{Activation, MlpConfig, Positions, TransformerConfig, random_tensor, wake};
+    use crate::rng::Rng;
     use tch::Device;
 
-    /// A model whose zeros are random, so that every part has a say.
     pub(crate) fn awake(config: TransformerConfig) -> TransformerLm {
-        let mut model = TransformerLm::new(config, Device::Cpu).unwrap();
-        let _guard = tch::no_grad_guard();
-        for parameter in model.parameters() {
-            let noise = parameter.tensor.randn_like() * 0.2;
-            let _ = parameter.tensor.f_add_(&noise).unwrap();
-        }
-        model
+        wake(TransformerLm::new(config, Device::Cpu).unwrap(), 0.2)
     }
 
     pub(crate) fn variants() -> Vec<TransformerConfig> {
@@ -442,9 +436,9 @@ pub(crate) mod tests {
 
     #[test]
     fn one_head_can_be_traced_alone() {
-        tch::manual_seed(3);
-        let head = Head::new(8, 4, Device::Cpu).unwrap();
-        let x = Tensor::randn([1, 4, 8], (Kind::Float, Device::Cpu));
+        let mut rng = Rng::new(3);
+        let head = Head::new(8, 4, &mut rng, Device::Cpu).unwrap();
+        let x = random_tensor(&mut rng, &[1, 4, 8], 1.0).unwrap();
         let trace = head.trace(&x, "Once").unwrap();
         check(&trace, 4);
         assert_eq!(trace.steps.last().unwrap().tensor, head.forward(&x, &mut NoProbe).unwrap().output);

@@ -9,6 +9,7 @@ use glasslab::model::{
     Activation, MlpConfig, MlpLm, NoProbe, Parameter, Positions, Trainable, TransformerConfig, TransformerLm,
     cross_entropy,
 };
+use glasslab::rng::Rng;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
@@ -148,7 +149,7 @@ fn every_modules_values_and_gradients_are_pytorchs() {
                 weighting: config.weighting,
                 previous_head: config.previous_head,
             };
-            let mut attention = MultiHeadAttention::new(config, Device::Cpu).unwrap();
+            let mut attention = MultiHeadAttention::new(config, &mut Rng::new(1), Device::Cpu).unwrap();
             (attention.qkv_weight, attention.output_weight) = (inputs[1].shallow_clone(), inputs[2].shallow_clone());
             let rotary = (name == "attention_modern").then(|| Rotary::new(5, 4, Device::Cpu).unwrap());
             attention.forward(&inputs[0], rotary.as_ref(), None, "a", &mut NoProbe).unwrap().output

@@ -2,7 +2,7 @@
 
 use super::Exercise;
 use super::judge::{Given, Judge, Mistake};
-use super::{inputs, verdict::Verdict};
+use super::verdict::Verdict;
 use crate::experiment::Variant;
 
 pub(super) const MEAN_AND_ERROR: Exercise = Exercise {
@@ -30,9 +30,7 @@ pub fn mean_and_error(f: impl Fn(&[f64]) -> (f64, f64)) -> Verdict {
         }
         let judge = Judge {
             exercise: MEAN_AND_ERROR,
-            input: |number, rng| {
-                (0..[3, 2, 5, 10, 4, 7][number]).map(|_| 2.0 + inputs::normal(rng)).collect::<Vec<f64>>()
-            },
+            input: |number, rng| (0..[3, 2, 5, 10, 4, 7][number]).map(|_| 2.0 + rng.normal()).collect::<Vec<f64>>(),
             reference: |values| {
                 let losses = values.clone();
                 let variant = Variant { name: String::new(), losses, parameters: 0, chars_per_second: 0.0 };

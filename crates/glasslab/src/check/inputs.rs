@@ -3,15 +3,9 @@
 use crate::model::attention::{AttentionConfig, MultiHeadAttention};
 use crate::model::norm::Norm;
 use crate::model::transformer::{Block, BlockMlp};
-use crate::model::{MlpConfig, MlpLm, TransformerConfig, TransformerLm};
+use crate::model::{MlpConfig, MlpLm, TransformerConfig, TransformerLm, random_tensor};
 use crate::rng::Rng;
 use tch::Tensor;
-
-/// A number around 0 with variance 1 (Box and Muller 1958).
-pub fn normal(rng: &mut Rng) -> f64 {
-    let (radius, angle) = ((-2.0 * (1.0 - rng.unit()).ln()).sqrt(), std::f64::consts::TAU * rng.unit());
-    radius * angle.cos()
-}
 
 /// A whole number from `low` to `high`, both included.
 pub fn between(rng: &mut Rng, low: i64, high: i64) -> i64 {
@@ -20,8 +14,7 @@ pub fn between(rng: &mut Rng, low: i64, high: i64) -> i64 {
 
 /// A tensor of numbers around 0 with a standard deviation.
 pub fn tensor(rng: &mut Rng, size: &[i64], deviation: f64) -> Tensor {
-    let numbers: Vec<f32> = (0..size.iter().product::<i64>()).map(|_| (deviation * normal(rng)) as f32).collect();
-    Tensor::from_slice(&numbers).view(size)
+    random_tensor(rng, size, deviation).expect("a small tensor fits into memory")
 }
 
 /// So many ids below `n_vocab`.
@@ -77,24 +70,5 @@ pub fn one_block(rng: &mut Rng, config: TransformerConfig) -> TransformerLm {
         blocks: vec![block],
         final_norm: None,
         head: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn normal_numbers_have_mean_0_and_variance_1() {
-        let numbers = tensor(&mut Rng::new(1), &[20_000], 1.0);
-        assert!(numbers.mean(None).double_value(&[]).abs() < 0.03);
-        assert!((numbers.var(true).double_value(&[]) - 1.0).abs() < 0.05);
-    }
-
-    #[test]
-    fn inputs_are_the_same_whatever_has_run_before() {
-        let one = tensor(&mut Rng::new(1), &[3], 1.0);
-        tch::manual_seed(7);
-        assert_eq!(one, tensor(&mut Rng::new(1), &[3], 1.0));
     }
 }

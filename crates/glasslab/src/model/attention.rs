@@ -18,6 +18,7 @@ use super::norm::rms_norm;
 use super::rotary::Rotary;
 use super::{Probe, random_weight};
 use crate::error::{Error, Result};
+use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use tch::{Device, Kind, Tensor};
@@ -142,12 +143,12 @@ pub struct Head {
 }
 
 impl Head {
-    /// A head with random weights.
+    /// A head with random weights, drawn from `rng`.
     ///
     /// # Errors
     /// If a size is below 1.
-    pub fn new(emb_dim: i64, head_dim: i64, device: Device) -> Result<Head> {
-        let weight = || random_weight([head_dim, emb_dim], emb_dim, device);
+    pub fn new(emb_dim: i64, head_dim: i64, rng: &mut Rng, device: Device) -> Result<Head> {
+        let mut weight = || random_weight(rng, [head_dim, emb_dim], emb_dim, device);
         Ok(Head { query_weight: weight()?, key_weight: weight()?, value_weight: weight()? })
     }
 
@@ -198,11 +199,12 @@ pub struct MultiHeadAttention {
 }
 
 impl MultiHeadAttention {
-    /// Attention with random projections and an output of zero: a new block leaves its input as it is.
+    /// Attention with random projections, drawn from `rng`, and an output of zero: a new block leaves its input as
+    /// it is.
     ///
     /// # Errors
     /// If a size is below 1, or `n_kv_heads` does not divide `n_heads`.
-    pub fn new(config: AttentionConfig, device: Device) -> Result<MultiHeadAttention> {
+    pub fn new(config: AttentionConfig, rng: &mut Rng, device: Device) -> Result<MultiHeadAttention> {
         let AttentionConfig { emb_dim, n_heads, n_kv_heads, head_dim, .. } = config;
         if [emb_dim, n_heads, n_kv_heads, head_dim].iter().any(|&size| size < 1) || n_heads % n_kv_heads != 0 {
             return Err(Error::Config(format!(
@@ -212,7 +214,7 @@ impl MultiHeadAttention {
         }
         Ok(MultiHeadAttention {
             config,
-            qkv_weight: random_weight([(n_heads + 2 * n_kv_heads) * head_dim, emb_dim], emb_dim, device)?,
+            qkv_weight: random_weight(rng, [(n_heads + 2 * n_kv_heads) * head_dim, emb_dim], emb_dim, device)?,
             output_weight: Tensor::f_zeros([emb_dim, n_heads * head_dim], (Kind::Float, device))?
                 .set_requires_grad(true),
         })
@@ -274,12 +276,11 @@ impl MultiHeadAttention {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{NoProbe, Recording};
+    use super::super::{NoProbe, Recording, random_tensor};
     use super::*;
 
     fn random(size: &[i64]) -> Tensor {
-        tch::manual_seed(1);
-        Tensor::randn(size, (Kind::Float, Device::Cpu))
+        random_tensor(&mut Rng::new(1), size, 1.0).unwrap()
     }
 
     fn difference(a: &Tensor, b: &Tensor) -> f64 {
@@ -300,8 +301,7 @@ mod tests {
 
     /// Attention that joins its heads' outputs one beside the other.
     fn attention(config: AttentionConfig) -> MultiHeadAttention {
-        tch::manual_seed(2);
-        let mut attention = MultiHeadAttention::new(config, Device::Cpu).unwrap();
+        let mut attention = MultiHeadAttention::new(config, &mut Rng::new(2), Device::Cpu).unwrap();
         attention.output_weight = Tensor::eye(config.emb_dim, (Kind::Float, Device::Cpu));
         attention
     }
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn rows_of_attention_sum_to_one_and_leave_out_the_future() {
         let x = random(&[2, 5, 8]);
-        let head = Head::new(8, 4, Device::Cpu).unwrap();
+        let head = Head::new(8, 4, &mut Rng::new(1), Device::Cpu).unwrap();
         let weights = head.forward(&x, &mut NoProbe).unwrap().weights;
         assert!(
             difference(
@@ -342,7 +342,7 @@ mod tests {
     fn one_score_is_one_dot_product_over_the_root_of_head_dim() {
         let x = random(&[1, 4, 8]);
         let mut recording = Recording::default();
-        let _ = Head::new(8, 4, Device::Cpu).unwrap().forward(&x, &mut recording).unwrap();
+        let _ = Head::new(8, 4, &mut Rng::new(1), Device::Cpu).unwrap().forward(&x, &mut recording).unwrap();
         let get = |name: &str| recording.get(name).unwrap().get(0);
         let by_hand = get("head.queries").get(2).dot(&get("head.keys").get(1)) / 2.0;
         assert!(difference(&by_hand, &get("head.scores").get(2).get(1)) < 1e-5);
@@ -407,9 +407,13 @@ mod tests {
 
     #[test]
     fn heads_that_can_t_share_are_an_error() {
-        let message = MultiHeadAttention::new(AttentionConfig { n_heads: 4, n_kv_heads: 3, ..config() }, Device::Cpu)
-            .unwrap_err()
-            .to_string();
+        let message = MultiHeadAttention::new(
+            AttentionConfig { n_heads: 4, n_kv_heads: 3, ..config() },
+            &mut Rng::new(1),
+            Device::Cpu,
+        )
+        .unwrap_err()
+        .to_string();
         assert!(message.contains("n_kv_heads must divide n_heads"), "{message}");
     }
 }

@@ -11,8 +11,9 @@
 //! of a text is computed by itself, so the model can't know any context: at best it learns how
 //! often each character follows another, which one could also count.
 
-use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids};
+use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, random_tensor};
 use crate::error::{Error, Result};
+use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -71,10 +72,10 @@ impl MlpLm {
                 "n_vocab, emb_dim and n_hidden must be at least 1, got {n_vocab}, {emb_dim}, {n_hidden}"
             )));
         }
-        tch::manual_seed(seed);
-        let normal = |rows: i64, columns: i64, deviation: f64| -> Result<Tensor> {
-            let mut tensor = Tensor::f_randn([rows, columns], (Kind::Float, Device::Cpu))?;
-            Ok(tensor.f_mul_scalar_(deviation)?.f_to_device(device)?.set_requires_grad(true))
+        let mut rng = Rng::new(seed as u64);
+        let mut normal = |rows: i64, columns: i64, deviation: f64| -> Result<Tensor> {
+            let tensor = random_tensor(&mut rng, &[rows, columns], deviation)?;
+            Ok(tensor.f_to_device(device)?.set_requires_grad(true))
         };
         let zeros = |size: i64| -> Result<Tensor> {
             Ok(Tensor::f_zeros([size], (Kind::Float, device))?.set_requires_grad(true))

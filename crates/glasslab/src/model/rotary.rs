@@ -61,13 +61,15 @@ impl Rotary {
 
 #[cfg(test)]
 mod tests {
+    use super::super::random_tensor;
     use super::*;
+    use crate::rng::Rng;
 
     #[test]
     fn scores_depend_on_the_distance_only() {
-        tch::manual_seed(1);
+        let mut rng = Rng::new(1);
         let rotary = Rotary::new(16, 8, Device::Cpu).unwrap();
-        let vector = || Tensor::randn([8], (Kind::Float, Device::Cpu));
+        let mut vector = || random_tensor(&mut rng, &[8], 1.0).unwrap();
         let (query, key) = (vector(), vector());
         let turned = |vector: &Tensor| rotary.turn(&vector.expand([16, 8], false), 0).unwrap();
         let scores = turned(&query).matmul(&turned(&key).transpose(0, 1)); // (16, 16)
@@ -78,7 +80,7 @@ mod tests {
     #[test]
     fn a_later_start_is_the_later_part() {
         let rotary = Rotary::new(16, 8, Device::Cpu).unwrap();
-        let x = Tensor::randn([10, 8], (Kind::Float, Device::Cpu));
+        let x = random_tensor(&mut Rng::new(1), &[10, 8], 1.0).unwrap();
         assert_eq!(rotary.turn(&x, 0).unwrap().narrow(0, 4, 6), rotary.turn(&x.narrow(0, 4, 6), 4).unwrap());
         assert!(rotary.turn(&x, 7).is_err(), "only 16 positions have angles");
     }

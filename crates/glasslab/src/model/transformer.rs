@@ -20,6 +20,7 @@ use super::norm::Norm;
 use super::rotary::Rotary;
 use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, random_weight};
 use crate::error::{Error, Result};
+use crate::rng::Rng;
 use std::fmt::Arguments;
 use tch::{Device, Kind, Tensor};
 
@@ -74,28 +75,28 @@ impl TransformerLm {
     pub fn new(config: TransformerConfig, device: Device) -> Result<TransformerLm> {
         config.check()?;
         let TransformerConfig { n_vocab, context_len, emb_dim, n_layers, head_dim, n_hidden, .. } = config;
-        tch::manual_seed(config.seed);
+        let mut rng = Rng::new(config.seed as u64);
         let zeros = |size: &[i64]| -> Result<Tensor> {
             Ok(Tensor::f_zeros(size, (Kind::Float, device))?.set_requires_grad(true))
         };
         // A tied head multiplies by the embedding again: rows of that size give first scores near 0.
         let embedding_scale = if config.tied { emb_dim * emb_dim } else { emb_dim };
-        let embedding = random_weight([n_vocab, emb_dim], embedding_scale, device)?;
+        let embedding = random_weight(&mut rng, [n_vocab, emb_dim], embedding_scale, device)?;
         let position = match config.positions {
-            Positions::Learned => Some(random_weight([context_len, emb_dim], embedding_scale, device)?),
+            Positions::Learned => Some(random_weight(&mut rng, [context_len, emb_dim], embedding_scale, device)?),
             _ => None,
         };
         let rotary = match config.positions {
             Positions::Rotary => Some(Rotary::new(context_len, head_dim, device)?),
             _ => None,
         };
-        let block = |number| -> Result<Block> {
+        let mut block = |number| -> Result<Block> {
             Ok(Block {
                 norm1: Norm::new(config.norm, emb_dim, device)?,
-                attention: MultiHeadAttention::new(config.attention(number), device)?,
+                attention: MultiHeadAttention::new(config.attention(number), &mut rng, device)?,
                 norm2: Norm::new(config.norm, emb_dim, device)?,
                 mlp: BlockMlp {
-                    hidden_weight: random_weight([n_hidden, emb_dim], emb_dim, device)?,
+                    hidden_weight: random_weight(&mut rng, [n_hidden, emb_dim], emb_dim, device)?,
                     output_weight: zeros(&[emb_dim, n_hidden])?,
                     biases: if config.bias { Some((zeros(&[n_hidden])?, zeros(&[emb_dim])?)) } else { None },
                 },
@@ -106,7 +107,7 @@ impl TransformerLm {
             embedding,
             position,
             rotary,
-            blocks: (0..n_layers).map(block).collect::<Result<_>>()?,
+            blocks: (0..n_layers).map(&mut block).collect::<Result<_>>()?,
             final_norm: if config.final_norm { Some(Norm::new(config.norm, emb_dim, device)?) } else { None },
             head: if config.tied { None } else { Some(zeros(&[n_vocab, emb_dim])?) },
         })
@@ -243,7 +244,7 @@ impl Trainable for TransformerLm {
 mod tests {
     use super::super::attention::Weighting;
     use super::super::norm::NormKind;
-    use super::super::{Recording, count_parameters, cross_entropy};
+    use super::super::{Recording, count_parameters, cross_entropy, wake};
     use super::*;
 
     fn variants() -> Vec<TransformerConfig> {
@@ -259,19 +260,13 @@ mod tests {
     }
 
     fn random_ids(length: i64) -> Tensor {
-        tch::manual_seed(1);
-        Tensor::randint(256, [2, length], (Kind::Int64, Device::Cpu))
+        let mut rng = Rng::new(1);
+        let ids: Vec<i64> = (0..2 * length).map(|_| rng.below(256) as i64).collect();
+        Tensor::from_slice(&ids).view([2, length])
     }
 
-    /// A model whose zeros are random, so that every part has a say.
     fn awake(config: TransformerConfig) -> TransformerLm {
-        let mut model = TransformerLm::new(config, Device::Cpu).unwrap();
-        let _guard = tch::no_grad_guard();
-        for parameter in model.parameters() {
-            let noise = parameter.tensor.randn_like() * 0.2;
-            let _ = parameter.tensor.f_add_(&noise).unwrap();
-        }
-        model
+        wake(TransformerLm::new(config, Device::Cpu).unwrap(), 0.2)
     }
 
     fn difference(a: &Tensor, b: &Tensor) -> f64 {
@@ -284,6 +279,24 @@ mod tests {
             count_parameters(&mut TransformerLm::new(TransformerConfig::original(), Device::Cpu).unwrap()),
             21_920
         );
+    }
+
+    #[test]
+    fn a_seed_is_one_model_whatever_else_draws_random_numbers_meanwhile() {
+        let new = || TransformerLm::new(TransformerConfig::original(), Device::Cpu).unwrap().embedding;
+        let expected = new();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    tch::manual_seed(7);
+                    let _ = Tensor::randn([100], (Kind::Float, Device::Cpu));
+                }
+            });
+            let all_equal = (0..50).all(|_| new() == expected);
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(all_equal);
+        });
     }
 
     #[test]

@@ -207,11 +207,16 @@ impl EmbeddingMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::random_tensor;
+    use crate::rng::Rng;
     use tch::Device;
 
+    fn random(size: &[i64]) -> Tensor {
+        random_tensor(&mut Rng::new(1), size, 1.0).unwrap()
+    }
+
     fn table() -> Tensor {
-        tch::manual_seed(1);
-        Tensor::randn([256, 16], (Kind::Float, Device::Cpu))
+        random(&[256, 16])
     }
 
     #[test]
@@ -228,8 +233,7 @@ mod tests {
 
     #[test]
     fn two_directions_show_all_of_what_lies_in_a_plane() {
-        let plane = Tensor::randn([20, 2], (Kind::Float, Device::Cpu))
-            .matmul(&Tensor::randn([2, 8], (Kind::Float, Device::Cpu)));
+        let plane = random(&[20, 2]).matmul(&random(&[2, 8]));
         let (places, share) = EmbeddingMap::positions(&plane).unwrap().coordinates().unwrap();
         assert_eq!(places.size(), [20, 2]);
         assert!((share - 1.0).abs() < 1e-6, "{share}");
