@@ -274,8 +274,12 @@ class ErrorTest(Shared):
             self.assertIn("(2x3 and 2x5)", said)
             self.assertIn("hint:", said)
             self.assertNotIn("frame #", said)
-            if "f_" not in call:
-                self.assertIn("line 3 of this cell", said)
+            self.assertIn("line 3 of this cell", said)
+
+    def test_an_error_of_whatever_kind_names_its_line(self):
+        for call in ('"x".parse::<i64>()?', 'std::fs::read("nowhere")?', "Err::<(), _>(\"a sentence\".to_string())?"):
+            said, _ = self.fails(f"let fine = 1;\nlet got = {call};")
+            self.assertIn("line 2 of this cell", said)
 
     def test_an_error_of_the_librarys_is_its_sentence(self):
         said, _ = self.fails("let fine = 1;\nlet stories = Stories::from_file(\"nowhere.txt\")?;")
@@ -420,8 +424,7 @@ class PublicSuiteTest(jupyter_kernel_test.KernelTests):
     code_display_data = [{"code": "Picture { svg: \"<svg/>\".into(), alt: \"a\".into() }.show();", "mime": "text/html"}]
     code_inspect_sample = "Tensor::from_slice"
     code_clear_output = "clear_output();"
-    # The suite's searches leave out fields that jupyter-protocol insists on; the crate's own tests cover searching.
-    supported_history_operations = ("tail", "range")
+    supported_history_operations = ("tail", "range", "search")
     code_history_pattern = "6*"
 
     @classmethod

@@ -16,8 +16,8 @@ use crate::engine::{Job, Loading};
 use crate::interrupt::Interrupt;
 use crate::work::Session;
 use anyhow::{Context, Result};
-use jupyter_protocol::{ConnectionInfo, JupyterMessage, JupyterMessageContent, UnknownMessage};
-use jupyter_zmq_client::{RouterRecvConnection, RouterSendConnection, RuntimeError};
+use jupyter_protocol::{ConnectionInfo, Header, JupyterMessage, JupyterMessageContent, UnknownMessage};
+use jupyter_zmq_client::{RawMessage, RouterRecvConnection, RouterSendConnection, RuntimeError};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -179,7 +179,7 @@ async fn beat(mut heartbeat: jupyter_zmq_client::KernelHeartbeatConnection) {
 /// The next message that is well formed and signed.
 async fn next(socket: &mut RouterRecvConnection, shared: &Shared) -> JupyterMessage {
     loop {
-        match socket.read().await {
+        match read(socket).await {
             Ok(message) => return message,
             Err(RuntimeError::ZmqError(error)) => {
                 eprintln!("glasslab-kernel: socket: {error}");
@@ -191,6 +191,31 @@ async fn next(socket: &mut RouterRecvConnection, shared: &Shared) -> JupyterMess
             }
         }
     }
+}
+
+/// Reads a message. A search of the history may leave fields out, says Jupyter's protocol; the crate insists on them.
+async fn read(socket: &mut RouterRecvConnection) -> Result<JupyterMessage, RuntimeError> {
+    let raw = RawMessage::from_multipart(socket.socket.recv().await?, &socket.mac)?;
+    let header: Header = serde_json::from_slice(&raw.jparts[0])?;
+    let mut content: Value = serde_json::from_slice(&raw.jparts[3])?;
+    if header.msg_type == "history_request"
+        && let Some(asked) = content.as_object_mut()
+    {
+        for (field, default) in [("unique", json!(false)), ("n", json!(0))] {
+            asked.entry(field).or_insert(default);
+        }
+    }
+    let parse_error = |source| RuntimeError::ParseError { msg_type: header.msg_type.clone(), source };
+    Ok(JupyterMessage {
+        content: JupyterMessageContent::from_type_and_content(&header.msg_type, content).map_err(parse_error)?,
+        zmq_identities: raw.zmq_identities,
+        // Without a parent it is `{}`, which is no header.
+        parent_header: serde_json::from_slice(&raw.jparts[1]).ok(),
+        metadata: serde_json::from_slice(&raw.jparts[2])?,
+        buffers: raw.jparts[4..].to_vec(),
+        header,
+        channel: None,
+    })
 }
 
 /// Ends the kernel when the system asks for it, or when the program that started it is gone.

@@ -353,11 +353,27 @@ fn build(args: &[OsString]) -> i32 {
     status
 }
 
+/// Where evcxr's code around a cell takes the error that a `?` passes on, and what it says with a call that tells
+/// the line of that `?`.
+const TAKES_ERROR: &str = "fn from(error: T) -> Self {";
+const TELLS_LINE: &str =
+    "#[track_caller] fn from(error: T) -> Self { ::glasslab::hooks::failed(std::panic::Location::caller());";
+
+/// Puts the call in, without adding a line; a cell that allows no `?` has no place for it.
+fn tell_line_of_errors(source: &Path) {
+    let Ok(text) = fs::read_to_string(source) else { return };
+    let Some((before, after)) = text.split_once("struct EvcxrUserCodeError {}") else { return };
+    let told = format!("{before}struct EvcxrUserCodeError {{}}{}", after.replacen(TAKES_ERROR, TELLS_LINE, 1));
+    // As it was, the cell runs too, and says less.
+    let _ = fs::write(source, told);
+}
+
 /// Calls rustc as cargo did, but for how the cell's own code is compiled: the library is optimised already; what a
 /// cell adds should be there soon, and know its lines.
 fn compile<'a>(folder: &Path, words: impl Iterator<Item = &'a str>) -> i32 {
     let mut command = Command::new(std::env::var_os(format!("{REAL}RUSTC")).unwrap_or("rustc".into()));
     command.current_dir(folder);
+    tell_line_of_errors(&folder.join("src/lib.rs"));
     let mut words = words.peekable();
     let mut out = PathBuf::new();
     while let Some(word) = words.next() {

@@ -67,7 +67,6 @@ pub enum Error {
 impl fmt::Debug for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         // In a notebook this is what `?` prints at the end of a failed cell.
-        crate::hooks::note_failure();
         fmt::Display::fmt(self, out)
     }
 }

@@ -54,7 +54,8 @@ impl Sweep {
         Sweep { what: what.to_owned(), variants: Vec::new() }
     }
 
-    /// Trains a variant from each seed and measures it on all held-out characters; prints a line.
+    /// Trains a variant from each seed and measures it on all held-out characters; prints a line. A variant that was
+    /// measured before is replaced.
     ///
     /// `make` gives the model and its training for a seed: both should use it.
     ///
@@ -88,7 +89,10 @@ impl Sweep {
             return Err(Error::Config("give at least one seed, e.g. 0..2".to_owned()));
         }
         println!("{}", line(&variant));
-        self.variants.push(variant);
+        match self.variants.iter_mut().find(|known| known.name == variant.name) {
+            Some(known) => *known = variant,
+            None => self.variants.push(variant),
+        }
         Ok(())
     }
 
@@ -148,6 +152,15 @@ mod tests {
         }
         assert!(sweep.variants.is_sorted_by(|a, b| a.mean() > b.mean()), "{}", sweep.table());
         assert!(sweep.variants.iter().all(|variant| variant.losses[0] != variant.losses[1]), "seeds differ");
+        let before = sweep.clone();
+        let one = |_| {
+            let config =
+                TrainConfig { length: Length::Steps(1), batch_size: 4, context_len: 8, ..TrainConfig::default() };
+            Ok((MlpLm::new(MlpConfig::original(), Device::Cpu)?, config))
+        };
+        sweep.measure(4, 0..1, &tokens, &tokens, one).unwrap();
+        assert_eq!(sweep.variants.iter().map(|variant| variant.losses.len()).collect::<Vec<_>>(), [2, 1, 2]);
+        assert_eq!((&sweep.variants[0], &sweep.variants[2]), (&before.variants[0], &before.variants[2]));
         let picture = sweep.draw().unwrap();
         assert!(picture.svg.contains("steps") && picture.alt.contains("16"), "{}", picture.alt);
         assert!(Sweep::new("nothing").draw().is_err());

@@ -13,10 +13,11 @@ use crate::live::should_stop;
 use crate::model::LanguageModel;
 use crate::model::cache::Cache;
 use crate::rng::Rng;
-use crate::tokenizer::CharTokenizer;
+use crate::tokenizer::Tokenizer;
 use tch::{Device, Kind, Tensor};
 
-/// Continues a prompt; returns the prompt and what was written.
+/// Continues a prompt; returns the prompt and what was written: `sampling.chars` characters, also where a token is
+/// several.
 ///
 /// Characters of the prompt that the model doesn't know are left out, which is said on standard error. Without
 /// any left, the model is given a newline. A prompt may be longer than the context. A notebook's stop button ends
@@ -26,7 +27,7 @@ use tch::{Device, Kind, Tensor};
 /// If a setting is out of range, or the model's scores are no numbers.
 pub fn generate(
     model: &impl LanguageModel,
-    tokenizer: &CharTokenizer,
+    tokenizer: &impl Tokenizer,
     prompt: &str,
     sampling: &Sampling,
 ) -> Result<String> {
@@ -39,7 +40,7 @@ pub fn generate(
 /// As [`generate`].
 pub fn generate_with(
     model: &impl LanguageModel,
-    tokenizer: &CharTokenizer,
+    tokenizer: &impl Tokenizer,
     prompt: &str,
     sampling: &Sampling,
     each: impl FnMut(char),
@@ -54,7 +55,7 @@ pub fn generate_with(
 /// As [`generate`].
 pub fn generate_batch(
     model: &impl LanguageModel,
-    tokenizer: &CharTokenizer,
+    tokenizer: &impl Tokenizer,
     prompts: &[&str],
     sampling: &Sampling,
 ) -> Result<Vec<String>> {
@@ -66,63 +67,83 @@ struct Row {
     /// The prompt, what was written, and after its end zeros, so that the other rows can go on.
     ids: Vec<i64>,
     prompt_len: usize,
-    end: Option<usize>,
+    /// The prompt without what the model does not know, and what was written.
+    text: String,
+    /// Where in the text begins what was written.
+    start: usize,
+    /// How many characters are still to be written.
+    missing: usize,
     rng: Rng,
+}
+
+impl Row {
+    fn new(tokenizer: &impl Tokenizer, prompt: &str, seed: u64, chars: usize) -> Result<Row> {
+        let unknown: Vec<char> = prompt.chars().filter(|character| !tokenizer.knows(*character)).collect();
+        if !unknown.is_empty() {
+            eprintln!("left out of the prompt, because the model does not know them: {unknown:?}");
+        }
+        let mut ids = Vec::new();
+        tokenizer.encode_into(prompt, &mut |id| ids.push(id));
+        let text = tokenizer.decode(&ids)?;
+        if ids.is_empty() {
+            tokenizer.encode_into("\n", &mut |id| ids.push(id));
+        }
+        if ids.is_empty() {
+            ids.push(0);
+        }
+        Ok(Row { prompt_len: ids.len(), ids, start: text.len(), text, missing: chars, rng: Rng::new(seed) })
+    }
+
+    /// Appends a token's characters, up to the last one that was asked for.
+    fn take(&mut self, piece: &str, stop: Option<&str>, each: &mut impl FnMut(char)) {
+        for character in piece.chars().take(self.missing) {
+            self.text.push(character);
+            self.missing -= 1;
+            each(character);
+            if stop.is_some_and(|stop| self.text[self.start..].ends_with(stop)) {
+                self.missing = 0;
+                break;
+            }
+        }
+    }
 }
 
 fn write(
     model: &impl LanguageModel,
-    tokenizer: &CharTokenizer,
+    tokenizer: &impl Tokenizer,
     prompts: &[&str],
     sampling: &Sampling,
     mut each: impl FnMut(char),
 ) -> Result<Vec<String>> {
-    sampling.check()?;
+    sampling.check(tokenizer)?;
     let _guard = tch::no_grad_guard();
-    let stop = sampling.stop_ids(tokenizer)?;
-    let mut rows = Vec::new();
-    for (place, prompt) in prompts.iter().enumerate() {
-        let encoded = tokenizer.encode_all(prompt);
-        if !encoded.dropped.is_empty() {
-            eprintln!("left out of the prompt, because the model does not know them: {:?}", encoded.dropped);
-        }
-        let ids = if encoded.ids.is_empty() { vec![i64::from(b'\n')] } else { encoded.ids };
-        let end = (sampling.chars == 0).then_some(ids.len());
-        rows.push(Row { prompt_len: ids.len(), ids, end, rng: Rng::new(sampling.seed.wrapping_add(place as u64)) });
-    }
+    let seeds = (0..).map(|place| sampling.seed.wrapping_add(place));
+    let row = |(prompt, seed): (&&str, u64)| Row::new(tokenizer, prompt, seed, sampling.chars);
+    let mut rows = prompts.iter().zip(seeds).map(row).collect::<Result<Vec<Row>>>()?;
     let mut window = Window::new(model, rows.len(), sampling.cached)?;
-    // All rows go on character by character together; those with a longer prompt take its characters first.
-    let mut place = rows.iter().map(|row| row.ids.len()).min().unwrap_or(0);
-    while rows.iter().any(|row| row.end.is_none()) {
+    // All rows go on token by token together; those with a longer prompt take its tokens first.
+    let mut place = rows.iter().map(|row| row.prompt_len).min().unwrap_or(0);
+    while rows.iter().any(|row| row.missing > 0) {
         let logits = window.next_logits(&rows, place)?.f_to_kind(Kind::Double)?.f_contiguous()?; // (B, V)
         let logits = Vec::<f64>::try_from(logits.f_view([-1])?)?;
         for (row, logits) in rows.iter_mut().zip(logits.chunks(model.n_vocab() as usize)) {
             if place < row.prompt_len {
                 continue;
             }
-            if row.end.is_some() {
+            if row.missing == 0 {
                 row.ids.push(0);
                 continue;
             }
             let id = sampling.draw(logits, &mut row.rng)?;
             row.ids.push(id);
-            each(tokenizer.character(id)?);
-            let written = &row.ids[row.prompt_len..];
-            if written.len() == sampling.chars || stop.as_ref().is_some_and(|stop| written.ends_with(stop)) {
-                row.end = Some(row.ids.len());
-            }
+            row.take(&tokenizer.decode(&[id])?, sampling.stop.as_deref(), &mut each);
         }
         place += 1;
         if should_stop() {
             break;
         }
     }
-    let text = |(row, prompt): (&Row, &&str)| {
-        // Without a prompt, the newline before the text is nobody's.
-        let hidden = usize::from(tokenizer.encode(prompt).is_empty());
-        tokenizer.decode(&row.ids[hidden..row.end.unwrap_or(row.ids.len())])
-    };
-    rows.iter().zip(prompts).map(text).collect()
+    Ok(rows.into_iter().map(|row| row.text).collect())
 }
 
 /// The last characters of the rows, as the model sees them.
@@ -183,6 +204,7 @@ mod tests {
     use super::*;
     use crate::data::{Stories, Tokens};
     use crate::model::{NGram, Trainable, TransformerConfig, TransformerLm, wake};
+    use crate::tokenizer::{BytePair, CharTokenizer};
 
     fn counted() -> NGram {
         let tokens = Tokens::encode(&Stories::parse(&"abcabd".repeat(50)).unwrap(), &CharTokenizer::default()).unwrap();
@@ -277,6 +299,25 @@ mod tests {
         assert_eq!(stopped.find("bd"), Some(stopped.len() - 2), "{stopped}");
         let sampling = Sampling { stop: Some(String::new()), ..hot(5) };
         assert!(generate(&counted(), &CharTokenizer::default(), "a", &sampling).is_err());
+    }
+
+    #[test]
+    fn tokens_of_several_characters_are_written_to_the_character() {
+        let stories = Stories::parse(&"The cat sat. The dog ran. ".repeat(20)).unwrap();
+        let tokenizer = BytePair::train(&stories, 40).unwrap();
+        assert!((0..tokenizer.n_vocab()).any(|id| tokenizer.width(id).unwrap() > 2));
+        let model = NGram::count(&Tokens::encode(&stories, &tokenizer).unwrap(), 3, tokenizer.n_vocab()).unwrap();
+        for chars in 0..12 {
+            let mut streamed = String::new();
+            let each = |character| streamed.push(character);
+            let whole = generate_with(&model, &tokenizer, "The 🦀c", &hot(chars), each).unwrap();
+            assert_eq!(whole, format!("The c{streamed}"));
+            assert_eq!(streamed.chars().count(), chars);
+        }
+        // The stop text is found inside of a token, and over the border of two.
+        let sampling = Sampling { stop: Some("at".to_owned()), ..hot(1000) };
+        let stopped = generate(&model, &tokenizer, "The c", &sampling).unwrap();
+        assert_eq!(stopped.find("at"), Some(stopped.len() - 2), "{stopped}");
     }
 
     #[test]

@@ -6,10 +6,10 @@
 
 use crate::error::Error;
 use crate::interact;
-use glasslab_wire::{FromCell, ToCell, is_connected, send};
+use glasslab_wire::{FromCell, ToCell, send};
 use std::backtrace::Backtrace;
 use std::io::Write;
-use std::panic::PanicHookInfo;
+use std::panic::{Location, PanicHookInfo};
 
 /// Where evcxr puts a cell's code.
 const CELL: &str = "src/lib.rs";
@@ -65,24 +65,16 @@ fn panic_message(panic: &PanicHookInfo<'_>) -> String {
 fn cell_line() -> Option<u32> {
     // `at src/lib.rs:12:34`, or with the whole path of the session's folder before it.
     let trace = Backtrace::force_capture().to_string();
-    let mut function = "";
     trace.lines().find_map(|line| {
-        let Some(place) = line.trim().strip_prefix("at ") else {
-            function = line;
-            return None;
-        };
-        let (file, rest) = place.split_once(".rs:")?;
+        let (file, rest) = line.trim().strip_prefix("at ")?.split_once(".rs:")?;
         let is_cell =
             file.ends_with("src/lib") && (file.contains("/sessions/") || file == "./src/lib" || file == "src/lib");
-        // evcxr's own code around the cell's, which takes the error that `?` passes on.
-        let is_around = function.contains("EvcxrUserCodeError");
-        if is_cell && !is_around { rest.split(':').next()?.parse().ok() } else { None }
+        if is_cell { rest.split(':').next()?.parse().ok() } else { None }
     })
 }
 
-/// Tells the kernel at which line of the cell an error is being printed; called when an error of the library's is.
-pub(crate) fn note_failure() {
-    if is_connected() {
-        send(&FromCell::Failed { line: cell_line() });
-    }
+/// Tells the kernel at which `?` of the cell an error was passed on. The kernel puts a call of this into evcxr's code
+/// around a cell.
+pub fn failed(at: &Location<'_>) {
+    send(&FromCell::Failed { line: Some(at.line()) });
 }

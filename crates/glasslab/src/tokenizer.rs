@@ -24,6 +24,9 @@ pub trait Tokenizer {
     /// If an id is not in `0..n_vocab`.
     fn decode(&self, ids: &[i64]) -> Result<String>;
 
+    /// Whether a character can be encoded.
+    fn knows(&self, character: char) -> bool;
+
     /// How many characters an id stands for.
     ///
     /// # Errors
@@ -124,6 +127,10 @@ impl Tokenizer for CharTokenizer {
 
     fn decode(&self, ids: &[i64]) -> Result<String> {
         self.decode(ids)
+    }
+
+    fn knows(&self, character: char) -> bool {
+        self.knows(character)
     }
 
     fn width(&self, id: i64) -> Result<usize> {

@@ -1,14 +1,18 @@
-"""The kernel beside plain evcxr_jupyter: start to first tensor, a small cell, memory.
+"""The kernel beside plain evcxr_jupyter: start to first tensor, a small cell, memory; and how soon a slider is answered.
 
 Both run the same cells, by turns. The stock kernel gets the library by a `:dep` line, as its users do, and builds it;
-glasslab's finds it built. A small cell is one of CELLS: from sending it to its last output and `idle`.
+glasslab's finds it built. A small cell is one of CELLS: from sending it to its last output and `idle`. A slider's answer
+is a text of 50 characters by a new `small` transformer, from the slider's message to the text's. Memory is measured idle
+after these cells, and in a kernel of its own after all cells of the transformer's notebook.
 """
 
 import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 CELLS = ["let a = {n};", "a + 1", "println!(\"{{}}\", a * 2);", "let t = Tensor::from_slice(&[1.0, 2.0, {n}.0]);",
          "t.sum(Kind::Double)", "println!(\"{{:?}}\", t.size());"]
@@ -17,9 +21,11 @@ FIRST = "let x = Tensor::from_slice(&[1.0, 2.0]); println!(\"{:?}\", x.size());"
 
 def run(brief: bool) -> dict:
     from .. import kernel, python_env
+    from ..layout import SOLUTIONS
     from ..say import Problem, line
 
-    command = [python_env.python(), __file__, str(kernel.LIBRARY), "brief" if brief else "full"]
+    notebook = SOLUTIONS / "05_transformer_language_model.ipynb"
+    command = [python_env.python(), __file__, str(kernel.LIBRARY), notebook, "brief" if brief else "full"]
     answer = subprocess.run(command, env=python_env.environment(), stdout=subprocess.PIPE, text=True)
     if answer.returncode != 0:
         raise Problem("The kernel could not be measured; its message stands above.")
@@ -29,6 +35,9 @@ def run(brief: bool) -> dict:
                               ("a small cell, median", "cell_s", "s"), ("memory of the kernel, idle", "rss_mb", "MB"),
                               ("memory of the cells' process", "child_rss_mb", "MB")]:
         line(f"{title:34}{figures[name]:>8.2f} {unit}{figures[name + '_stock']:>8.2f} {unit}")
+    for title, name, unit in [("a slider's answer, median", "callback_s", "s"), ("the kernel after the transformer notebook", "rss_after_mb", "MB"),
+                              ("the cells' process after it", "child_rss_after_mb", "MB")]:
+        line(f"{title:42}{figures[name]:>8.3f} {unit}")
     line(f"a small cell takes {figures['cell_s'] / figures['cell_s_stock']:.2f} of the stock kernel's time")
     return figures
 
@@ -61,12 +70,48 @@ class Kernel:
         process = psutil.Process(self.manager.provisioner.pid)
         return process.memory_info().rss / 1e6, sum(child.memory_info().rss for child in process.children()) / 1e6
 
+    def slide(self, comm: str, value: float) -> float:
+        """Seconds from a slider's message to the picture that it changes."""
+        message = self.client.session.msg("comm_msg", {"comm_id": comm, "data": {"method": "update", "state": {"value": value}}})
+        began = time.monotonic()
+        self.client.shell_channel.send(message)
+        while self.client.get_iopub_msg(timeout=60)["msg_type"] != "update_display_data":
+            pass
+        return time.monotonic() - began
+
     def stop(self) -> None:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
 
 
-def measure(library: str, brief: bool) -> dict:
+def callback(kernel: Kernel, brief: bool) -> float:
+    """The median of a slider's answers."""
+    opened = []
+    code = """let writer = TransformerLm::new(TransformerConfig::small(), Device::Cpu)?;
+Interact::new().slider("temperature", 0.0..=2.0, 1.0).show(move |values| {
+    let sampling = Sampling { chars: 50, temperature: values.number("temperature"), ..Sampling::default() };
+    generate(&writer, &CharTokenizer::default(), "Once upon a time", &sampling)
+});"""
+    kernel.client.execute_interactive(code, output_hook=opened.append, timeout=900, allow_stdin=False)
+    slider = next(message["content"]["comm_id"] for message in opened if message["msg_type"] == "comm_open"
+                  and message["content"]["data"]["state"]["_model_name"] == "FloatSliderModel")
+    return statistics.median(kernel.slide(slider, 0.5 + n / 20) for n in range(3 if brief else 15))
+
+
+def after_notebook(path: str, brief: bool) -> tuple[float, float]:
+    """MB of a kernel and of its cells' process after a whole notebook."""
+    kernel = Kernel("glasslab")
+    with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
+        kernel.run(f"std::env::set_current_dir({json.dumps(folder)})?;")
+        cells = [cell for cell in json.loads(Path(path).read_text())["cells"] if cell["cell_type"] == "code"]
+        for cell in cells[:2] if brief else cells:
+            kernel.run("".join(cell["source"]))
+        memory = kernel.memory()
+        kernel.stop()
+    return memory
+
+
+def measure(library: str, notebook: str, brief: bool) -> dict:
     starts = []
     for _ in range(1 if brief else 3):
         ours = Kernel("glasslab")
@@ -89,10 +134,12 @@ def measure(library: str, brief: bool) -> dict:
         "cell_s": statistics.median(times["glasslab"]), "cell_s_stock": statistics.median(times["stock"]),
         "rss_mb": rss, "rss_mb_stock": rss_stock, "child_rss_mb": child, "child_rss_mb_stock": child_stock,
     }
-    ours.stop()
     stock.stop()
+    figures["callback_s"] = callback(ours, brief)
+    ours.stop()
+    figures["rss_after_mb"], figures["child_rss_after_mb"] = after_notebook(notebook, brief)
     return {name: round(value, 3) for name, value in figures.items()}
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], sys.argv[2] == "brief")))
+    print(json.dumps(measure(sys.argv[1], sys.argv[2], sys.argv[3] == "brief")))

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-use crate::tokenizer::CharTokenizer;
+use crate::tokenizer::Tokenizer;
 
 /// How to write.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,32 +36,23 @@ impl Sampling {
         Sampling { temperature: 0.0, ..Sampling::default() }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
-        let Sampling { temperature, top_k, top_p, .. } = *self;
+    pub(super) fn check(&self, tokenizer: &impl Tokenizer) -> Result<()> {
+        let Sampling { temperature, top_k, top_p, ref stop, .. } = *self;
         if !(temperature.is_finite() && temperature >= 0.0) {
             return Err(Error::Config(format!("temperature must be 0 or above, got {temperature}")));
         }
         if top_k == Some(0) {
             return Err(Error::Config("top_k must be at least 1; None draws among all characters".to_owned()));
         }
-        match top_p {
-            Some(p) if !(p > 0.0 && p <= 1.0) => {
-                Err(Error::Config(format!("top_p is a probability above 0, at most 1, got {p}")))
-            }
-            _ => Ok(()),
+        if let Some(p) = top_p.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
+            return Err(Error::Config(format!("top_p is a probability above 0, at most 1, got {p}")));
         }
-    }
-
-    /// The ids of the stop text.
-    pub(super) fn stop_ids(&self, tokenizer: &CharTokenizer) -> Result<Option<Vec<i64>>> {
-        let Some(stop) = &self.stop else { return Ok(None) };
-        let encoded = tokenizer.encode_all(stop);
-        match encoded.dropped.is_empty() && !encoded.ids.is_empty() {
-            true => Ok(Some(encoded.ids)),
-            false => Err(Error::Config(format!(
+        if let Some(stop) = stop.as_ref().filter(|stop| stop.is_empty() || !stop.chars().all(|c| tokenizer.knows(c))) {
+            return Err(Error::Config(format!(
                 "the stop text must be one or more characters that the model knows, got {stop:?}"
-            ))),
+            )));
         }
+        Ok(())
     }
 
     /// Draws an id with the probabilities softmax(`logits` / temperature), among those that top-k and top-p leave.
@@ -120,6 +111,7 @@ impl Sampling {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokenizer::CharTokenizer;
 
     /// How often each of four ids with probabilities 0.1, 0.2, 0.3, 0.4 is drawn.
     fn shares(sampling: &Sampling) -> Vec<f64> {
@@ -180,7 +172,7 @@ mod tests {
             Sampling { top_p: Some(1.5), ..plain() },
             Sampling { top_p: Some(f64::NAN), ..plain() },
         ] {
-            assert!(sampling.check().is_err(), "{sampling:?}");
+            assert!(sampling.check(&CharTokenizer::default()).is_err(), "{sampling:?}");
         }
         assert!(plain().draw(&[f64::NAN, 1.0], &mut Rng::new(0)).is_err());
         assert!(plain().draw(&[], &mut Rng::new(0)).is_err());

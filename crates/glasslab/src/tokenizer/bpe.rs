@@ -171,13 +171,17 @@ impl Tokenizer for BytePair {
                 Some(ids) => ids.iter().for_each(|&id| take(i64::from(id))),
                 None => self.encode_word(word).into_iter().for_each(|id| take(i64::from(id))),
             }
-            dropped += word.chars().filter(|character| !self.characters.contains_key(character)).count();
+            dropped += word.chars().filter(|character| !self.knows(*character)).count();
         }
         dropped
     }
 
     fn decode(&self, ids: &[i64]) -> Result<String> {
         ids.iter().map(|&id| self.piece(id)).collect()
+    }
+
+    fn knows(&self, character: char) -> bool {
+        self.characters.contains_key(&character)
     }
 
     fn width(&self, id: i64) -> Result<usize> {
