@@ -74,7 +74,7 @@ pub(super) const DECODE: Exercise = Exercise {
     task: "Write a function that turns ids (each in 0..256) back into a text.",
     hints: [
         "Each id is the code point of one character. What is the way back from a number to a character?",
-        "`id as u8 as char` is the character of an id below 256.",
+        "`*id as u8 as char` is the character of an id below 256 that a list lends you.",
         "ids.iter().map(|id| …).collect(): collecting characters gives a String.",
     ],
 };
