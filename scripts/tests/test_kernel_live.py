@@ -121,6 +121,10 @@ class OutputTest(Shared):
         self.assertEqual(len(times), 3)
         self.assertGreater(times[2] - times[0], 0.4)
 
+    def test_a_picture_stays_one_where_its_cell_gives_a_variable_away(self):
+        outputs = self.run_well('let svg = "<svg/>".to_string();\nPicture { svg, alt: "a picture".into() }')
+        self.assertIn("text/html", next(content["data"] for kind, content in outputs if kind == "execute_result"))
+
     def test_text_without_a_newline_is_not_lost_at_the_end(self):
         self.assertEqual(text(self.run_well('print!("no newline")')), "no newline")
         self.assertEqual(text(self.run_well('println!("next");')), "next\n")

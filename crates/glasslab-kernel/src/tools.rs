@@ -403,7 +403,14 @@ fn compile<'a>(folder: &Path, words: impl Iterator<Item = &'a str>) -> i32 {
     }
     let level = fs::read_to_string(folder.join(OPT_LEVEL)).unwrap_or_else(|_| "1".to_owned());
     command.args(["-C", "debuginfo=line-tables-only", "-C", &format!("opt-level={}", level.trim())]);
-    let status = command.status().ok().and_then(|status| status.code()).unwrap_or(127);
+    let Ok(mut rustc) = command.stderr(Stdio::piped()).spawn() else { return 127 };
+    if let Some(messages) = rustc.stderr.take() {
+        use std::io::BufRead;
+        for line in std::io::BufReader::new(messages).lines().map_while(Result::ok) {
+            eprintln!("{}", without_the_move(&line).unwrap_or(line));
+        }
+    }
+    let status = rustc.wait().ok().and_then(|status| status.code()).unwrap_or(127);
     if status == 0 {
         let artifact = json!({
             "reason": "compiler-artifact", "target": { "name": "ctx" }, "filenames": [out.join("libctx.so")],
@@ -413,6 +420,24 @@ fn compile<'a>(folder: &Path, words: impl Iterator<Item = &'a str>) -> i32 {
         let _ = writeln!(answer, "{artifact}");
     }
     status
+}
+
+/// A variable that a cell gives away can't be kept for later cells; evcxr learns that from rustc's error, which names
+/// two places: where evcxr's code keeps it, and where the cell gave it away. If the latter is the cell's last
+/// expression, evcxr blames that as well, and shows its value without a picture. So it hears of the first place only.
+fn without_the_move(line: &str) -> Option<String> {
+    let mut message: Value = serde_json::from_str(line).ok()?;
+    let spans = message["spans"].as_array_mut().filter(|spans| spans.len() > 1)?;
+    let is_keeping = |span: &Value| {
+        let code = span["text"][0]["text"].as_str().unwrap_or_default();
+        span["is_primary"] == true && code.contains("evcxr_variable_store.put_variable")
+    };
+    if !spans.iter().any(is_keeping) {
+        return None;
+    }
+    spans.retain(is_keeping);
+    message["children"] = json!([]);
+    (message["code"]["code"] == "E0382").then(|| message.to_string())
 }
 
 /// The words of a command as cargo prints it: single quotes around what a shell would take apart.
@@ -447,6 +472,17 @@ mod tests {
     fn a_printed_command_is_taken_apart_as_a_shell_would() {
         let words = split("A='b c' rustc --cfg 'feature=\"x\"' -C a=b ''").unwrap();
         assert_eq!(words, ["A=b c", "rustc", "--cfg", "feature=\"x\"", "-C", "a=b", ""]);
+    }
+
+    #[test]
+    fn of_a_variable_given_away_only_the_place_of_keeping_is_told() {
+        let span = |primary: bool, code: &str| json!({ "is_primary": primary, "text": [{ "text": code }] });
+        let message = |spans: Vec<Value>| json!({ "code": { "code": "E0382" }, "spans": spans, "children": [1] });
+        let keeping = span(true, "evcxr_variable_store.put_variable::<String>(stringify!(a), a);");
+        let told = without_the_move(&message(vec![keeping.clone(), span(false, "show(a)")]).to_string()).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["spans"], json!([keeping]));
+        // An error of the cell's own keeps both its places.
+        assert_eq!(without_the_move(&message(vec![span(true, "b(a)"), span(false, "c(a)")]).to_string()), None);
     }
 
     #[test]
