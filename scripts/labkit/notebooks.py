@@ -126,6 +126,8 @@ def keep_results(notebook, path: Path) -> bool:
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = count
+            # Without their kernel, sliders are only an error message; their values stay as text.
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     notebook.metadata.pop("widgets", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
     split = json.loads(nbformat.writes(notebook))  # text as lists of lines

@@ -15,8 +15,9 @@ import nbformat
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from labkit import exercises, notebooks
+from labkit import exercises, notebooks, release
 from labkit.layout import NOTEBOOKS, ROOT, SOLUTIONS
+from labkit.say import Problem
 from test_kernel_sessions import Kernel
 
 
@@ -156,6 +157,10 @@ class GradingTest(WithANotebook):
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
 
     def test_nbgrader_gives_the_point_to_who_has_solved_it(self):
+        try:
+            release.ensure()
+        except Problem:
+            self.skipTest("nbgrader is not there, and can't be had without the network: scripts/lab release --check")
         solved = self.write("x.relu()").read_text()
         for name in ("source/lab", "submitted/ada/lab", "submitted/bob/lab", "submitted/eve/lab"):
             (self.folder / name).mkdir(parents=True)

@@ -110,7 +110,7 @@ impl Progress {
             }
         };
         ctrlc::set_handler(handler).map_err(|error| Error::Config(format!("could not listen to Ctrl-C: {error}")))?;
-        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}")
+        let style = ProgressStyle::with_template("{bar:16} {percent:>3} % {wide_msg}")
             .map_err(|error| Error::Config(error.to_string()))?;
         Ok(Progress { bar: ProgressBar::new(1000).with_style(style), stop, shown: None.into() })
     }

@@ -137,9 +137,8 @@ impl Engine {
         }
     }
 
-    /// The cells that are waiting now are not run.
+    /// The cells that waited when the last one ended are not run; one that is sent after its reply is.
     fn abort_waiting(&mut self) {
-        self.waiting.extend(self.jobs.try_iter());
         for job in std::mem::take(&mut self.waiting) {
             if let Job::Execute(request, _) = &job {
                 self.shared.status("busy", request);
@@ -210,6 +209,7 @@ impl Engine {
                 }
             }
         }
+        self.waiting.extend(self.jobs.try_iter());
         self.shared.reply(request, "execute_reply", answer);
         is_well
     }
