@@ -51,12 +51,12 @@ def norm(kind, p, name, x):
 
 
 def rotary(x):
-    """Turns pairs (x[i], x[i + D/2]) by position · 10000^(−2i/D)."""
+    """Turns neighbours (x[2i], x[2i + 1]) by position · 10000^(−2i/D)."""
     time, dim = x.shape[-2:]
     speeds = torch.exp(torch.arange(dim // 2) * (-2 / dim * math.log(10000)))
     angles = torch.outer(torch.arange(time).float(), speeds)
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], dim=-1)
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], dim=-1).flatten(-2)
 
 
 def attention(config, p, name, x, previous_head=False):
@@ -110,8 +110,8 @@ def load(path):
     """A function from ids (B, T) to logits (B, T, V)."""
     config = json.loads(Path(path).with_suffix(".json").read_text())
     parameters = read_safetensors(path)
-    if config["version"] != 1:
-        sys.exit(f"{path} is of version {config['version']}, and this script reads version 1: take the one beside the "
+    if config["version"] != 2:
+        sys.exit(f"{path} is of version {config['version']}, and this script reads version 2: take the one beside the "
                  "glasslab that wrote it")
     if config["model"] == "mlp":
         return lambda ids: mlp_logits(parameters, ids)

@@ -55,6 +55,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Libtorch puts large tensors into large pages then: a step of training takes about a tenth less time.
+    // SAFETY: this process has one thread so far.
+    unsafe { std::env::set_var("THP_MEM_ALLOC_ENABLE", "1") };
     let options = Options::parse();
     let done = |()| ExitCode::SUCCESS;
     let result = match &options.command {

@@ -67,6 +67,8 @@ impl Work {
             std::env::set_var("EVCXR_TMPDIR", tmpdir);
             std::env::set_var(LIBRARY_PATH, libraries);
             std::env::set_var(glasslab_wire::IN_NOTEBOOK, "1");
+            // For the cells: libtorch puts large tensors into large pages then, which is quicker.
+            std::env::set_var("THP_MEM_ALLOC_ENABLE", "1");
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::path::Path;
 use tch::{Device, Tensor};
 
 /// Goes up when older checkpoints can't be read any more.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What the JSON file says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -298,7 +298,7 @@ mod tests {
         let header = path.with_extension("json");
         let text = std::fs::read_to_string(&header).unwrap();
         for (changed, expected) in [
-            (text.replace("\"version\": 1", "\"version\": 9"), "version 9"),
+            (text.replace("\"version\": 2", "\"version\": 9"), "version 9"),
             (text.replace("mlp", "cnn"), "does not describe a model"),
             (String::from("{"), "does not describe a model"),
         ] {

@@ -2,6 +2,7 @@
 
 mod config;
 mod history;
+mod memory;
 mod optimiser;
 mod shown;
 mod training;

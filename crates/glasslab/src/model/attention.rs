@@ -11,7 +11,8 @@
 //! Source: Vaswani et al., "Attention is all you need", 2017, eq. 1 and section 3.2.2.
 //!
 //! Three depths: [`Head`] is one head from three projections, to be read first. [`MultiHeadAttention`] does all
-//! heads in one product. With a [`KvCache`] it takes a text piece by piece and computes nothing twice.
+//! heads in one product; where nobody looks, the fused [`attend_unseen`] spares it the weights. With a [`KvCache`] it takes
+//! a text piece by piece and computes nothing twice.
 
 use super::cache::KvCache;
 use super::norm::rms_norm;
@@ -61,6 +62,22 @@ pub fn attend(
     mix(weights, values, &name, probe)
 }
 
+/// The output of [`attend`] without its weights, which are never there as a whole: the memory needed grows with T, not
+/// with T². Libtorch's fused kernel (Dao et al. 2022, "FlashAttention").
+///
+/// # Shapes
+/// `queries`: (B, H, Q, D) · `keys`, `values`: (B, H, T, D) → (B, H, Q, D), where Q is T or 1
+///
+/// # Errors
+/// If the shapes don't belong together.
+pub fn attend_unseen(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
+    let causal = queries.size4()?.2 > 1; // a single query is the last character's: nothing is in its future
+    Ok(Tensor::f_scaled_dot_product_attention(queries, keys, values, None::<&Tensor>, 0.0, causal, None, false)?)
+}
+
+/// From so many characters on, [`attend_unseen`] is quicker than computing weights that nobody looks at.
+const UNSEEN_FROM: i64 = 128;
+
 /// Where each query looks.
 ///
 /// # Shapes
@@ -76,7 +93,8 @@ pub fn weigh(
     probe: &mut impl Probe,
 ) -> Result<Tensor> {
     let head_dim = queries.size().last().copied().unwrap_or(1);
-    let scores = queries.f_matmul(&keys.f_transpose(-2, -1)?)?.f_div_scalar((head_dim as f64).sqrt())?;
+    // The queries are divided instead of the scores, which are many more: T² of them, not T·D.
+    let scores = queries.f_div_scalar((head_dim as f64).sqrt())?.f_matmul(&keys.f_transpose(-2, -1)?)?;
     let scores = probe.at(format_args!("{name}.scores"), scores); // (…, Q, T)
     let masked = probe.at(format_args!("{name}.masked"), mask_future(&scores)?); // (…, Q, T)
     match weighting {
@@ -106,9 +124,9 @@ pub fn mask_future(scores: &Tensor) -> Result<Tensor> {
     let size = scores.size();
     match size[..] {
         [.., rows, columns] if rows <= columns => {
-            let ones = Tensor::f_ones([rows, columns], (Kind::Bool, scores.device()))?;
-            let future = ones.f_triu(1 + columns - rows)?; // (Q, T)
-            Ok(scores.f_masked_fill(&future, f64::NEG_INFINITY)?)
+            let everywhere = Tensor::f_full([rows, columns], f64::NEG_INFINITY, (Kind::Float, scores.device()))?;
+            let future = everywhere.f_triu(1 + columns - rows)?; // (Q, T): −∞ above the diagonal, else 0
+            Ok(scores.f_add(&future)?)
         }
         _ => Err(Error::Shape {
             expected: "scores of shape (…, T, T), or (…, Q, T) for the last Q characters".to_owned(),
@@ -236,7 +254,55 @@ impl MultiHeadAttention {
         name: impl Display,
         probe: &mut impl Probe,
     ) -> Result<Attended> {
-        let AttentionConfig { n_heads, n_kv_heads, head_dim, qk_norm, weighting, previous_head, .. } = self.config;
+        let (queries, keys, values) = self.project(x, rotary, cache, &name, probe)?;
+        let mut weights = weigh(&queries, &keys, self.config.weighting, &name, probe)?; // (B, H, Q, T)
+        if self.config.previous_head {
+            let (batch, n_heads, rows, columns) = weights.size4()?;
+            let fixed = previous_character(rows, columns, weights.device())?;
+            let fixed = fixed.f_expand([batch, 1, rows, columns], false)?;
+            weights = Tensor::f_cat(&[fixed, weights.f_narrow(1, 1, n_heads - 1)?], 1)?;
+        }
+        let Attended { output, weights } = mix(weights, &values, &name, probe)?;
+        Ok(Attended { output: self.join(&output, &name, probe)?, weights })
+    }
+
+    /// The output of [`forward`](Self::forward), by the fused kernel where that is quicker and no probe looks.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub(super) fn output(
+        &self,
+        x: &Tensor,
+        rotary: Option<&Rotary>,
+        cache: Option<&mut KvCache>,
+        name: impl Display,
+        probe: &mut impl Probe,
+    ) -> Result<Tensor> {
+        let time = x.size3()?.1;
+        let first = cache.as_ref().map_or(0, |cache| cache.len);
+        let AttentionConfig { weighting, previous_head, .. } = self.config;
+        let usual = weighting == Weighting::Softmax && !previous_head;
+        let unseen = !probe.looks() && usual && (time == 1 || (first == 0 && time >= UNSEEN_FROM));
+        if !unseen {
+            return Ok(self.forward(x, rotary, cache, name, probe)?.output);
+        }
+        let (queries, keys, values) = self.project(x, rotary, cache, &name, probe)?;
+        self.join(&attend_unseen(&queries, &keys, &values)?, name, probe)
+    }
+
+    /// The heads' queries, and the keys and values of all characters, those in the cache included.
+    ///
+    /// # Shapes
+    /// `x`: (B, Q, C) → (B, H, Q, D), (B, H, T, D), (B, H, T, D)
+    fn project(
+        &self,
+        x: &Tensor,
+        rotary: Option<&Rotary>,
+        cache: Option<&mut KvCache>,
+        name: impl Display,
+        probe: &mut impl Probe,
+    ) -> Result<(Tensor, Tensor, Tensor)> {
+        let AttentionConfig { n_heads, n_kv_heads, head_dim, qk_norm, .. } = self.config;
         let (batch, time, _) = x.size3()?;
         let qkv = x.f_linear(&self.qkv_weight, None::<&Tensor>)?; // (B, Q, (H + 2·K)·D)
         let qkv = qkv.f_view([batch, time, n_heads + 2 * n_kv_heads, head_dim])?.f_transpose(1, 2)?;
@@ -258,19 +324,20 @@ impl MultiHeadAttention {
         };
         if n_kv_heads < n_heads {
             let shared = |x: Tensor| x.f_repeat_interleave_self_int(n_heads / n_kv_heads, 1, None);
-            (keys, values) = (shared(keys)?, shared(values)?); // (B, H, T, D) each
+            (keys, values) = (shared(keys)?, shared(values)?);
         }
-        let mut weights = weigh(&queries, &keys, weighting, &name, probe)?; // (B, H, Q, T)
-        if previous_head {
-            let [.., rows, columns] = weights.size()[..] else { unreachable!("weights have four axes") };
-            let fixed = previous_character(rows, columns, weights.device())?;
-            let fixed = fixed.f_expand([batch, 1, rows, columns], false)?;
-            weights = Tensor::f_cat(&[fixed, weights.f_narrow(1, 1, n_heads - 1)?], 1)?;
-        }
-        let Attended { output, weights } = mix(weights, &values, &name, probe)?; // output: (B, H, Q, D)
-        let joined = output.f_transpose(1, 2)?.f_reshape([batch, time, -1])?; // (B, Q, H·D)
+        Ok((queries, keys, values))
+    }
+
+    /// The heads' outputs one beside the other, brought to width C.
+    ///
+    /// # Shapes
+    /// (B, H, Q, D) → (B, Q, C)
+    fn join(&self, heads: &Tensor, name: impl Display, probe: &mut impl Probe) -> Result<Tensor> {
+        let (batch, _, time, _) = heads.size4()?;
+        let joined = heads.f_transpose(1, 2)?.f_reshape([batch, time, -1])?; // (B, Q, H·D)
         let output = joined.f_linear(&self.output_weight, None::<&Tensor>)?;
-        Ok(Attended { output: probe.at(format_args!("{name}.output"), output), weights }) // output: (B, Q, C)
+        Ok(probe.at(format_args!("{name}.output"), output))
     }
 }
 
@@ -335,6 +402,33 @@ mod tests {
             let weights =
                 attention(config).forward(&random(&[2, 5, 8]), None, None, "a", &mut NoProbe).unwrap().weights;
             assert_eq!(weights.triu(1).abs().max().double_value(&[]), 0.0, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn where_nobody_looks_the_output_is_the_same() {
+        for config in variants() {
+            let attention = attention(config);
+            for time in [1, 5, UNSEEN_FROM] {
+                let x = random(&[2, time, 8]);
+                let seen = attention.forward(&x, None, None, "a", &mut NoProbe).unwrap().output;
+                let unseen = attention.output(&x, None, None, "a", &mut NoProbe).unwrap();
+                assert!(difference(&seen, &unseen) < 1e-5, "{time} {config:?}");
+                let watched = attention.output(&x, None, None, "a", &mut Recording::default()).unwrap();
+                assert_eq!(watched, seen, "a probe sees every step");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cached_character_is_read_the_same_by_the_fused_kernel() {
+        let attention = attention(config());
+        let x = random(&[2, 5, 8]);
+        let whole = attention.forward(&x, None, None, "a", &mut NoProbe).unwrap().output;
+        let mut cache = KvCache::new(2, 2, 5, 4, Device::Cpu).unwrap();
+        for place in 0..5 {
+            let one = attention.output(&x.narrow(1, place, 1), None, Some(&mut cache), "a", &mut NoProbe).unwrap();
+            assert!(difference(&one, &whole.narrow(1, place, 1)) < 1e-5, "{place}");
         }
     }
 

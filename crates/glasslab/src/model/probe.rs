@@ -12,6 +12,11 @@ use tch::Tensor;
 pub trait Probe {
     /// Called with the name and the tensor of a step; the model goes on with what it returns.
     fn at(&mut self, name: impl Display, tensor: Tensor) -> Tensor;
+
+    /// Whether it does anything with a step. If not, a model may leave out a step that is only there to be seen.
+    fn looks(&self) -> bool {
+        true
+    }
 }
 
 /// Sees nothing and costs nothing: for training and generation.
@@ -22,6 +27,11 @@ impl Probe for NoProbe {
     #[inline(always)]
     fn at(&mut self, _name: impl Display, tensor: Tensor) -> Tensor {
         tensor
+    }
+
+    #[inline(always)]
+    fn looks(&self) -> bool {
+        false
     }
 }
 

@@ -1,10 +1,11 @@
-//! Rotary positions: each pair of numbers of a query or key is turned by an angle that grows with its position,
-//! so that a score depends on how far apart two characters are, not on where they stand.
+//! Rotary positions: each pair of neighbouring numbers of a query or key is turned by an angle that grows with its
+//! position, so that a score depends on how far apart two characters are, not on where they stand.
 //!
 //! ```text
 //! (a, b) at position t  →  (a·cos θt − b·sin θt, a·sin θt + b·cos θt)      θ = 10000^(−2i/D) for pair i
 //! ```
-//! Source: Su et al., "RoFormer", 2021.
+//! Read as the complex number a + b·i, a pair is turned by one product with cos θt + i·sin θt.
+//! Source: Su et al., "RoFormer", 2021, section 3.2.2.
 
 use crate::error::{Error, Result};
 use tch::{Device, Kind, Tensor};
@@ -12,10 +13,8 @@ use tch::{Device, Kind, Tensor};
 /// The angles of all positions.
 #[derive(Debug)]
 pub struct Rotary {
-    /// (T, D/2)
-    pub cos: Tensor,
-    /// (T, D/2)
-    pub sin: Tensor,
+    /// (T, D/2), complex: cos θt + i·sin θt
+    pub turns: Tensor,
 }
 
 impl Rotary {
@@ -33,7 +32,7 @@ impl Rotary {
         let pairs = Tensor::f_arange(head_dim / 2, options)?;
         let speeds = (pairs * (-2.0 / head_dim as f64 * 10_000_f64.ln())).f_exp()?; // (D/2)
         let angles = Tensor::f_arange(context_len, options)?.f_outer(&speeds)?; // (T, D/2)
-        Ok(Rotary { cos: angles.f_cos()?, sin: angles.f_sin()? })
+        Ok(Rotary { turns: Tensor::f_complex(&angles.f_cos()?, &angles.f_sin()?)? })
     }
 
     /// Turns each vector by its position, the first of them standing at `first`.
@@ -44,18 +43,16 @@ impl Rotary {
     /// # Errors
     /// If `first` + T is larger than the angles' T, or D another.
     pub fn turn(&self, x: &Tensor, first: i64) -> Result<Tensor> {
-        let [.., time, _] = x.size()[..] else {
+        let [.., time, dim] = x.size()[..] else {
             return Err(Error::Shape {
                 expected: "vectors of shape (…, T, D)".to_owned(),
                 got: format!("{:?}", x.size()),
                 hint: "one vector a position".to_owned(),
             });
         };
-        let (cos, sin) = (self.cos.f_narrow(0, first, time)?, self.sin.f_narrow(0, first, time)?); // (T, D/2)
-        let halves = x.f_chunk(2, -1)?;
-        let (a, b) = (&halves[0], &halves[1]); // (…, T, D/2) each
-        let turned = [a.f_mul(&cos)?.f_sub(&b.f_mul(&sin)?)?, a.f_mul(&sin)?.f_add(&b.f_mul(&cos)?)?];
-        Ok(Tensor::f_cat(&turned, -1)?)
+        let turns = self.turns.f_narrow(0, first, time)?; // (T, D/2)
+        let pairs = x.f_unflatten(-1, [dim / 2, 2])?.f_view_as_complex()?; // (…, T, D/2)
+        Ok(pairs.f_mul(&turns)?.f_view_as_real()?.f_flatten(-2, -1)?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::config::TrainConfig;
 use super::history::{History, Point};
+use super::memory::keep_freed;
 use super::optimiser::Optimiser;
 use crate::checkpoint::{read_tensors, write_tensors};
 use crate::data::{Batches, Tokens};
@@ -94,6 +95,7 @@ impl Training {
         held_out: &Tokens,
         mut watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
     ) -> Result<History> {
+        keep_freed();
         let config = self.state.config.clone();
         let mut batches = Batches::new(data, config.batch_size, config.context_len, config.seed)?;
         batches.rng.state = self.state.rng;
