@@ -22,14 +22,15 @@ fn plain(model: &TransformerLm, ids: &Tensor) -> Result<Tensor> {
             both = rotary.turn(&both, 0)?;
         }
         let (queries, keys) = (both.f_narrow(1, 0, n_heads)?, both.f_narrow(1, n_heads, n_heads)?);
-        let scores = queries.f_matmul(&keys.f_transpose(-2, -1)?)?.f_div_scalar((head_dim as f64).sqrt())?;
-        let future = Tensor::f_ones([time, time], (Kind::Bool, scores.device()))?.f_triu(1)?; // (T, T)
-        let weights = scores.f_masked_fill(&future, f64::NEG_INFINITY)?.f_softmax(-1, Kind::Float)?; // (B, H, T, T)
+        let queries = queries.f_div_scalar((head_dim as f64).sqrt())?;
+        let scores = queries.f_matmul(&keys.f_transpose(-2, -1)?)?; // (B, H, T, T)
+        let everywhere = Tensor::f_full([time, time], f64::NEG_INFINITY, (Kind::Float, scores.device()))?;
+        let weights = scores.f_add(&everywhere.f_triu(1)?)?.f_softmax(-1, Kind::Float)?; // (B, H, T, T)
         let mixed = weights.f_matmul(&qkv.f_narrow(1, 2 * n_heads, n_heads)?)?; // (B, H, T, D)
         let joined = mixed.f_transpose(1, 2)?.f_reshape([batch, time, -1])?; // (B, T, H·D)
         x = x.f_add(&joined.f_linear(&block.attention.output_weight, none)?)?;
-        let hidden = rms_norm(&x)?.f_linear(&block.mlp.hidden_weight, none)?.f_relu()?.f_square()?;
-        x = x.f_add(&hidden.f_linear(&block.mlp.output_weight, none)?)?;
+        let hidden = rms_norm(&x)?.f_linear(&block.mlp.hidden_weight, none)?.f_relu()?;
+        x = x.f_add(&hidden.f_mul(&hidden)?.f_linear(&block.mlp.output_weight, none)?)?;
     }
     Ok(rms_norm(&x)?.f_linear(model.head.as_ref().unwrap_or(&model.embedding), none)?)
 }

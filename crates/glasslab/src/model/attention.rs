@@ -76,7 +76,7 @@ pub fn attend_unseen(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result
 }
 
 /// From so many characters on, [`attend_unseen`] is quicker than computing weights that nobody looks at.
-const UNSEEN_FROM: i64 = 128;
+pub const UNSEEN_FROM: i64 = 128;
 
 /// Where each query looks.
 ///

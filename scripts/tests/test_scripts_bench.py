@@ -1,0 +1,53 @@
+"""scripts/bench: the form of what each bench prints, never its figures.
+
+Those beside PyTorch run where there is one: after `scripts/bench train`, or with GLASSLAB_TORCH_PYTHON.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from labkit import peers
+
+
+def bench(name: str) -> dict:
+    command = [sys.executable, ROOT / "scripts" / "bench", "--brief", "--json", name]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if answer.returncode != 0:
+        raise AssertionError(answer.stdout)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+class Form(unittest.TestCase):
+    def assert_form(self, name: str, fields: set):
+        figures = bench(name)
+        self.assertLessEqual(fields, set(figures))
+        for field in fields:
+            self.assertGreater(figures[field], 0, field)
+
+    def test_the_probe(self):
+        self.assert_form("probe", {"ratio", "step_s", "step_s_plain", "heatmap_ms", "heatmap_bytes", "pairs"})
+
+    def test_an_unknown_bench_is_told_which_there_are(self):
+        answer = subprocess.run([sys.executable, ROOT / "scripts" / "bench", "nothing"], stderr=subprocess.PIPE, text=True)
+        self.assertEqual(answer.returncode, 2)
+        self.assertIn("there is no bench nothing; there are attention", answer.stderr)
+
+    @unittest.skipUnless("GLASSLAB_TORCH_PYTHON" in os.environ or (peers.FOLDER / "ready").exists(), "there is no PyTorch")
+    def test_those_beside_pytorch(self):
+        self.assert_form("train", {"small_eager", "nanogpt_eager"})
+        self.assert_form("lab", {"speed_up", "nats_per_char", "loop_train_nats"})
+        self.assert_form("generate", {f"prompts_{batch}_{kind}_cache" for batch in (1, 64) for kind in ("with", "without")})
+        self.assert_form("attention", {"64", "128"})
+        self.assert_form("memory", {"ratio", "glasslab_mb", "pytorch_mb"})
+        self.assert_form("quality", {"nanogpt_s", "nats_at_2_s"})
+
+
+if __name__ == "__main__":
+    unittest.main()
