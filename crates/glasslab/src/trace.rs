@@ -28,12 +28,15 @@ pub use compare::Comparison;
 
 use crate::checkpoint::{AnyModel, ModelConfig};
 use crate::error::{Error, Result};
-use crate::model::attention::Head;
+use crate::model::attention::{Head, UNSEEN_FROM};
 use crate::model::{LanguageModel, MlpLm, NoProbe, Probe, Recording, Step, TransformerLm};
 use crate::tokenizer::{CharTokenizer, visible};
 use crate::view::Quantity;
 use std::fmt;
 use tch::{Kind, Tensor};
+
+/// By how much logits may differ that were computed in another order.
+const ROUNDING: f64 = 1e-3;
 
 /// A model whose forward pass a probe can see and change.
 pub trait Traceable: LanguageModel {
@@ -319,12 +322,18 @@ impl Trace {
     /// The check that the trace made, as a sentence.
     pub fn check(&self) -> String {
         let Trace { checked, max_abs_error, .. } = self;
-        match *max_abs_error == 0.0 {
-            true => {
+        // A long text goes through the fused kernel where nobody looks: the same, but for the last digits.
+        let fused = self.labels.len() as i64 >= UNSEEN_FROM;
+        match *max_abs_error {
+            0.0 => {
                 format!("checked: the last {checked} are exactly those of the model without a probe (max_abs_error 0)")
             }
-            false => format!(
-                "checked: the last {checked} differ from those of the model without a probe by up to {max_abs_error:e} \
+            error if fused && error < ROUNDING => format!(
+                "checked: the last {checked} are those of the model without a probe, which takes a long text through a \
+                 fused kernel, up to rounding (max_abs_error {error:e})"
+            ),
+            error => format!(
+                "checked: the last {checked} differ from those of the model without a probe by up to {error:e} \
                  (max_abs_error): this is not the model's own pass"
             ),
         }
@@ -428,6 +437,13 @@ pub(crate) mod tests {
             assert_eq!(trace.step("logits").unwrap().tensor, model.logits(&ids).unwrap());
             assert!(trace.table().contains("max_abs_error 0"), "{}", trace.table());
         }
+        let long = "Once upon a time ".repeat(9);
+        let trace = awake(TransformerConfig { context_len: 160, ..TransformerConfig::small() }).trace(&long).unwrap();
+        assert!(
+            trace.check().contains("max_abs_error 0") || trace.check().contains("up to rounding"),
+            "{}",
+            trace.check()
+        );
         let mlp = AnyModel::Mlp(MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap());
         let trace = mlp.trace("Once upon ").unwrap();
         check(&trace, 10);
