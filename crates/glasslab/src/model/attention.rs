@@ -268,6 +268,9 @@ impl MultiHeadAttention {
 
     /// The output of [`forward`](Self::forward), by the fused kernel where that is quicker and no probe looks.
     ///
+    /// # Shapes
+    /// `x`: (B, Q, C) → (B, Q, C)
+    ///
     /// # Errors
     /// As [`forward`](Self::forward).
     pub(super) fn output(
@@ -324,7 +327,7 @@ impl MultiHeadAttention {
         };
         if n_kv_heads < n_heads {
             let shared = |x: Tensor| x.f_repeat_interleave_self_int(n_heads / n_kv_heads, 1, None);
-            (keys, values) = (shared(keys)?, shared(values)?);
+            (keys, values) = (shared(keys)?, shared(values)?); // (B, H, T, D) each
         }
         Ok((queries, keys, values))
     }

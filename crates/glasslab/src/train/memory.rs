@@ -1,7 +1,7 @@
 //! Memory that a step frees is kept for the next one.
 
 /// Tells the allocator to keep what is freed. A step of training takes and frees the same few hundred MB again and
-/// again; given back to the system, it would come back page by page, each of them cleared first (a fifth of a step).
+/// again; given back to the system, it would come back page by page, each of them cleared first (docs/performance.md).
 ///
 /// Only glibc's allocator gives it back; elsewhere there is nothing to do.
 pub(super) fn keep_freed() {
