@@ -84,6 +84,8 @@ pub struct Engine {
     context: Result<CommandContext, String>,
     /// Where evcxr puts the generated source.
     source: PathBuf,
+    /// Whether rust-analyzer knows the types of tensors.
+    warm: bool,
     count: usize,
     saved: Option<String>,
 }
@@ -96,7 +98,7 @@ impl Engine {
         shared.loading.finish();
         let source = session.join("src/lib.rs");
         let (waiting, count, saved) = (VecDeque::new(), 0, None);
-        let mut engine = Engine { shared, output, jobs, waiting, context, source, count, saved };
+        let mut engine = Engine { shared, output, jobs, waiting, context, source, warm: false, count, saved };
         while let Some(job) = engine.next() {
             engine.shared.interrupt.begin();
             engine.perform(job);
@@ -107,7 +109,25 @@ impl Engine {
     }
 
     fn next(&mut self) -> Option<Job> {
-        self.waiting.pop_front().or_else(|| self.jobs.recv().ok())
+        let waiting = self.waiting.pop_front().or_else(|| self.jobs.try_recv().ok());
+        waiting.or_else(|| {
+            self.warm_up();
+            self.jobs.recv().ok()
+        })
+    }
+
+    /// What rust-analyzer has to find out once, it finds out as soon as nobody waits: the types behind a tensor's methods.
+    fn warm_up(&mut self) {
+        let sample = "let sample = Tensor::from_slice(&[1.0]).matmul(&Tensor::from_slice(&[1.0])); sample.";
+        if let Ok(context) = &mut self.context
+            && !std::mem::replace(&mut self.warm, true)
+        {
+            let begun = Instant::now();
+            let _ = context.completions(sample, sample.len());
+            if std::env::var_os(TRACE).is_some() {
+                eprintln!("warm-up: {:.1?}", begun.elapsed());
+            }
+        }
     }
 
     fn perform(&mut self, job: Job) {
@@ -372,11 +392,8 @@ fn load(shared: &Shared) -> Result<CommandContext, evcxr::Error> {
     let evcxr = begun.elapsed();
     context.execute(PRELUDE)?;
     let prelude = begun.elapsed() - evcxr;
-    // What rust-analyzer has to find out once, it finds out now: the types behind a tensor's methods.
-    let sample = "let sample = Tensor::from_slice(&[1.0]).matmul(&Tensor::from_slice(&[1.0])); sample.";
-    let _ = context.completions(sample, sample.len());
     if std::env::var_os(TRACE).is_some() {
-        eprintln!("loaded: evcxr {evcxr:.1?}, prelude {prelude:.1?}, types {:.1?}", begun.elapsed() - evcxr - prelude);
+        eprintln!("loaded: evcxr {evcxr:.1?}, prelude {prelude:.1?}");
     }
     Ok(context)
 }

@@ -19,6 +19,7 @@ mod engine;
 mod history;
 mod interrupt;
 mod link;
+mod outline;
 mod output;
 mod prepare;
 mod report;

@@ -3,7 +3,7 @@
 //! The template is made by evcxr itself, with the very calls that a session makes: so its flags,
 //! profile and lock file are the session's, and cargo finds all of it fresh.
 
-use crate::tools;
+use crate::{outline, tools};
 use crate::work::Work;
 use anyhow::{Context, Result, bail};
 use evcxr::CommandContext;
@@ -32,6 +32,8 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
     // How cells were built, and what the tools answered, may have changed.
     let _ = fs::remove_file(building.join(tools::RECIPE));
     tools::forget(work.folder());
+    outline::forget(work.folder());
+    outline::of_std(work.folder())?;
 
     fs::create_dir_all(work.config())?;
     fs::write(work.config().join("evcxr.toml"), settings(&library)?)?;

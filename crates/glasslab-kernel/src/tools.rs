@@ -5,12 +5,13 @@
 //!
 //! - a memory: a question (`metadata`, `--print …`, `-vV`) that was answered before, in a session with the same
 //!   dependencies, has the same answer;
-//! - a filter: of the crates below the library, rust-analyzer hears only of those that a cell can name, which saves it
-//!   seconds and hundreds of megabytes;
+//! - a filter: of the crates below the library, rust-analyzer hears only of those that a cell can name, and of their
+//!   sources it reads the outline, which saves it seconds and hundreds of megabytes;
 //! - a short cut: once cargo has built a cell, the next one is built by the same call of rustc.
 //!
 //! Everything else goes to the real tools.
 
+use crate::outline;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -35,31 +36,6 @@ const HERE: &str = "\u{1}HERE\u{1}";
 pub const RECIPE: &str = "recipe.json";
 /// How far a cell's own code is optimised, where a learner has said so.
 pub const OPT_LEVEL: &str = "opt-level";
-
-/// Crates that the library's dependencies use inside only: no type of theirs is in a cell's reach.
-const INNER: [&str; 21] = [
-    "anyhow",
-    "cc",
-    "chrono",
-    "glob",
-    "js-sys",
-    "lazy_static",
-    "libc",
-    "matrixmultiply",
-    "num-complex",
-    "num-integer",
-    "ppv-lite86",
-    "rand",
-    "rawpointer",
-    "safetensors",
-    "serde",
-    "serde_json",
-    "thiserror",
-    "wasm-bindgen",
-    "web-sys",
-    "zerocopy",
-    "zip",
-];
 
 /// Makes the folder of stand-ins and puts it into the environment.
 pub fn install(work: &Path) -> Result<()> {
@@ -90,6 +66,8 @@ pub fn install(work: &Path) -> Result<()> {
         std::env::set_var("PATH", std::env::join_paths(paths)?);
         std::env::set_var(format!("{REAL}HOME"), std::env::var_os("CARGO_HOME").unwrap_or_default());
         std::env::set_var("CARGO_HOME", home);
+        // Where rust-analyzer finds the standard library.
+        std::env::set_var("RUST_SRC_PATH", outline::std_folder(work));
         std::env::remove_var("CARGO");
         std::env::remove_var("RUSTC");
     }
@@ -192,9 +170,7 @@ fn question(name: &str, args: &[OsString]) -> i32 {
         let _ = fs::write(&lock, kept);
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let is_std = args.iter().any(|arg| arg.to_string_lossy().ends_with("src/rust/library/Cargo.toml"));
     let text = match args.iter().any(|arg| arg == "metadata") {
-        true if is_std => pruned_std(&text).unwrap_or(text),
         true => pruned(&text).unwrap_or(text),
         false => text,
     };
@@ -240,7 +216,7 @@ fn pruned(text: &str) -> Option<String> {
         let is_normal =
             dependency["dep_kinds"].as_array().is_none_or(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()));
         // What a learner adds is theirs to name, with all below it.
-        from == root || (is_normal && !macros.contains(id) && !(is_ours(names[from]) && INNER.contains(&names[id])))
+        from == root || (is_normal && !macros.contains(id) && (!is_ours(names[from]) || is_ours(names[id])))
     };
     let mut kept: HashSet<String> = HashSet::new();
     let mut open = vec![root.clone()];
@@ -252,27 +228,30 @@ fn pruned(text: &str) -> Option<String> {
         }
     }
     keep(&mut data, &kept, &wanted)?;
+    if let Some(answers) = std::env::var_os(ANSWERS) {
+        data["packages"].as_array_mut()?.iter_mut().for_each(|package| outlined(package, &PathBuf::from(&answers)));
+    }
     Some(data.to_string())
 }
 
-/// The standard library's metadata without the crates that its insides are made of.
-fn pruned_std(text: &str) -> Option<String> {
-    const KEPT: [&str; 8] = [
-        "core",
-        "alloc",
-        "std",
-        "proc_macro",
-        "cfg-if",
-        "rustc-std-workspace-core",
-        "rustc-std-workspace-alloc",
-        "rustc-std-workspace-std",
-    ];
-    let mut data: Value = serde_json::from_str(text).ok()?;
-    let packages = data["packages"].as_array()?.iter();
-    let wanted = packages.filter(|package| package["name"].as_str().is_some_and(|name| KEPT.contains(&name)));
-    let kept: HashSet<String> = wanted.filter_map(|package| Some(package["id"].as_str()?.to_owned())).collect();
-    keep(&mut data, &kept, &|_, _| true)?;
-    Some(data.to_string())
+/// Points a package to the outline of its sources, but for a folder that a learner may be writing in.
+fn outlined(package: &mut Value, answers: &Path) {
+    let name = package["name"].as_str().unwrap_or_default().to_owned();
+    let Some(manifest) = package["manifest_path"].as_str().map(PathBuf::from) else { return };
+    let (Some(source), Some(work)) = (manifest.parent(), answers.parent()) else { return };
+    if package["source"].is_null() && !is_ours(&name) {
+        return;
+    }
+    let full_name = format!("{name}-{}", package["version"].as_str().unwrap_or_default());
+    // Without an outline the sources themselves serve as well, and take longer.
+    let Ok(outline) = outline::of_crate(work, &full_name, source) else { return };
+    package["manifest_path"] = outline.join("Cargo.toml").to_string_lossy().into();
+    for target in package["targets"].as_array_mut().into_iter().flatten() {
+        let path = target["src_path"].as_str().and_then(|path| Path::new(path).strip_prefix(source).ok());
+        if let Some(path) = path.map(|path| outline.join(path)) {
+            target["src_path"] = path.to_string_lossy().into();
+        }
+    }
 }
 
 /// Removes packages and the edges to them.
@@ -309,10 +288,9 @@ fn is_macro(package: &Value) -> bool {
     })
 }
 
+/// Whether a crate is the library or one whose types a cell meets by it; all others below these it uses inside only.
 fn is_ours(name: &str) -> bool {
-    name.starts_with("glasslab")
-        || name.starts_with("plotters")
-        || matches!(name, "tch" | "torch-sys" | "half" | "ndarray")
+    name.starts_with("glasslab") || name.starts_with("plotters") || matches!(name, "tch" | "torch-sys")
 }
 
 /// Builds a cell: the first by cargo, which says how, the later ones with the same dependencies by rustc alone.
