@@ -6,12 +6,15 @@
 //! in so much less time. Documentation stays, for who asks what a name means.
 
 use anyhow::{Context, Result, bail};
-use ra_ap_syntax::ast::{self, HasAttrs};
+use ra_ap_syntax::ast::{self, HasAttrs, HasName};
 use ra_ap_syntax::{AstNode, Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode, TextRange, WalkEvent};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The macros that make the methods of whole numbers, which are expanded only for who asks about them: theirs keep their
+/// documentation. All other macros would repeat it dozens of times, for each kernel that starts.
+const DOCUMENTED: [&str; 2] = ["int_impl", "uint_impl"];
 /// What stands for a body that was cut.
 const NO_BODY: &str = "{ loop {} }";
 /// The folder of all outlines, in the working folder.
@@ -19,8 +22,11 @@ const FOLDER: &str = "outline";
 /// The crates of the standard library that a cell can name.
 const STD: [&str; 3] = ["core", "alloc", "std"];
 /// Files outside of those crates that they take in as modules, and that are left empty: processors' instructions.
-const EMPTY: [&str; 3] =
-    ["stdarch/crates/core_arch/src/mod.rs", "portable-simd/crates/core_simd/src/mod.rs", "portable-simd/crates/std_float/src/lib.rs"];
+const EMPTY: [&str; 3] = [
+    "stdarch/crates/core_arch/src/mod.rs",
+    "portable-simd/crates/core_simd/src/mod.rs",
+    "portable-simd/crates/std_float/src/lib.rs",
+];
 
 /// Makes the outline of the standard library in use, in a folder that rust-analyzer is told of as `RUST_SRC_PATH`.
 pub fn of_std(work: &Path) -> Result<()> {
@@ -126,12 +132,13 @@ fn cut(node: &SyntaxNode) -> Option<(TextRange, &'static str)> {
 
 /// The cuts in what a macro's rules make: `(pattern) => { … }`.
 fn cuts_in_macro(rules: &ast::MacroRules, cuts: &mut Vec<(TextRange, &'static str)>) {
+    let keep_docs = rules.name().is_some_and(|name| DOCUMENTED.contains(&&*name.text()));
     let mut is_made = false;
     for part in rules.token_tree().iter().flat_map(|tree| tree.syntax().children_with_tokens()) {
         match part {
             NodeOrToken::Token(token) if token.kind() == SyntaxKind::R_ANGLE => is_made = true,
             NodeOrToken::Node(tree) if is_made => {
-                cuts_in_tokens(&tree, cuts);
+                cuts_in_tokens(&tree, keep_docs, cuts);
                 is_made = false;
             }
             _ => {}
@@ -140,8 +147,8 @@ fn cuts_in_macro(rules: &ast::MacroRules, cuts: &mut Vec<(TextRange, &'static st
 }
 
 /// The cuts in tokens that become Rust only where the macro is called: `fn … { … }` loses its body, and attributes that
-/// tell nothing about a type are left out.
-fn cuts_in_tokens(tree: &SyntaxNode, cuts: &mut Vec<(TextRange, &'static str)>) {
+/// tell nothing about a type, documentation among them, are left out.
+fn cuts_in_tokens(tree: &SyntaxNode, keep_docs: bool, cuts: &mut Vec<(TextRange, &'static str)>) {
     let mut is_function = false;
     let mut hash: Option<TextRange> = None;
     for part in tree.children_with_tokens() {
@@ -150,18 +157,19 @@ fn cuts_in_tokens(tree: &SyntaxNode, cuts: &mut Vec<(TextRange, &'static str)>) 
                 SyntaxKind::FN_KW => is_function = true,
                 SyntaxKind::SEMICOLON => is_function = false,
                 SyntaxKind::POUND => hash = Some(token.text_range()),
+                SyntaxKind::COMMENT if !keep_docs => cuts.push((token.text_range(), "")),
                 kind if !kind.is_trivia() => hash = None,
                 _ => {}
             },
             NodeOrToken::Node(inner) => {
                 let text = inner.text();
-                if let Some(start) = hash.take().filter(|_| is_said_only(&text.to_string())) {
+                if let Some(start) = hash.take().filter(|_| is_said_only(&text.to_string(), keep_docs)) {
                     cuts.push((start.cover(inner.text_range()), ""));
                 } else if is_function && text.char_at(0.into()) == Some('{') {
                     cuts.push((inner.text_range(), NO_BODY));
                     is_function = false;
                 } else {
-                    cuts_in_tokens(&inner, cuts);
+                    cuts_in_tokens(&inner, keep_docs, cuts);
                 }
             }
         }
@@ -169,9 +177,12 @@ fn cuts_in_tokens(tree: &SyntaxNode, cuts: &mut Vec<(TextRange, &'static str)>) 
 }
 
 /// Whether an attribute, in its brackets, changes nothing that a cell could notice.
-fn is_said_only(attribute: &str) -> bool {
+fn is_said_only(attribute: &str, keep_docs: bool) -> bool {
     let name = attribute.trim_start_matches('[').trim_start();
-    ["stable", "rustc_const_", "inline", "must_use", "track_caller", "allow"].iter().any(|other| name.starts_with(other))
+    (name.starts_with("doc") && !keep_docs)
+        || ["stable", "rustc_const_", "inline", "must_use", "track_caller", "allow"]
+            .iter()
+            .any(|other| name.starts_with(other))
 }
 
 #[cfg(test)]
@@ -184,11 +195,11 @@ mod tests {
                       #[cfg(test)]\nmod tests { fn f() { } }\n\
                       const fn n() -> usize { 3 }\nfn some() -> impl Iterator<Item = u8> { 0..3 }\n\
                       impl A { fn m(&self) { self.x(); } }\n\
-                      macro_rules! m { (fn { $a:expr }) => { #[inline] #[cfg(a)] $(fn f() -> $b { $a })* } }\n";
+                      macro_rules! m { (fn { $a:expr }) => { #[inline] /// Docs.\n#[cfg(a)] $(fn f() -> $b { $a })* } }\n";
         let left = "/// Adds.\npub fn add(a: i32) -> i32 { loop {} }\n\n\
                     const fn n() -> usize { 3 }\nfn some() -> impl Iterator<Item = u8> { 0..3 }\n\
                     impl A { fn m(&self) { loop {} } }\n\
-                    macro_rules! m { (fn { $a:expr }) => {  #[cfg(a)] $(fn f() -> $b { loop {} })* } }\n";
+                    macro_rules! m { (fn { $a:expr }) => {  \n#[cfg(a)] $(fn f() -> $b { loop {} })* } }\n";
         assert_eq!(outline(source), left);
     }
 

@@ -3,8 +3,8 @@
 //! The template is made by evcxr itself, with the very calls that a session makes: so its flags,
 //! profile and lock file are the session's, and cargo finds all of it fresh.
 
-use crate::{outline, tools};
 use crate::work::Work;
+use crate::{outline, tools};
 use anyhow::{Context, Result, bail};
 use evcxr::CommandContext;
 use std::fs;
