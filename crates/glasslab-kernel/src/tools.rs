@@ -337,13 +337,33 @@ const TAKES_ERROR: &str = "fn from(error: T) -> Self {";
 const TELLS_LINE: &str =
     "#[track_caller] fn from(error: T) -> Self { ::glasslab::hooks::failed(std::panic::Location::caller());";
 
-/// Puts the call in, without adding a line; a cell that allows no `?` has no place for it.
-fn tell_line_of_errors(source: &Path) {
+/// Changes evcxr's code around a cell, without adding or removing a line: it tells the line of an error, and takes the
+/// store of variables from the library, where it is compiled already.
+fn adapt(source: &Path) {
     let Ok(text) = fs::read_to_string(source) else { return };
-    let Some((before, after)) = text.split_once("struct EvcxrUserCodeError {}") else { return };
-    let told = format!("{before}struct EvcxrUserCodeError {{}}{}", after.replacen(TAKES_ERROR, TELLS_LINE, 1));
-    // As it was, the cell runs too, and says less.
-    let _ = fs::write(source, told);
+    // As it was, the cell runs too: it says less, or is compiled more slowly.
+    let _ = fs::write(source, with_compiled_store(&with_line_of_errors(text)));
+}
+
+/// A cell that allows no `?` has no place for this.
+fn with_line_of_errors(text: String) -> String {
+    match text.split_once("struct EvcxrUserCodeError {}") {
+        Some((before, after)) => {
+            format!("{before}struct EvcxrUserCodeError {{}}{}", after.replacen(TAKES_ERROR, TELLS_LINE, 1))
+        }
+        None => text,
+    }
+}
+
+/// The first and the last line of evcxr's store of variables.
+const STORE: [&str; 2] =
+    ["\nmod evcxr_internal_runtime {\n", "    Box::into_raw(Box::new(VariableStore::new()))\n}\n}\n"];
+
+fn with_compiled_store(text: &str) -> String {
+    let parts = text.split_once(STORE[0]).and_then(|(before, rest)| Some((before, rest.split_once(STORE[1])?)));
+    let Some((before, (store, after))) = parts else { return text.to_owned() };
+    let lines = "\n".repeat(store.lines().count() + STORE[1].lines().count() - 1);
+    format!("{before}{}pub use ::glasslab::hooks::variables::*;{lines}}}\n{after}", STORE[0])
 }
 
 /// Calls rustc as cargo did, but for how the cell's own code is compiled: the library is optimised already; what a
@@ -351,7 +371,7 @@ fn tell_line_of_errors(source: &Path) {
 fn compile<'a>(folder: &Path, words: impl Iterator<Item = &'a str>) -> i32 {
     let mut command = Command::new(std::env::var_os(format!("{REAL}RUSTC")).unwrap_or("rustc".into()));
     command.current_dir(folder);
-    tell_line_of_errors(&folder.join("src/lib.rs"));
+    adapt(&folder.join("src/lib.rs"));
     let mut words = words.peekable();
     let mut out = PathBuf::new();
     while let Some(word) = words.next() {
@@ -450,6 +470,16 @@ mod tests {
     fn a_printed_command_is_taken_apart_as_a_shell_would() {
         let words = split("A='b c' rustc --cfg 'feature=\"x\"' -C a=b ''").unwrap();
         assert_eq!(words, ["A=b c", "rustc", "--cfg", "feature=\"x\"", "-C", "a=b", ""]);
+    }
+
+    #[test]
+    fn the_store_of_variables_is_the_librarys_and_no_line_moves() {
+        let evcxrs = format!("a{}one\n\n\ntwo\n{}last", STORE[0], STORE[1]);
+        let ours = with_compiled_store(&evcxrs);
+        assert!(ours.contains("glasslab::hooks::variables") && !ours.contains("one") && !ours.contains("into_raw"));
+        assert_eq!(ours.lines().count(), evcxrs.lines().count());
+        assert!(ours.ends_with("}\nlast"), "{ours}");
+        assert_eq!(with_compiled_store("fn f() {}"), "fn f() {}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! this one (it is a dynamic library there). So only from here can the text that a cell has `print!`ed without a
 //! newline be flushed, and a panic of a cell be caught before it is printed.
 
+pub mod variables;
+
 use crate::error::Error;
 use crate::interact;
 use glasslab_wire::{FromCell, ToCell, send};
