@@ -178,6 +178,13 @@ impl LanguageModel for AnyModel {
         }
     }
 
+    fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        match self {
+            AnyModel::Mlp(model) => model.loss(ids, targets),
+            AnyModel::Transformer(model) => model.loss(ids, targets),
+        }
+    }
+
     fn new_cache(&self, batch: i64) -> Result<Option<Cache>> {
         match self {
             AnyModel::Mlp(model) => model.new_cache(batch),

@@ -11,6 +11,7 @@ pub use ladder::{Ladder, Rung};
 
 use crate::data::Tokens;
 use crate::error::{Error, Result};
+use crate::memory::keep_freed;
 use crate::model::LanguageModel;
 use tch::{Kind, Tensor};
 
@@ -60,6 +61,7 @@ pub fn evaluate(model: &(impl LanguageModel + ?Sized), tokens: &Tokens) -> Resul
 /// If no story has two characters, or the model can't take the ids.
 pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, chars: usize) -> Result<Evaluation> {
     let _guard = tch::no_grad_guard();
+    keep_freed();
     let length = model.max_len().map_or(ROW, |length| ROW.min(length as usize));
     let mut rows = Rows::new(length);
     let (mut nats, mut count) = (0.0, 0);

@@ -10,6 +10,7 @@ pub use sampling::Sampling;
 
 use crate::error::Result;
 use crate::live::should_stop;
+use crate::memory::keep_freed;
 use crate::model::LanguageModel;
 use crate::model::cache::Cache;
 use crate::rng::Rng;
@@ -117,6 +118,7 @@ fn write(
 ) -> Result<Vec<String>> {
     sampling.check(tokenizer)?;
     let _guard = tch::no_grad_guard();
+    keep_freed();
     let seeds = (0..).map(|place| sampling.seed.wrapping_add(place));
     let row = |(prompt, seed): (&&str, u64)| Row::new(tokenizer, prompt, seed, sampling.chars);
     let mut rows = prompts.iter().zip(seeds).map(row).collect::<Result<Vec<Row>>>()?;
@@ -167,8 +169,8 @@ impl<'a, M: LanguageModel> Window<'a, M> {
     /// → (B, V)
     fn next_logits(&mut self, rows: &[Row], place: usize) -> Result<Tensor> {
         let first = window_start(place, self.model.context_len() as usize);
-        let logits = match &mut self.cache {
-            None => self.model.logits(&ids(rows, first, place, self.model.device())?)?,
+        match &mut self.cache {
+            None => Ok(self.model.logits(&ids(rows, first, place, self.model.device())?)?.f_select(1, -1)?),
             Some(cache) => {
                 if self.first != first {
                     cache.clear();
@@ -176,10 +178,9 @@ impl<'a, M: LanguageModel> Window<'a, M> {
                 }
                 let new = ids(rows, self.read, place, self.model.device())?;
                 self.read = place;
-                self.model.read(&new, cache)?
+                self.model.read(&new, cache)
             }
-        };
-        Ok(logits.f_select(1, -1)?) // (B, T, V) → (B, V)
+        }
     }
 }
 

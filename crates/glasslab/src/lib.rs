@@ -35,6 +35,7 @@ pub mod hooks;
 pub mod interact;
 pub mod intervene;
 pub mod live;
+mod memory;
 pub mod model;
 pub mod prelude;
 pub mod proofs;

@@ -39,15 +39,26 @@ pub trait LanguageModel {
         Ok(None)
     }
 
-    /// As [`logits`](Self::logits), for characters that continue those that `cache` has seen.
+    /// The mean cross-entropy of `targets`, the characters after those of `ids`: what training makes small.
     ///
     /// # Shapes
-    /// `ids`: (B, T), the new characters → (B, T, V)
+    /// `ids`, `targets`: (B, T) → one number, nats per character
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits), and if the shapes differ.
+    fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        cross_entropy(&self.logits(ids)?, targets)
+    }
+
+    /// Scores for what comes after the last of `ids`, which continue the characters that `cache` has seen.
+    ///
+    /// # Shapes
+    /// `ids`: (B, T), the new characters → (B, V)
     ///
     /// # Errors
     /// As [`logits`](Self::logits), and if old and new characters together are more than `context_len`.
     fn read(&self, ids: &Tensor, _cache: &mut Cache) -> Result<Tensor> {
-        self.logits(ids)
+        Ok(self.logits(ids)?.f_select(1, -1)?)
     }
 
     /// V: the number of different ids.

@@ -2,7 +2,6 @@
 
 mod config;
 mod history;
-mod memory;
 mod optimiser;
 mod shown;
 mod training;

@@ -75,7 +75,8 @@ pub fn attend_unseen(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result
     Ok(Tensor::f_scaled_dot_product_attention(queries, keys, values, None::<&Tensor>, 0.0, causal, None, false)?)
 }
 
-/// From so many characters on, [`attend_unseen`] is quicker than computing weights that nobody looks at.
+/// From so many characters on, [`attend_unseen`] is quicker in training than computing weights that nobody looks at;
+/// where no gradient follows, it always is.
 pub const UNSEEN_FROM: i64 = 128;
 
 /// Where each query looks.
@@ -282,10 +283,12 @@ impl MultiHeadAttention {
         probe: &mut impl Probe,
     ) -> Result<Tensor> {
         let time = x.size3()?.1;
-        let first = cache.as_ref().map_or(0, |cache| cache.len);
+        // A single query sees all keys; several see those up to their own only if there are as many keys.
+        let is_causal = time == 1 || cache.as_ref().is_none_or(|cache| cache.len == 0);
+        let is_worth_it = time == 1 || time >= UNSEEN_FROM || cache.is_some();
         let AttentionConfig { weighting, previous_head, .. } = self.config;
-        let usual = weighting == Weighting::Softmax && !previous_head;
-        let unseen = !probe.looks() && usual && (time == 1 || (first == 0 && time >= UNSEEN_FROM));
+        let is_usual = weighting == Weighting::Softmax && !previous_head;
+        let unseen = !probe.looks() && is_usual && is_causal && is_worth_it;
         if !unseen {
             return Ok(self.forward(x, rotary, cache, name, probe)?.output);
         }

@@ -117,6 +117,15 @@ impl LanguageModel for MlpLm {
         self.forward(ids, &mut NoProbe)
     }
 
+    /// No prediction depends on anything but its own character: so the whole model is a table of V × V
+    /// log-probabilities, in which each pair of characters of a batch is looked up.
+    fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        check_ids(ids)?;
+        let all = Tensor::f_arange(self.config.n_vocab, (Kind::Int64, self.device()))?.f_unsqueeze(0)?; // (1, V)
+        let log_probs = self.logits(&all)?.f_squeeze_dim(0)?.f_log_softmax(-1, Kind::Float)?; // (V, V)
+        Ok(log_probs.f_index(&[Some(ids), Some(targets)])?.f_mean(Kind::Float)?.f_neg()?) // (B, T) → one number
+    }
+
     fn n_vocab(&self) -> i64 {
         self.config.n_vocab
     }
@@ -206,6 +215,22 @@ mod tests {
         let other = MlpLm::new(MlpConfig { seed: 1, ..MlpConfig::original() }, Device::Cpu).unwrap();
         assert_eq!(model().embedding, model().embedding);
         assert_ne!(model().embedding, other.embedding);
+    }
+
+    #[test]
+    fn the_loss_looked_up_in_the_table_is_the_cross_entropy_with_its_gradient() {
+        let mut model = model();
+        let ids = Tensor::randint(256, [8, 65], (Kind::Int64, Device::Cpu));
+        let (inputs, targets) = (ids.narrow(1, 0, 64), ids.narrow(1, 1, 64));
+        let losses =
+            [model.loss(&inputs, &targets).unwrap(), cross_entropy(&model.logits(&inputs).unwrap(), &targets).unwrap()];
+        assert!((losses[0].double_value(&[]) - losses[1].double_value(&[])).abs() < 1e-5);
+        let leaves: Vec<Tensor> = model.parameters().iter().map(|one| one.tensor.shallow_clone()).collect();
+        let [looked_up, computed] = losses.map(|loss| Tensor::run_backward(&[loss], &leaves, false, false));
+        for (one, other) in looked_up.iter().zip(&computed) {
+            assert!((one - other).abs().max().double_value(&[]) < 1e-6);
+        }
+        assert!(model.loss(&inputs, &(targets + 256)).is_err(), "a target that is no character");
     }
 
     #[test]

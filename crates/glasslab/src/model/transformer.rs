@@ -124,9 +124,10 @@ impl TransformerLm {
         self.run(ids, None, probe)
     }
 
+    /// With a cache, only the last character's scores are computed: (B, 1, V).
     fn run(&self, ids: &Tensor, mut cache: Option<&mut Cache>, probe: &mut impl Probe) -> Result<Tensor> {
         let (batch, time) = check_ids(ids)?;
-        let first = cache.as_ref().map_or(0, |cache| cache.len);
+        let (reads, first) = (cache.is_some(), cache.as_ref().map_or(0, |cache| cache.len));
         if first + time > self.config.context_len {
             let past = if first > 0 { format!(" after {first} in the cache") } else { String::new() };
             return Err(Error::Shape {
@@ -142,7 +143,11 @@ impl TransformerLm {
         }
         for (number, block) in self.blocks.iter().enumerate() {
             let cache = cache.as_deref_mut().map(|cache| &mut cache.blocks[number]);
-            x = self.block(block, x, cache, format_args!("block.{number}"), probe)?;
+            x = self.look_back(block, x, cache, format_args!("block.{number}"), probe)?;
+            if reads && number + 1 == self.blocks.len() {
+                x = x.f_narrow(1, -1, 1)?; // the others were read for their keys and values, which the caches have now
+            }
+            x = self.think(block, x, format_args!("block.{number}"), probe)?;
         }
         if let Some(cache) = cache {
             cache.len += time;
@@ -154,7 +159,8 @@ impl TransformerLm {
         Ok(probe.at("logits", x.f_linear(head, None::<&Tensor>)?)) // (B, T, V)
     }
 
-    fn block(
+    /// A block's first half.
+    fn look_back(
         &self,
         block: &Block,
         x: Tensor,
@@ -165,7 +171,11 @@ impl TransformerLm {
         let normed = probe.at(format_args!("{name}.norm1"), block.norm1.forward(&x)?); // (B, T, C)
         let attended =
             block.attention.output(&normed, self.rotary.as_ref(), cache, format_args!("{name}.attn"), probe)?;
-        let x = probe.at(format_args!("{name}.after_attn"), x.f_add(&attended)?); // (B, T, C)
+        Ok(probe.at(format_args!("{name}.after_attn"), x.f_add(&attended)?)) // (B, T, C)
+    }
+
+    /// A block's second half.
+    fn think(&self, block: &Block, x: Tensor, name: Arguments<'_>, probe: &mut impl Probe) -> Result<Tensor> {
         let normed = probe.at(format_args!("{name}.norm2"), block.norm2.forward(&x)?); // (B, T, C)
         let biases = block.mlp.biases.as_ref();
         let hidden = normed.f_linear(&block.mlp.hidden_weight, biases.map(|biases| &biases.0))?;
@@ -198,7 +208,7 @@ impl LanguageModel for TransformerLm {
 
     fn read(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
         let _guard = tch::no_grad_guard(); // the cache is written in place
-        self.run(ids, Some(cache), &mut NoProbe)
+        Ok(self.run(ids, Some(cache), &mut NoProbe)?.f_select(1, -1)?) // (B, 1, V) → (B, V)
     }
 
     fn n_vocab(&self) -> i64 {
@@ -362,7 +372,7 @@ mod tests {
             let mut cache = model.new_cache(2).unwrap().unwrap();
             for (first, count) in [(0, 7), (7, 1), (8, 12)] {
                 let part = model.read(&ids.narrow(1, first, count), &mut cache).unwrap();
-                assert!(difference(&part, &whole.narrow(1, first, count)) < 1e-4, "{config:?} from {first}");
+                assert!(difference(&part, &whole.select(1, first + count - 1)) < 1e-4, "{config:?} from {first}");
             }
             let message = model.read(&random_ids(100), &mut cache).unwrap_err().to_string();
             assert!(message.contains("after 20 in the cache"), "{message}");

@@ -2,13 +2,13 @@
 
 use super::config::TrainConfig;
 use super::history::{History, Point};
-use super::memory::keep_freed;
 use super::optimiser::Optimiser;
 use crate::checkpoint::{read_tensors, write_tensors};
 use crate::data::{Batches, Tokens};
 use crate::error::{Error, Result};
 use crate::evaluate::evaluate_some;
-use crate::model::{Trainable, cross_entropy};
+use crate::memory::keep_freed;
+use crate::model::Trainable;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -105,7 +105,7 @@ impl Training {
         let mut lr_scale = 1.0;
         while progress < 1.0 {
             let batch = batches.next_batch(device)?;
-            let loss = cross_entropy(&model.logits(&batch.inputs)?, &batch.targets)?;
+            let loss = model.loss(&batch.inputs, &batch.targets)?;
             let rate = config.schedule(progress) * lr_scale;
             self.optimiser.step(model, &loss, config.lr * rate, config.matrix_lr * rate)?;
             // Summed where it is: reading a number from a GPU every step would make it wait.

@@ -1,10 +1,10 @@
-//! Memory that a step frees is kept for the next one.
+//! Memory that one pass through a model frees is kept for the next one.
 
-/// Tells the allocator to keep what is freed. A step of training takes and frees the same few hundred MB again and
-/// again; given back to the system, it would come back page by page, each of them cleared first (docs/performance.md).
+/// Tells the allocator to keep what is freed. A step of training, or of writing many texts, takes and
+/// frees the same MB again and again; given back to the system, it would come back page by page, each of them cleared first (docs/performance.md).
 ///
 /// Only glibc's allocator gives it back; elsewhere there is nothing to do.
-pub(super) fn keep_freed() {
+pub(crate) fn keep_freed() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: mallopt changes numbers of the allocator's, under its own lock.
     unsafe {
