@@ -15,7 +15,7 @@ use crate::model::LanguageModel;
 use crate::model::cache::Cache;
 use crate::rng::Rng;
 use crate::tokenizer::Tokenizer;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// Continues a prompt; returns the prompt and what was written: `sampling.chars` characters, also where a token is
 /// several.
@@ -126,9 +126,8 @@ fn write(
     // All rows go on token by token together; those with a longer prompt take its tokens first.
     let mut place = rows.iter().map(|row| row.prompt_len).min().unwrap_or(0);
     while rows.iter().any(|row| row.missing > 0) {
-        let logits = window.next_logits(&rows, place)?.f_to_kind(Kind::Double)?.f_contiguous()?; // (B, V)
-        let logits = Vec::<f64>::try_from(logits.f_view([-1])?)?;
-        for (row, logits) in rows.iter_mut().zip(logits.chunks(model.n_vocab() as usize)) {
+        let weights = sampling.weigh(&window.next_logits(&rows, place)?)?; // B · V
+        for (row, weights) in rows.iter_mut().zip(weights.chunks(model.n_vocab() as usize)) {
             if place < row.prompt_len {
                 continue;
             }
@@ -136,7 +135,7 @@ fn write(
                 row.ids.push(0);
                 continue;
             }
-            let id = sampling.draw(logits, &mut row.rng)?;
+            let id = sampling.draw(weights, &mut row.rng)?;
             row.ids.push(id);
             row.take(&tokenizer.decode(&[id])?, sampling.stop.as_deref(), &mut each);
         }

@@ -9,12 +9,12 @@ from ..say import line
 
 
 def run(brief: bool) -> dict:
-    turns, chars = (1, 20) if brief else (3, 400)
+    turns = 1 if brief else 3
     figures = {}
     with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
         model = Path(folder) / "small.safetensors"
         peers.measured([kernel.program("glasslab"), "train", "--steps", "1", "--data", ours.texts()[0], "--out", model, "--json"])
-        for batch in (1, 64):
+        for batch, chars in ((1, 20), (64, 20)) if brief else ((1, 2000), (64, 400)):
             speeds = {"glasslab": [], "no": [], "yes": []}
             for _ in range(turns):
                 mine = peers.measured([kernel.program("glasslab"), "generate", model, "--samples", batch, "--chars", chars, "--json"])

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tokenizer::Tokenizer;
+use tch::{Kind, Tensor};
 
 /// How to write.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,15 +56,32 @@ impl Sampling {
         Ok(())
     }
 
-    /// Draws an id with the probabilities softmax(`logits` / temperature), among those that top-k and top-p leave.
+    /// What each character is drawn with: exp(logit / temperature), relative to the likeliest's, so that no exponential
+    /// can overflow. At temperature 0 only their order counts.
     ///
     /// # Shapes
-    /// `logits`: V scores → an id in `0..V`
+    /// `logits`: (B, V) → B · V weights
     ///
     /// # Errors
-    /// If there is no score, or the highest is no number.
-    pub(super) fn draw(&self, logits: &[f64], rng: &mut Rng) -> Result<i64> {
-        let Some((best, &highest)) = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)) else {
+    /// If there is no score.
+    pub(super) fn weigh(&self, logits: &Tensor) -> Result<Vec<f64>> {
+        let logits = logits.f_to_kind(Kind::Double)?;
+        let weights = match self.temperature {
+            0.0 => logits,
+            temperature => logits.f_sub(&logits.f_amax(-1, true)?)?.f_div_scalar(temperature)?.f_exp()?,
+        };
+        Ok(Vec::<f64>::try_from(weights.f_contiguous()?.f_view([-1])?)?)
+    }
+
+    /// Draws an id by its weight, among those that top-k and top-p leave.
+    ///
+    /// # Shapes
+    /// `weights`: V of them → an id in `0..V`
+    ///
+    /// # Errors
+    /// If there is no weight, or the highest is no number.
+    pub(super) fn draw(&self, weights: &[f64], rng: &mut Rng) -> Result<i64> {
+        let Some((best, &highest)) = weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)) else {
             return Err(Error::Config("the model has an empty vocabulary".to_owned()));
         };
         if !highest.is_finite() {
@@ -74,9 +92,7 @@ impl Sampling {
         if self.temperature == 0.0 {
             return Ok(best as i64);
         }
-        // Relative to the highest, no exponential can overflow.
-        let weight = |logit: &f64| ((logit - highest) / self.temperature).exp();
-        let mut weights: Vec<(usize, f64)> = logits.iter().map(weight).enumerate().collect();
+        let mut weights: Vec<(usize, f64)> = weights.iter().copied().enumerate().collect();
         if self.top_k.is_some() || self.top_p.is_some() {
             self.keep_likeliest(&mut weights);
         }
@@ -115,11 +131,12 @@ mod tests {
 
     /// How often each of four ids with probabilities 0.1, 0.2, 0.3, 0.4 is drawn.
     fn shares(sampling: &Sampling) -> Vec<f64> {
-        let logits = [0.1_f64.ln(), 0.2_f64.ln(), 0.3_f64.ln(), 0.4_f64.ln()];
+        let logits = Tensor::from_slice(&[0.1_f64.ln(), 0.2_f64.ln(), 0.3_f64.ln(), 0.4_f64.ln()]).unsqueeze(0);
+        let weights = sampling.weigh(&logits).unwrap();
         let mut rng = Rng::new(5);
         let mut shares = vec![0.0; 4];
         for _ in 0..20_000 {
-            shares[sampling.draw(&logits, &mut rng).unwrap() as usize] += 1.0 / 20_000.0;
+            shares[sampling.draw(&weights, &mut rng).unwrap() as usize] += 1.0 / 20_000.0;
         }
         shares
     }
@@ -174,7 +191,8 @@ mod tests {
         ] {
             assert!(sampling.check(&CharTokenizer::default()).is_err(), "{sampling:?}");
         }
-        assert!(plain().draw(&[f64::NAN, 1.0], &mut Rng::new(0)).is_err());
+        let broken = plain().weigh(&Tensor::from_slice(&[f64::NAN, 1.0]).unsqueeze(0)).unwrap();
+        assert!(plain().draw(&broken, &mut Rng::new(0)).is_err());
         assert!(plain().draw(&[], &mut Rng::new(0)).is_err());
     }
 }
