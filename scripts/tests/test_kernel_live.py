@@ -372,6 +372,35 @@ class ProtocolTest(Shared):
         self.assertTrue(reply["found"])
         self.assertIn("text/html", reply["data"])
 
+    def test_the_standard_library_is_known_with_its_documentation(self):
+        # rust-analyzer reads outlines of the sources: the docs must be in them, also where macros make the methods.
+        for code, place, words in [("String::new", 9, "empty"), ("2_i32.pow(3)", 7, "exponentiation"),
+                                   ("Tensor::matmul", 10, "matmul"), ("vec![1].iter().map(|n| n)", 16, "closure")]:
+            reply = self.kernel.client.inspect(code, place, reply=True, timeout=60)["content"]
+            self.assertTrue(reply["found"], code)
+            self.assertIn(words, reply["data"]["text/plain"], code)
+
+    def test_variables_of_many_types_are_kept(self):
+        # Each type is found by rust-analyzer from the outlines; a wrong one would lose the variable.
+        for value, read, expected in [
+            ("\"b a\".split(' ').map(str::to_owned).collect::<std::collections::BTreeSet<_>>()", "kept.len()", "2"),
+            ("(1..=3).map(|n| n * n).rev().enumerate().collect::<Vec<_>>()", "kept[0].1", "9"),
+            ("std::collections::HashMap::from([(1, 'a'), (2, 'b')])", "kept[&2]", "'b'"),
+            ("std::sync::Arc::new(std::sync::Mutex::new(vec![1.5_f32]))", "kept.lock().unwrap()[0]", "1.5"),
+            ("std::sync::atomic::AtomicUsize::new(7)", "kept.load(std::sync::atomic::Ordering::Relaxed)", "7"),
+            ("std::time::Duration::from_millis(1500)", "kept.as_secs()", "1"),
+            ("std::num::NonZeroU8::new(3)", "kept.unwrap().get()", "3"),
+            ("std::num::Wrapping(250_u8) + std::num::Wrapping(10)", "kept.0", "4"),
+            ("[1_u8; 3].map(u32::from)", "kept.iter().sum::<u32>()", "3"),
+            ("5_u64.checked_pow(2).ok_or(\"too large\")", "kept.unwrap()", "25"),
+            ("\"naïve\".char_indices().filter(|(_, c)| !c.is_ascii()).next()", "kept.unwrap().0", "2"),
+            ("(Tensor::from_slice(&[1.0, 2.0]) * 2.0 + 1.0).size()", "kept[0]", "2"),
+            ("CharTokenizer::default().encode(\"ab\")", "kept.len()", "2"),
+            ("TransformerLm::new(TransformerConfig::original(), Device::Cpu)?.blocks.len()", "kept", "1"),
+        ]:
+            self.run_well(f"let kept = {value};")
+            self.assertEqual(self.kernel.value(read), expected, value)
+
     def test_bad_signatures_and_malformed_messages_are_dropped(self):
         import random
 

@@ -25,14 +25,22 @@ def bench(name: str) -> dict:
 
 
 class Form(unittest.TestCase):
-    def assert_form(self, name: str, fields: set):
+    def assert_form(self, name: str, fields: set, tables: set = frozenset()):
+        """The bench gives these figures, all above 0, and these tables of figures."""
         figures = bench(name)
-        self.assertLessEqual(fields, set(figures))
+        self.assertLessEqual(fields | tables, set(figures))
         for field in fields:
             self.assertGreater(figures[field], 0, field)
 
     def test_the_probe(self):
         self.assert_form("probe", {"ratio", "step_s", "step_s_plain", "heatmap_ms", "heatmap_bytes", "pairs"})
+
+    def test_the_kernel(self):
+        fields = ("ready_s", "first_cell_s", "cell_s", "rss_mb", "child_rss_mb")
+        self.assert_form("kernel", {name + end for name in fields for end in ("", "_stock")} | {"callback_s", "rss_after_mb"})
+
+    def test_the_data(self):
+        self.assert_form("data", {"train", "validation", "seconds", "again_seconds", "opened_ms", "opened_mb"}, {"large"})
 
     def test_an_unknown_bench_is_told_which_there_are(self):
         answer = subprocess.run([sys.executable, ROOT / "scripts" / "bench", "nothing"], stderr=subprocess.PIPE, text=True)

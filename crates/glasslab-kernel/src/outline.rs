@@ -147,20 +147,22 @@ fn cuts_in_macro(rules: &ast::MacroRules, cuts: &mut Vec<(TextRange, &'static st
 }
 
 /// The cuts in tokens that become Rust only where the macro is called: `fn … { … }` loses its body, and attributes that
-/// tell nothing about a type, documentation among them, are left out.
+/// tell nothing about a type, documentation among them, are left out. What is given to another macro stays as it is.
 fn cuts_in_tokens(tree: &SyntaxNode, keep_docs: bool, cuts: &mut Vec<(TextRange, &'static str)>) {
-    let mut is_function = false;
+    let (mut is_function, mut is_call) = (false, false);
     let mut hash: Option<TextRange> = None;
     for part in tree.children_with_tokens() {
         match part {
             NodeOrToken::Token(token) => match token.kind() {
                 SyntaxKind::FN_KW => is_function = true,
-                SyntaxKind::SEMICOLON => is_function = false,
+                SyntaxKind::BANG => is_call = true,
+                SyntaxKind::SEMICOLON => (is_function, is_call) = (false, false),
                 SyntaxKind::POUND => hash = Some(token.text_range()),
                 SyntaxKind::COMMENT if !keep_docs => cuts.push((token.text_range(), "")),
                 kind if !kind.is_trivia() => hash = None,
                 _ => {}
             },
+            NodeOrToken::Node(_) if std::mem::take(&mut is_call) => {}
             NodeOrToken::Node(inner) => {
                 let text = inner.text();
                 if let Some(start) = hash.take().filter(|_| is_said_only(&text.to_string(), keep_docs)) {
@@ -195,11 +197,11 @@ mod tests {
                       #[cfg(test)]\nmod tests { fn f() { } }\n\
                       const fn n() -> usize { 3 }\nfn some() -> impl Iterator<Item = u8> { 0..3 }\n\
                       impl A { fn m(&self) { self.x(); } }\n\
-                      macro_rules! m { (fn { $a:expr }) => { #[inline] /// Docs.\n#[cfg(a)] $(fn f() -> $b { $a })* } }\n";
+                      macro_rules! m { (fn { $a:expr }) => { #[inline] /// Docs.\n#[cfg(a)] $(fn f() -> $b { $a })* n! { #[inline] } } }\n";
         let left = "/// Adds.\npub fn add(a: i32) -> i32 { loop {} }\n\n\
                     const fn n() -> usize { 3 }\nfn some() -> impl Iterator<Item = u8> { 0..3 }\n\
                     impl A { fn m(&self) { loop {} } }\n\
-                    macro_rules! m { (fn { $a:expr }) => {  \n#[cfg(a)] $(fn f() -> $b { loop {} })* } }\n";
+                    macro_rules! m { (fn { $a:expr }) => {  \n#[cfg(a)] $(fn f() -> $b { loop {} })* n! { #[inline] } } }\n";
         assert_eq!(outline(source), left);
     }
 
