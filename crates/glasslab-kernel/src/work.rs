@@ -57,6 +57,8 @@ impl Work {
     pub fn configure(&self, tmpdir: &Path) -> Result<()> {
         let (rust_libraries, host) = toolchain()?;
         let deps = tmpdir.join("target").join(host).join("debug").join("deps");
+        // The system's loader never looks again into a folder that was not there when a process began.
+        fs::create_dir_all(&deps).with_context(|| format!("could not make {}", deps.display()))?;
         let mut libraries = vec![deps, rust_libraries];
         libraries.extend(std::env::var_os(LIBRARY_PATH).iter().flat_map(std::env::split_paths));
         let libraries = std::env::join_paths(libraries).context("a library folder's path holds a colon")?;

@@ -97,3 +97,30 @@ fn tell_lost(name: &str) {
 pub fn create_variable_store() -> *mut VariableStore {
     Box::into_raw(Box::new(VariableStore::new()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_comes_back_as_it_was_and_once() {
+        let mut store = VariableStore::new();
+        store.put_variable("text", "abc".to_owned());
+        store.put_variable("number", 3_i32);
+        assert!(store.check_variable::<String>("text") && !store.check_variable::<i64>("number"));
+        assert!(store.check_variable::<i64>("nobody's"), "what is not there has no other type");
+        assert_eq!(store.take_variable::<String>("text"), "abc");
+        let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| store.take_variable::<String>("text")));
+        assert!(again.is_err());
+        let mut other = VariableStore::new();
+        other.merge(store);
+        assert_eq!(other.take_variable::<i32>("number"), 3);
+    }
+
+    #[test]
+    fn a_value_is_made_once() {
+        let mut store = VariableStore::new();
+        assert_eq!(*store.lazy_arc("a", || 1), 1);
+        assert_eq!(*store.lazy_arc("a", || 2), 1);
+    }
+}
