@@ -118,6 +118,19 @@ pub(crate) fn random_weight(rng: &mut Rng, size: [i64; 2], fan_in: i64, device: 
     Ok(tensor.f_to_device(device)?.set_requires_grad(true))
 }
 
+/// x · weightᵀ + bias, computed in the precision of `x`; the gradient of a parameter has the parameter's own.
+///
+/// # Shapes
+/// `x`: (…, I) · `weight`: (O, I) · `bias`: (O) → (…, O)
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let kind = x.kind();
+    if kind == weight.kind() {
+        return Ok(x.f_linear(weight, bias)?);
+    }
+    let bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
+    Ok(x.f_linear(&weight.f_to_kind(kind)?, bias)?)
+}
+
 /// A model with noise on every parameter: a new one's zeros would hide what a test is after.
 #[cfg(test)]
 pub(crate) fn wake<M: Trainable>(mut model: M, deviation: f64) -> M {
@@ -125,7 +138,7 @@ pub(crate) fn wake<M: Trainable>(mut model: M, deviation: f64) -> M {
     let _guard = tch::no_grad_guard();
     for parameter in model.parameters() {
         let noise = random_tensor(&mut rng, &parameter.tensor.size(), deviation).unwrap();
-        let _ = parameter.tensor.f_add_(&noise).unwrap();
+        let _ = parameter.tensor.f_add_(&noise.to_device(parameter.tensor.device())).unwrap();
     }
     model
 }

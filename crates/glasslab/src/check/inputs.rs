@@ -5,7 +5,7 @@ use crate::model::norm::Norm;
 use crate::model::transformer::{Block, BlockMlp};
 use crate::model::{MlpConfig, MlpLm, TransformerConfig, TransformerLm, random_tensor};
 use crate::rng::Rng;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// A whole number from `low` to `high`, both included.
 pub fn between(rng: &mut Rng, low: i64, high: i64) -> i64 {
@@ -70,5 +70,6 @@ pub fn one_block(rng: &mut Rng, config: TransformerConfig) -> TransformerLm {
         blocks: vec![block],
         final_norm: None,
         head: None,
+        precision: Kind::Float,
     }
 }

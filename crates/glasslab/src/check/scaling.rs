@@ -4,7 +4,7 @@ use super::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, verdict::Verdict};
 use crate::model::cache::KvCache;
-use tch::Device;
+use tch::{Device, Kind};
 
 pub(super) const KV_CACHE_BYTES: Exercise = Exercise {
     name: "kv_cache_bytes",
@@ -29,7 +29,7 @@ pub fn kv_cache_bytes(f: impl Fn(i64, i64, i64, i64) -> i64) -> Verdict {
                 }
             },
             reference: |&(layers, heads, head_dim, characters)| {
-                let cache = KvCache::new(1, heads, characters, head_dim, Device::Cpu)?;
+                let cache = KvCache::new(1, heads, characters, head_dim, (Kind::Float, Device::Cpu))?;
                 let bytes =
                     [&cache.keys, &cache.values].map(|x| x.numel() as i64 * x.kind().elt_size_in_bytes() as i64);
                 Ok(layers * (bytes[0] + bytes[1]))

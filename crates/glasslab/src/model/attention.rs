@@ -17,7 +17,7 @@
 use super::cache::KvCache;
 use super::norm::rms_norm;
 use super::rotary::Rotary;
-use super::{Probe, random_weight};
+use super::{Probe, linear, random_weight};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,8 @@ pub fn weigh(
 
 fn mix(weights: Tensor, values: &Tensor, name: impl Display, probe: &mut impl Probe) -> Result<Attended> {
     let weights = probe.at(format_args!("{name}.weights"), weights); // (…, Q, T)
-    let output = probe.at(format_args!("{name}.heads"), weights.f_matmul(values)?); // (…, Q, D)
+    let output = weights.f_to_kind(values.kind())?.f_matmul(values)?;
+    let output = probe.at(format_args!("{name}.heads"), output); // (…, Q, D)
     Ok(Attended { output, weights })
 }
 
@@ -310,7 +311,7 @@ impl MultiHeadAttention {
     ) -> Result<(Tensor, Tensor, Tensor)> {
         let AttentionConfig { n_heads, n_kv_heads, head_dim, qk_norm, .. } = self.config;
         let (batch, time, _) = x.size3()?;
-        let qkv = x.f_linear(&self.qkv_weight, None::<&Tensor>)?; // (B, Q, (H + 2·K)·D)
+        let qkv = linear(x, &self.qkv_weight, None)?; // (B, Q, (H + 2·K)·D)
         let qkv = qkv.f_view([batch, time, n_heads + 2 * n_kv_heads, head_dim])?.f_transpose(1, 2)?;
         let mut queries_keys = qkv.f_narrow(1, 0, n_heads + n_kv_heads)?; // (B, H + K, Q, D)
         if qk_norm {
@@ -342,7 +343,7 @@ impl MultiHeadAttention {
     fn join(&self, heads: &Tensor, name: impl Display, probe: &mut impl Probe) -> Result<Tensor> {
         let (batch, _, time, _) = heads.size4()?;
         let joined = heads.f_transpose(1, 2)?.f_reshape([batch, time, -1])?; // (B, Q, H·D)
-        let output = joined.f_linear(&self.output_weight, None::<&Tensor>)?;
+        let output = linear(&joined, &self.output_weight, None)?;
         Ok(probe.at(format_args!("{name}.output"), output))
     }
 }
@@ -431,7 +432,7 @@ mod tests {
         let attention = attention(config());
         let x = random(&[2, 5, 8]);
         let whole = attention.forward(&x, None, None, "a", &mut NoProbe).unwrap().output;
-        let mut cache = KvCache::new(2, 2, 5, 4, Device::Cpu).unwrap();
+        let mut cache = KvCache::new(2, 2, 5, 4, (Kind::Float, Device::Cpu)).unwrap();
         for place in 0..5 {
             let one = attention.output(&x.narrow(1, place, 1), None, Some(&mut cache), "a", &mut NoProbe).unwrap();
             assert!(difference(&one, &whole.narrow(1, place, 1)) < 1e-5, "{place}");
@@ -475,7 +476,7 @@ mod tests {
             let (attention, x) = (attention(config), random(&[2, 6, 8]));
             let whole = attention.forward(&x, Some(&rotary), None, "a", &mut NoProbe).unwrap().output;
             let _guard = tch::no_grad_guard();
-            let mut cache = KvCache::new(2, config.n_kv_heads, 6, 4, Device::Cpu).unwrap();
+            let mut cache = KvCache::new(2, config.n_kv_heads, 6, 4, (Kind::Float, Device::Cpu)).unwrap();
             for (first, count) in [(0, 3), (3, 1), (4, 2)] {
                 let piece = x.narrow(1, first, count);
                 let part = attention.forward(&piece, Some(&rotary), Some(&mut cache), "a", &mut NoProbe).unwrap();

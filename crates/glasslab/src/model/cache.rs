@@ -18,12 +18,19 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache for `context_len` characters of each of `batch` texts.
+    /// An empty cache for `context_len` characters of each of `batch` texts, in the precision in which attention is
+    /// computed.
     ///
     /// # Errors
     /// If the device has no memory for it.
-    pub fn new(batch: i64, n_kv_heads: i64, context_len: i64, head_dim: i64, device: Device) -> Result<KvCache> {
-        let room = || Tensor::f_zeros([batch, n_kv_heads, context_len, head_dim], (Kind::Float, device));
+    pub fn new(
+        batch: i64,
+        n_kv_heads: i64,
+        context_len: i64,
+        head_dim: i64,
+        options: (Kind, Device),
+    ) -> Result<KvCache> {
+        let room = || Tensor::f_zeros([batch, n_kv_heads, context_len, head_dim], options);
         Ok(KvCache { keys: room()?, values: room()?, len: 0 })
     }
 
@@ -74,7 +81,7 @@ mod tests {
 
     #[test]
     fn it_gives_back_all_that_was_put_in_and_refuses_what_has_no_room() {
-        let mut cache = KvCache::new(2, 1, 5, 3, Device::Cpu).unwrap();
+        let mut cache = KvCache::new(2, 1, 5, 3, (Kind::Float, Device::Cpu)).unwrap();
         let all = Tensor::arange(36, (Kind::Float, Device::Cpu)).view([2, 1, 6, 3]);
         let part = |first, count| all.narrow(2, first, count);
         let _ = cache.extend(&part(0, 3), &part(0, 3)).unwrap();

@@ -38,7 +38,7 @@ impl Rotary {
     /// Turns each vector by its position, the first of them standing at `first`.
     ///
     /// # Shapes
-    /// `x`: (…, T, D) → (…, T, D)
+    /// `x`: (…, T, D) → (…, T, D), in the precision of `x`
     ///
     /// # Errors
     /// If `first` + T is larger than the angles' T, or D another.
@@ -51,8 +51,8 @@ impl Rotary {
             });
         };
         let turns = self.turns.f_narrow(0, first, time)?; // (T, D/2)
-        let pairs = x.f_unflatten(-1, [dim / 2, 2])?.f_view_as_complex()?; // (…, T, D/2)
-        Ok(pairs.f_mul(&turns)?.f_view_as_real()?.f_flatten(-2, -1)?)
+        let pairs = x.f_to_kind(Kind::Float)?.f_unflatten(-1, [dim / 2, 2])?.f_view_as_complex()?; // (…, T, D/2)
+        Ok(pairs.f_mul(&turns)?.f_view_as_real()?.f_flatten(-2, -1)?.f_to_kind(x.kind())?)
     }
 }
 

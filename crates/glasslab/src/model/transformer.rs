@@ -18,7 +18,7 @@ use super::attention::MultiHeadAttention;
 use super::cache::{Cache, KvCache};
 use super::norm::Norm;
 use super::rotary::Rotary;
-use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, random_weight};
+use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, linear, random_weight};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use std::fmt::Arguments;
@@ -65,6 +65,9 @@ pub struct TransformerLm {
     pub final_norm: Option<Norm>,
     /// (V, C), if the output head is not the embedding table
     pub head: Option<Tensor>,
+    /// What the blocks and the head compute in: bfloat16 on a GPU if the config says so, else float32. Parameters, their
+    /// gradients, the stream and the logits are float32 always, and so is all that a probe sees.
+    pub precision: Kind,
 }
 
 impl TransformerLm {
@@ -110,6 +113,7 @@ impl TransformerLm {
             blocks: (0..n_layers).map(&mut block).collect::<Result<_>>()?,
             final_norm: if config.final_norm { Some(Norm::new(config.norm, emb_dim, device)?) } else { None },
             head: if config.tied { None } else { Some(zeros(&[n_vocab, emb_dim])?) },
+            precision: if config.bfloat16 && device.is_cuda() { Kind::BFloat16 } else { Kind::Float },
         })
     }
 
@@ -141,13 +145,14 @@ impl TransformerLm {
         if let Some(position) = &self.position {
             x = probe.at("positioned", x.f_add(&position.f_narrow(0, first, time)?)?); // (B, T, C)
         }
+        let precision = if probe.looks() { Kind::Float } else { self.precision };
         for (number, block) in self.blocks.iter().enumerate() {
             let cache = cache.as_deref_mut().map(|cache| &mut cache.blocks[number]);
-            x = self.look_back(block, x, cache, format_args!("block.{number}"), probe)?;
+            x = self.look_back(block, x, precision, cache, format_args!("block.{number}"), probe)?;
             if reads && number + 1 == self.blocks.len() {
                 x = x.f_narrow(1, -1, 1)?; // the others were read for their keys and values, which the caches have now
             }
-            x = self.think(block, x, format_args!("block.{number}"), probe)?;
+            x = self.think(block, x, precision, format_args!("block.{number}"), probe)?;
         }
         if let Some(cache) = cache {
             cache.len += time;
@@ -156,7 +161,8 @@ impl TransformerLm {
             x = probe.at("final_norm", norm.forward(&x)?);
         }
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        Ok(probe.at("logits", x.f_linear(head, None::<&Tensor>)?)) // (B, T, V)
+        let logits = linear(&x.f_to_kind(precision)?, head, None)?.f_to_kind(Kind::Float)?;
+        Ok(probe.at("logits", logits)) // (B, T, V)
     }
 
     /// A block's first half.
@@ -164,21 +170,30 @@ impl TransformerLm {
         &self,
         block: &Block,
         x: Tensor,
+        precision: Kind,
         cache: Option<&mut KvCache>,
         name: Arguments<'_>,
         probe: &mut impl Probe,
     ) -> Result<Tensor> {
         let normed = probe.at(format_args!("{name}.norm1"), block.norm1.forward(&x)?); // (B, T, C)
+        let normed = normed.f_to_kind(precision)?;
         let attended =
             block.attention.output(&normed, self.rotary.as_ref(), cache, format_args!("{name}.attn"), probe)?;
         Ok(probe.at(format_args!("{name}.after_attn"), x.f_add(&attended)?)) // (B, T, C)
     }
 
     /// A block's second half.
-    fn think(&self, block: &Block, x: Tensor, name: Arguments<'_>, probe: &mut impl Probe) -> Result<Tensor> {
+    fn think(
+        &self,
+        block: &Block,
+        x: Tensor,
+        precision: Kind,
+        name: Arguments<'_>,
+        probe: &mut impl Probe,
+    ) -> Result<Tensor> {
         let normed = probe.at(format_args!("{name}.norm2"), block.norm2.forward(&x)?); // (B, T, C)
         let biases = block.mlp.biases.as_ref();
-        let hidden = normed.f_linear(&block.mlp.hidden_weight, biases.map(|biases| &biases.0))?;
+        let hidden = linear(&normed.f_to_kind(precision)?, &block.mlp.hidden_weight, biases.map(|biases| &biases.0))?;
         let hidden = probe.at(format_args!("{name}.mlp.hidden"), hidden); // (B, T, N)
         let activated = match self.config.activation {
             Activation::Relu => hidden.f_relu()?,
@@ -189,7 +204,7 @@ impl TransformerLm {
             }
         };
         let activated = probe.at(format_args!("{name}.mlp.activated"), activated); // (B, T, N)
-        let output = activated.f_linear(&block.mlp.output_weight, biases.map(|biases| &biases.1))?;
+        let output = linear(&activated, &block.mlp.output_weight, biases.map(|biases| &biases.1))?;
         let output = probe.at(format_args!("{name}.mlp.output"), output); // (B, T, C)
         Ok(probe.at(format_args!("{name}.after_mlp"), x.f_add(&output)?)) // (B, T, C)
     }
@@ -202,7 +217,7 @@ impl LanguageModel for TransformerLm {
 
     fn new_cache(&self, batch: i64) -> Result<Option<Cache>> {
         let TransformerConfig { context_len, n_kv_heads, head_dim, .. } = self.config;
-        let block = |_| KvCache::new(batch, n_kv_heads, context_len, head_dim, self.device());
+        let block = |_| KvCache::new(batch, n_kv_heads, context_len, head_dim, (self.precision, self.device()));
         Ok(Some(Cache { blocks: (0..self.config.n_layers).map(block).collect::<Result<_>>()?, len: 0 }))
     }
 
@@ -361,6 +376,66 @@ mod tests {
                 let weights = recording.get(&format!("block.{number}.attn.weights")).unwrap();
                 assert_eq!(weights.size(), [2, config.n_heads, 5, 5]);
             }
+        }
+    }
+
+    #[test]
+    fn in_bfloat16_logits_and_gradients_stay_near_those_of_float32_and_a_probe_sees_float32() {
+        for config in variants() {
+            let (mut model, ids) = (awake(config), random_ids(20));
+            let both = [Kind::Float, Kind::BFloat16].map(|precision| {
+                model.precision = precision;
+                let logits = model.logits(&ids).unwrap();
+                let mut parameters = model.parameters();
+                parameters.iter_mut().for_each(|parameter| parameter.tensor.zero_grad());
+                cross_entropy(&logits, &ids.roll([1], [1])).unwrap().backward();
+                let gradients: Vec<Tensor> =
+                    parameters.iter().map(|parameter| parameter.tensor.grad().flatten(0, -1)).collect();
+                [logits.detach(), Tensor::cat(&gradients, 0)]
+            });
+            for place in 0..2 {
+                let (exact, rough) = (&both[0][place], &both[1][place]);
+                assert_eq!(rough.kind(), Kind::Float);
+                let off = (exact - rough).norm().double_value(&[]) / exact.norm().double_value(&[]);
+                assert!(off > 1e-4 && off < 0.05, "{config:?}: {off}");
+            }
+            assert_eq!(model.forward(&ids, &mut Recording::default()).unwrap(), both[0][0]);
+            let mut cache = model.new_cache(2).unwrap().unwrap();
+            for (first, count) in [(0, 7), (7, 1), (8, 12)] {
+                let part = model.read(&ids.narrow(1, first, count), &mut cache).unwrap();
+                let whole = both[1][0].select(1, first + count - 1);
+                let off = (&part - &whole).norm().double_value(&[]) / whole.norm().double_value(&[]);
+                assert!(off < 0.05, "{config:?} from {first}: {off}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_processor_computes_in_float32_also_what_a_gpu_would_compute_in_bfloat16() {
+        let config = TransformerConfig { bfloat16: true, ..TransformerConfig::original() };
+        assert_eq!(TransformerLm::new(config, Device::Cpu).unwrap().precision, Kind::Float);
+        assert!(TransformerConfig::large().bfloat16);
+        let mut json = serde_json::to_value(config).unwrap();
+        json.as_object_mut().unwrap().remove("bfloat16");
+        let silent: TransformerConfig = serde_json::from_value(json).unwrap();
+        assert!(!silent.bfloat16, "a file that says nothing of it means float32");
+    }
+
+    #[test]
+    #[ignore = "needs a GPU"]
+    fn a_gpu_computes_the_logits_of_the_processor() {
+        let gpu = crate::best_device();
+        assert!(gpu.is_cuda(), "libtorch finds no GPU");
+        for (config, most) in
+            variants().into_iter().map(|config| (config, 1e-3)).chain([(TransformerConfig::large(), 0.05)])
+        {
+            let ids = random_ids(20);
+            let [processor, gpu] = [Device::Cpu, gpu].map(|device| {
+                let model = wake(TransformerLm::new(config, device).unwrap(), 0.02);
+                model.logits(&ids.to_device(device)).unwrap().to_device(Device::Cpu)
+            });
+            let off = (&processor - &gpu).norm().double_value(&[]) / processor.norm().double_value(&[]);
+            assert!(off < most, "{config:?}: {off}");
         }
     }
 

@@ -200,7 +200,10 @@ impl Muon {
             let (_, rows, columns) = parameters.size3()?;
             let size = (rows as f64 / columns as f64).max(1.0).sqrt();
             decay(parameters, lr * weight_decay)?;
-            let _ = parameters.f_sub_(&orthogonal(&ahead)?.f_mul_scalar(lr * size)?)?;
+            // As Muon's author: on a GPU in bfloat16, which the iteration forgives.
+            let precision = if ahead.device().is_cuda() { Kind::BFloat16 } else { ahead.kind() };
+            let change = orthogonal(&ahead.f_to_kind(precision)?)?;
+            let _ = parameters.f_sub_(&change.f_mul_scalar(lr * size)?)?;
         }
         Ok(())
     }
@@ -215,7 +218,7 @@ fn orthogonal(matrices: &Tensor) -> Result<Tensor> {
     let (_, rows, columns) = matrices.size3()?;
     let tall = rows > columns;
     let mut x = if tall { matrices.f_transpose(1, 2)? } else { matrices.shallow_clone() };
-    let lengths = x.f_square()?.f_sum_dim_intlist([1, 2].as_slice(), true, Kind::Float)?.f_sqrt()?; // (N, 1, 1)
+    let lengths = x.f_square()?.f_sum_dim_intlist([1, 2].as_slice(), true, matrices.kind())?.f_sqrt()?; // (N, 1, 1)
     x = x.f_div(&lengths.f_add_scalar(1e-7)?)?;
     for _ in 0..5 {
         let gram = x.f_bmm(&x.f_transpose(1, 2)?)?; // (N, R, R)
@@ -314,9 +317,11 @@ mod tests {
     #[test]
     fn muons_step_changes_all_directions_alike() {
         let mut rng = Rng::new(1);
-        for size in [[8, 20], [20, 8], [8, 8]] {
-            let matrix = random_tensor(&mut rng, &size, 1.0).unwrap().unsqueeze(0);
-            let matrix = orthogonal(&matrix).unwrap().squeeze();
+        for (size, precision) in
+            [[8, 20], [20, 8], [8, 8]].iter().flat_map(|size| [(size, Kind::Float), (size, Kind::BFloat16)])
+        {
+            let matrix = random_tensor(&mut rng, size, 1.0).unwrap().unsqueeze(0);
+            let matrix = orthogonal(&matrix.to_kind(precision)).unwrap().squeeze().to_kind(Kind::Float);
             let (_, singular, _) = matrix.svd(true, true);
             let (least, most) = (singular.min().double_value(&[]), singular.max().double_value(&[]));
             assert!(least > 0.5 && most < 1.3, "{size:?}: {least} to {most}");

@@ -67,6 +67,10 @@ pub struct TransformerConfig {
     pub bias: bool,
     /// Whether the output head is the embedding table.
     pub tied: bool,
+    /// Whether a GPU computes in bfloat16, whose numbers have 8 bits instead of 24 and take half the memory (Kalamkar et
+    /// al. 2019); a processor never does.
+    #[serde(default)]
+    pub bfloat16: bool,
     /// One seed gives one model.
     pub seed: i64,
 }
@@ -98,6 +102,7 @@ impl TransformerConfig {
             activation: Activation::Relu,
             bias: true,
             tied: true,
+            bfloat16: false,
             seed: 0,
         }
     }
@@ -122,6 +127,7 @@ impl TransformerConfig {
             activation: Activation::ReluSquared,
             bias: false,
             tied: false,
+            bfloat16: false,
             seed: 0,
         }
     }
@@ -136,6 +142,7 @@ impl TransformerConfig {
             n_kv_heads: 8,
             head_dim: 64,
             n_hidden: 2048,
+            bfloat16: true,
             ..TransformerConfig::small()
         }
     }
