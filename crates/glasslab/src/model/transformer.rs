@@ -14,11 +14,11 @@ mod config;
 
 pub use config::{Activation, Positions, TransformerConfig};
 
-use super::attention::MultiHeadAttention;
+use super::attention::{MultiHeadAttention, UNSEEN_FROM};
 use super::cache::{Cache, KvCache};
 use super::norm::Norm;
 use super::rotary::Rotary;
-use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, linear, random_weight};
+use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, cross_entropy, linear, random_weight};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use std::fmt::Arguments;
@@ -68,6 +68,15 @@ pub struct TransformerLm {
     /// What the blocks and the head compute in: bfloat16 on a GPU if the config says so, else float32. Parameters, their
     /// gradients, the stream and the logits are float32 always, and so is all that a probe sees.
     pub precision: Kind,
+}
+
+/// How a forward pass is computed.
+#[derive(Debug, Clone, Copy)]
+struct Pass {
+    /// By the fused kernel where it can: sooner, but for the last bits the same.
+    fused: bool,
+    /// What the blocks and the head compute in.
+    precision: Kind,
 }
 
 impl TransformerLm {
@@ -125,11 +134,13 @@ impl TransformerLm {
     /// # Errors
     /// If `ids` is not of that shape, too long, or an id is not in `0..n_vocab`.
     pub fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
-        self.run(ids, None, probe)
+        let fused = !probe.looks() && ids.size().last().is_some_and(|&time| time >= UNSEEN_FROM);
+        self.run(ids, fused, None, probe)
     }
 
-    /// With a cache, only the last character's scores are computed: (B, 1, V).
-    fn run(&self, ids: &Tensor, mut cache: Option<&mut Cache>, probe: &mut impl Probe) -> Result<Tensor> {
+    /// With `fused`, attention may be computed by the fused kernel; with a cache, only the last character's scores are
+    /// computed: (B, 1, V).
+    fn run(&self, ids: &Tensor, fused: bool, mut cache: Option<&mut Cache>, probe: &mut impl Probe) -> Result<Tensor> {
         let (batch, time) = check_ids(ids)?;
         let (reads, first) = (cache.is_some(), cache.as_ref().map_or(0, |cache| cache.len));
         if first + time > self.config.context_len {
@@ -145,14 +156,14 @@ impl TransformerLm {
         if let Some(position) = &self.position {
             x = probe.at("positioned", x.f_add(&position.f_narrow(0, first, time)?)?); // (B, T, C)
         }
-        let precision = if probe.looks() { Kind::Float } else { self.precision };
+        let pass = Pass { fused, precision: if probe.looks() { Kind::Float } else { self.precision } };
         for (number, block) in self.blocks.iter().enumerate() {
             let cache = cache.as_deref_mut().map(|cache| &mut cache.blocks[number]);
-            x = self.look_back(block, x, precision, cache, format_args!("block.{number}"), probe)?;
+            x = self.look_back(block, x, pass, cache, format_args!("block.{number}"), probe)?;
             if reads && number + 1 == self.blocks.len() {
                 x = x.f_narrow(1, -1, 1)?; // the others were read for their keys and values, which the caches have now
             }
-            x = self.think(block, x, precision, format_args!("block.{number}"), probe)?;
+            x = self.think(block, x, pass, format_args!("block.{number}"), probe)?;
         }
         if let Some(cache) = cache {
             cache.len += time;
@@ -161,7 +172,7 @@ impl TransformerLm {
             x = probe.at("final_norm", norm.forward(&x)?);
         }
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        let logits = linear(&x.f_to_kind(precision)?, head, None)?.f_to_kind(Kind::Float)?;
+        let logits = linear(&x.f_to_kind(pass.precision)?, head, None)?.f_to_kind(Kind::Float)?;
         Ok(probe.at("logits", logits)) // (B, T, V)
     }
 
@@ -170,15 +181,17 @@ impl TransformerLm {
         &self,
         block: &Block,
         x: Tensor,
-        precision: Kind,
+        pass: Pass,
         cache: Option<&mut KvCache>,
         name: Arguments<'_>,
         probe: &mut impl Probe,
     ) -> Result<Tensor> {
         let normed = probe.at(format_args!("{name}.norm1"), block.norm1.forward(&x)?); // (B, T, C)
-        let normed = normed.f_to_kind(precision)?;
-        let attended =
-            block.attention.output(&normed, self.rotary.as_ref(), cache, format_args!("{name}.attn"), probe)?;
+        let (normed, rotary) = (normed.f_to_kind(pass.precision)?, self.rotary.as_ref());
+        let attended = match pass.fused {
+            true => block.attention.output_unseen(&normed, rotary, cache)?,
+            false => block.attention.forward(&normed, rotary, cache, format_args!("{name}.attn"), probe)?.output,
+        };
         Ok(probe.at(format_args!("{name}.after_attn"), x.f_add(&attended)?)) // (B, T, C)
     }
 
@@ -187,13 +200,14 @@ impl TransformerLm {
         &self,
         block: &Block,
         x: Tensor,
-        precision: Kind,
+        pass: Pass,
         name: Arguments<'_>,
         probe: &mut impl Probe,
     ) -> Result<Tensor> {
         let normed = probe.at(format_args!("{name}.norm2"), block.norm2.forward(&x)?); // (B, T, C)
         let biases = block.mlp.biases.as_ref();
-        let hidden = linear(&normed.f_to_kind(precision)?, &block.mlp.hidden_weight, biases.map(|biases| &biases.0))?;
+        let hidden =
+            linear(&normed.f_to_kind(pass.precision)?, &block.mlp.hidden_weight, biases.map(|biases| &biases.0))?;
         let hidden = probe.at(format_args!("{name}.mlp.hidden"), hidden); // (B, T, N)
         let activated = match self.config.activation {
             Activation::Relu => hidden.f_relu()?,
@@ -221,9 +235,13 @@ impl LanguageModel for TransformerLm {
         Ok(Some(Cache { blocks: (0..self.config.n_layers).map(block).collect::<Result<_>>()?, len: 0 }))
     }
 
+    fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        cross_entropy(&self.run(ids, true, None, &mut NoProbe)?, targets)
+    }
+
     fn read(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
         let _guard = tch::no_grad_guard(); // the cache is written in place
-        Ok(self.run(ids, Some(cache), &mut NoProbe)?.f_select(1, -1)?) // (B, 1, V) → (B, V)
+        Ok(self.run(ids, true, Some(cache), &mut NoProbe)?.f_select(1, -1)?) // (B, 1, V) → (B, V)
     }
 
     fn n_vocab(&self) -> i64 {
@@ -272,7 +290,7 @@ impl Trainable for TransformerLm {
 mod tests {
     use super::super::attention::Weighting;
     use super::super::norm::NormKind;
-    use super::super::{Recording, count_parameters, cross_entropy, wake};
+    use super::super::{Recording, count_parameters, wake};
     use super::*;
 
     fn variants() -> Vec<TransformerConfig> {

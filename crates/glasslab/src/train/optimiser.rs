@@ -140,11 +140,12 @@ impl Adam {
         self.steps += 1;
         let _ = self.mean.f_lerp_(gradient, 1.0 - BETA1)?;
         let _ = self.square.f_lerp_(&gradient.f_square()?, 1.0 - BETA2)?;
-        let (bias1, bias2) = (1.0 - BETA1.powi(self.steps), 1.0 - BETA2.powi(self.steps));
-        let scale = (self.square.f_div_scalar(bias2)?.f_sqrt()?).f_add_scalar(EPSILON)?;
-        let change = self.mean.f_div(&scale)?.f_mul_scalar(lr / bias1)?;
+        // θ − lr · m̂ / (√v̂ + ε) in place, with what is the same for all parameters taken out of the fraction.
+        let (bias1, bias2) = (1.0 - BETA1.powi(self.steps), (1.0 - BETA2.powi(self.steps)).sqrt());
+        let mut scale = self.square.f_sqrt()?;
+        let _ = scale.f_add_scalar_(EPSILON * bias2)?.f_mul_scalar_(-bias1 / (lr * bias2))?;
         decay(&mut self.parameters, lr * weight_decay)?;
-        let _ = self.parameters.f_sub_(&change)?;
+        let _ = self.parameters.f_addcdiv_(&self.mean, &scale)?;
         Ok(())
     }
 }

@@ -162,8 +162,8 @@ impl Film {
     }
 }
 
-/// A model that is filmed while it trains: a forward pass whose result can be learnt from is a step of training,
-/// and before it the model is as the steps so far have made it.
+/// A model that is filmed while it trains: a loss that can be learnt from is a step of training, and before it the model
+/// is as the steps so far have made it.
 struct Filmed<'a, M> {
     model: &'a mut M,
     /// The film, the steps so far, and what went wrong.
@@ -172,15 +172,19 @@ struct Filmed<'a, M> {
 
 impl<M: Trainable + Traceable> LanguageModel for Filmed<'_, M> {
     fn logits(&self, ids: &Tensor) -> Result<Tensor> {
-        let logits = self.model.logits(ids)?;
-        if logits.requires_grad() {
+        self.model.logits(ids)
+    }
+
+    fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        let loss = self.model.loss(ids, targets)?;
+        if loss.requires_grad() {
             let (film, step, error) = &mut *self.state.borrow_mut();
             if film.wants(*step) && error.is_none() {
                 *error = film.take(self.model, *step).err();
             }
             *step += 1;
         }
-        Ok(logits)
+        Ok(loss)
     }
 
     fn n_vocab(&self) -> i64 {
