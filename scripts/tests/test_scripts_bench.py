@@ -54,7 +54,7 @@ class Form(unittest.TestCase):
     def test_those_beside_pytorch(self):
         self.assert_form("train", {"small_eager", "nanogpt_eager"})
         self.assert_form("lab", {"speed_up", "nats_per_char", "loop_train_nats"})
-        self.assert_form("generate", {f"prompts_{batch}_{kind}_cache" for batch in (1, 64) for kind in ("with", "without")})
+        self.assert_form("generate", {f"small_{batch}_prompts_{kind}_cache" for batch in (1, 64) for kind in ("with", "without")})
         self.assert_form("attention", {"64", "128"})
         self.assert_form("memory", {"ratio", "glasslab_mb", "pytorch_mb"})
         self.assert_form("quality", {"nanogpt_s", "nats_at_2_s"})

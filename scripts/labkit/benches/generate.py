@@ -1,4 +1,5 @@
-"""Writing with `small`: characters a second for one prompt and for 64, beside PyTorch without a cache and with one."""
+"""Writing with `small`, and `large` where there is a GPU: characters a second for one prompt and for 64, beside PyTorch
+without a cache and with one."""
 
 import tempfile
 from pathlib import Path
@@ -10,19 +11,22 @@ from ..say import line
 
 def run(brief: bool) -> dict:
     turns = 1 if brief else 3
-    figures = {}
+    device, figures = ours.device(), {}
     with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
-        model = Path(folder) / "small.safetensors"
-        peers.measured([kernel.program("glasslab"), "train", "--steps", "1", "--data", ours.texts()[0], "--out", model, "--json"])
-        for batch, chars in ((1, 20), (64, 20)) if brief else ((1, 2000), (64, 400)):
-            speeds = {"glasslab": [], "no": [], "yes": []}
-            for _ in range(turns):
-                mine = peers.measured([kernel.program("glasslab"), "generate", model, "--samples", batch, "--chars", chars, "--json"])
-                speeds["glasslab"].append(batch * chars / mine["seconds"])
-                for cache in ("no", "yes"):
-                    speeds[cache].append(peers.run("generate", batch=batch, chars=chars, cache=cache)["chars_per_s"])
-            for cache, name in (("no", "without"), ("yes", "with")):
-                ratios = ours.ratio(speeds["glasslab"], speeds[cache])
-                line(f"{batch:>2} prompts, characters/s, glasslab : PyTorch {name} cache {ours.show(ratios)}")
-                figures[f"prompts_{batch}_{name}_cache"] = ratios[0]
+        for preset in ("small",) if device == "cpu" else ("small", "large"):
+            model = Path(folder) / f"{preset}.safetensors"
+            peers.measured([kernel.program("glasslab"), "train", "--preset", preset, "--steps", "1", "--data", ours.texts()[0], "--out", model,
+                            "--json"])
+            for batch, chars in ((1, 20), (64, 20)) if brief else ((1, 2000), (64, 400)):
+                speeds = {"glasslab": [], "no": [], "yes": []}
+                for _ in range(turns):
+                    mine = peers.measured([kernel.program("glasslab"), "generate", model, "--samples", batch, "--chars", chars, "--json"])
+                    speeds["glasslab"].append(batch * chars / mine["seconds"])
+                    for cache in ("no", "yes"):
+                        theirs = peers.run("generate", model=preset, batch=batch, chars=chars, cache=cache, device=device)
+                        speeds[cache].append(theirs["chars_per_s"])
+                for cache, name in (("no", "without"), ("yes", "with")):
+                    ratios = ours.ratio(speeds["glasslab"], speeds[cache])
+                    line(f"{preset}, {batch:>2} prompts, characters/s, glasslab : PyTorch {name} cache {ours.show(ratios)}")
+                    figures[f"{preset}_{batch}_prompts_{name}_cache"] = ratios[0]
     return figures

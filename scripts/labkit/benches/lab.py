@@ -17,7 +17,7 @@ def run(brief: bool) -> dict:
     for _ in range(turns):
         result = ours.train({"model": "mlp", "steps": 20 if brief else 2000}, None, {"reports": 1})
         mine.append(result["seconds"])
-        loop = peers.run("lab", data=data, steps=measured)
+        loop = peers.run("lab", data=data, steps=measured, device=ours.device())
         theirs.append(loop["seconds"] * LOOP / measured)
     ratios = ours.ratio(theirs, mine)
     line(f"the loop's {LOOP} steps : glasslab's training {ours.show(ratios)}; held-out {result['nats_per_char']:.3f} nats/char")

@@ -16,7 +16,7 @@ QUICK = {**ours.SMALL, "n_layers": 1, "batch_size": 16, "lr": 0.02}
 def run(brief: bool) -> dict:
     data, held_out = ours.texts()
     theirs = peers.run("train", data=data, held_out=held_out, model="nanogpt", batch=12, steps=20 if brief else 2000,
-                       until=99.0 if brief else GOAL)
+                       until=99.0 if brief else GOAL, device=ours.device())
     figures = {"nanogpt_s": theirs["reached_s"] or theirs["seconds"], "glasslab_s": None}
     for seconds in ([2] if brief else [8, 10, 12, 15, 20]):
         loss = ours.train({**QUICK, "seconds": seconds})["nats_per_char"]

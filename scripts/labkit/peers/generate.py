@@ -5,17 +5,18 @@ import json
 import time
 
 import torch
-from gpt import GPT, SMALL
+from gpt import GPT, MODELS, precision
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--batch", type=int, required=True)
 parser.add_argument("--chars", type=int, required=True)
 parser.add_argument("--cache", choices=["yes", "no"], required=True)
+parser.add_argument("--model", choices=list(MODELS), default="small")
 parser.add_argument("--device", default="cpu")
 options = parser.parse_args()
 
 torch.manual_seed(0)
-model = GPT(**SMALL).to(options.device).eval()
+model = GPT(**MODELS[options.model]).to(options.device).eval()
 context = model.context
 
 
@@ -42,9 +43,10 @@ def write(chars):
     return ids
 
 
-write(20)
-started = time.perf_counter()
-length = write(options.chars).cpu().shape[1]
+with precision(options.model, options.device):
+    write(20).cpu()
+    started = time.perf_counter()
+    length = write(options.chars).cpu().shape[1]
 seconds = time.perf_counter() - started
 assert length == options.chars + 4
 print(json.dumps({"chars_per_s": options.batch * options.chars / seconds, "seconds": seconds}))

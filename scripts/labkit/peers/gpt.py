@@ -1,4 +1,5 @@
-"""A GPT in PyTorch: glasslab's `small` (rotary positions, RMS norms, squared ReLU) or nanoGPT's (learnt positions, GELU)."""
+"""A GPT in PyTorch: glasslab's `small` and `large` (rotary positions, RMS norms, squared ReLU), or nanoGPT's (learnt
+positions, GELU)."""
 
 import math
 
@@ -7,7 +8,15 @@ from torch import nn
 from torch.nn import functional as F
 
 SMALL = dict(n_vocab=256, context=64, width=96, layers=3, heads=4, modern=True)
+LARGE = dict(n_vocab=256, context=256, width=512, layers=8, heads=8, modern=True)
 NANOGPT = dict(n_vocab=256, context=64, width=128, layers=4, heads=4, modern=False)
+
+MODELS = {"small": SMALL, "large": LARGE, "nanogpt": NANOGPT}
+
+
+def precision(model, device):
+    """As glasslab: `large` computes in bfloat16 on a GPU, all else in float32."""
+    return torch.autocast("cuda", torch.bfloat16, enabled=model == "large" and device == "cuda")
 
 
 class Attention(nn.Module):
@@ -87,5 +96,6 @@ class GPT(nn.Module):
     def caches(self, batch):
         block = self.blocks[0].attention
         dim = self.embedding.embedding_dim // block.heads
-        room = lambda: torch.zeros(batch, block.heads, self.context, dim, device=self.embedding.weight.device)
+        kind = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else torch.float32
+        room = lambda: torch.zeros(batch, block.heads, self.context, dim, device=self.embedding.weight.device, dtype=kind)
         return [{"k": room(), "v": room(), "len": 0} for _ in self.blocks]

@@ -11,11 +11,12 @@ from torch.nn import functional as F
 parser = argparse.ArgumentParser()
 parser.add_argument("--data", required=True)
 parser.add_argument("--steps", type=int, required=True)
+parser.add_argument("--device", default="cpu")
 options = parser.parse_args()
 
 torch.manual_seed(0)
 stories = [story.strip() for story in open(options.data, encoding="utf-8").read().split("<|endoftext|>") if story.strip()][:4000]
-ids = [torch.tensor([ord(c) for c in story if ord(c) < 256]) for story in stories]
+ids = [torch.tensor([ord(c) for c in story if ord(c) < 256], device=options.device) for story in stories]
 
 
 class FeedForward(nn.Module):
@@ -29,7 +30,7 @@ class FeedForward(nn.Module):
         return F.linear(self.output(F.relu(self.hidden(self.embedding(ids)))), self.embedding.weight)
 
 
-model = FeedForward()
+model = FeedForward().to(options.device)
 optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
 losses = []
 started = time.perf_counter()

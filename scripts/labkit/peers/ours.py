@@ -10,6 +10,7 @@ from . import measured
 
 SHARED = ROOT.parent / "shared" / "data"
 SMALL = {"preset": "small"}
+LARGE = {"preset": "large", "batch_size": 64}
 # nanoGPT's recipe for a CPU: 4 layers, 4 heads, width 128, context 64, batch 12, AdamW.
 NANOGPT = {"preset": "small", "n_layers": 4, "emb_dim": 128, "n_heads": 4, "batch_size": 12, "optimiser": "adamw", "lr": 0.001}
 NANOGPT_CONFIG = {"positions": "learned", "norm": "layer", "activation": "gelu", "qk_norm": "false", "tied": "true"}
@@ -20,6 +21,11 @@ def texts() -> tuple[Path, Path]:
     if SHARED.exists():
         return SHARED / "tinystories-train.txt", SHARED / "tinystories-valid.txt"
     return ROOT / "data" / "stories-train.txt", ROOT / "data" / "stories-valid.txt"
+
+
+def device() -> str:
+    """Where glasslab computes, in PyTorch's words: it takes a GPU where there is one, and so must its peer."""
+    return measured([kernel.program("glasslab"), "doctor", "--json"])["device"].partition("(")[0].lower()
 
 
 def train(options: dict, model_config: dict | None = None, train_config: dict | None = None) -> dict:

@@ -6,13 +6,13 @@ import time
 
 import numpy
 import torch
-from gpt import GPT, NANOGPT, SMALL
+from gpt import GPT, MODELS, precision
 from torch.nn import functional as F
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--data", required=True)
 parser.add_argument("--held-out", required=True)
-parser.add_argument("--model", choices=["small", "nanogpt"], required=True)
+parser.add_argument("--model", choices=list(MODELS), required=True)
 parser.add_argument("--optimiser", choices=["adamw", "muon"], default="adamw")
 parser.add_argument("--mode", choices=["eager", "compile"], default="eager")
 parser.add_argument("--batch", type=int, required=True)
@@ -31,7 +31,7 @@ def tokens(path):
 
 
 train, held_out = tokens(options.data), tokens(options.held_out)
-config = SMALL if options.model == "small" else NANOGPT
+config = MODELS[options.model]
 model = GPT(**config).to(device)
 context = config["context"]
 forward = torch.compile(model) if options.mode == "compile" else model
@@ -83,7 +83,8 @@ def batch():
 @torch.no_grad()
 def held_out_loss():
     rows = held_out[: 300 * (context + 1)].view(300, context + 1).to(device)
-    logits = model(rows[:, :-1])
+    with precision(options.model, device):
+        logits = model(rows[:, :-1])
     return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).item()
 
 
@@ -104,7 +105,8 @@ for step in range(options.steps + warm):
         for group, base in zip(optimiser.param_groups, bases):
             group["lr"] = base * scale
     x, y = batch()
-    loss = F.cross_entropy(forward(x).flatten(0, 1), y.flatten())
+    with precision(options.model, device):
+        loss = F.cross_entropy(forward(x).flatten(0, 1), y.flatten())
     loss.backward()
     for optimiser in optimisers:
         optimiser.step()
