@@ -118,6 +118,12 @@ pub(crate) fn random_weight(rng: &mut Rng, size: [i64; 2], fan_in: i64, device: 
     Ok(tensor.f_to_device(device)?.set_requires_grad(true))
 }
 
+/// `x` in this precision.
+pub(crate) fn to_precision(x: Tensor, precision: Kind) -> Result<Tensor> {
+    // For a single character, each call of libtorch counts.
+    if x.kind() == precision { Ok(x) } else { Ok(x.f_to_kind(precision)?) }
+}
+
 /// x · weightᵀ + bias, computed in the precision of `x`; the gradient of a parameter has the parameter's own.
 ///
 /// # Shapes

@@ -17,7 +17,7 @@
 use super::cache::KvCache;
 use super::norm::rms_norm;
 use super::rotary::Rotary;
-use super::{NoProbe, Probe, linear, random_weight};
+use super::{NoProbe, Probe, linear, random_weight, to_precision};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,7 @@ pub fn weigh(
 
 fn mix(weights: Tensor, values: &Tensor, name: impl Display, probe: &mut impl Probe) -> Result<Attended> {
     let weights = probe.at(format_args!("{name}.weights"), weights); // (…, Q, T)
-    let output = weights.f_to_kind(values.kind())?.f_matmul(values)?;
+    let output = to_precision(weights.shallow_clone(), values.kind())?.f_matmul(values)?;
     let output = probe.at(format_args!("{name}.heads"), output); // (…, Q, D)
     Ok(Attended { output, weights })
 }

@@ -7,6 +7,7 @@
 //! Read as the complex number a + b·i, a pair is turned by one product with cos θt + i·sin θt.
 //! Source: Su et al., "RoFormer", 2021, section 3.2.2.
 
+use super::to_precision;
 use crate::error::{Error, Result};
 use tch::{Device, Kind, Tensor};
 
@@ -51,8 +52,8 @@ impl Rotary {
             });
         };
         let turns = self.turns.f_narrow(0, first, time)?; // (T, D/2)
-        let pairs = x.f_to_kind(Kind::Float)?.f_unflatten(-1, [dim / 2, 2])?.f_view_as_complex()?; // (…, T, D/2)
-        Ok(pairs.f_mul(&turns)?.f_view_as_real()?.f_flatten(-2, -1)?.f_to_kind(x.kind())?)
+        let pairs = to_precision(x.shallow_clone(), Kind::Float)?.f_unflatten(-1, [dim / 2, 2])?.f_view_as_complex()?; // (…, T, D/2)
+        to_precision(pairs.f_mul(&turns)?.f_view_as_real()?.f_flatten(-2, -1)?, x.kind())
     }
 }
 

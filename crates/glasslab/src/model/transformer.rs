@@ -18,7 +18,9 @@ use super::attention::{MultiHeadAttention, UNSEEN_FROM};
 use super::cache::{Cache, KvCache};
 use super::norm::Norm;
 use super::rotary::Rotary;
-use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, cross_entropy, linear, random_weight};
+use super::{
+    LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, cross_entropy, linear, random_weight, to_precision,
+};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use std::fmt::Arguments;
@@ -172,7 +174,7 @@ impl TransformerLm {
             x = probe.at("final_norm", norm.forward(&x)?);
         }
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        let logits = linear(&x.f_to_kind(pass.precision)?, head, None)?.f_to_kind(Kind::Float)?;
+        let logits = to_precision(linear(&to_precision(x, pass.precision)?, head, None)?, Kind::Float)?;
         Ok(probe.at("logits", logits)) // (B, T, V)
     }
 
@@ -187,7 +189,7 @@ impl TransformerLm {
         probe: &mut impl Probe,
     ) -> Result<Tensor> {
         let normed = probe.at(format_args!("{name}.norm1"), block.norm1.forward(&x)?); // (B, T, C)
-        let (normed, rotary) = (normed.f_to_kind(pass.precision)?, self.rotary.as_ref());
+        let (normed, rotary) = (to_precision(normed, pass.precision)?, self.rotary.as_ref());
         let attended = match pass.fused {
             true => block.attention.output_unseen(&normed, rotary, cache)?,
             false => block.attention.forward(&normed, rotary, cache, format_args!("{name}.attn"), probe)?.output,
@@ -207,7 +209,7 @@ impl TransformerLm {
         let normed = probe.at(format_args!("{name}.norm2"), block.norm2.forward(&x)?); // (B, T, C)
         let biases = block.mlp.biases.as_ref();
         let hidden =
-            linear(&normed.f_to_kind(pass.precision)?, &block.mlp.hidden_weight, biases.map(|biases| &biases.0))?;
+            linear(&to_precision(normed, pass.precision)?, &block.mlp.hidden_weight, biases.map(|biases| &biases.0))?;
         let hidden = probe.at(format_args!("{name}.mlp.hidden"), hidden); // (B, T, N)
         let activated = match self.config.activation {
             Activation::Relu => hidden.f_relu()?,
