@@ -413,8 +413,7 @@ mod tests {
                     parameters.iter().map(|parameter| parameter.tensor.grad().flatten(0, -1)).collect();
                 [logits.detach(), Tensor::cat(&gradients, 0)]
             });
-            for place in 0..2 {
-                let (exact, rough) = (&both[0][place], &both[1][place]);
+            for (exact, rough) in both[0].iter().zip(&both[1]) {
                 assert_eq!(rough.kind(), Kind::Float);
                 let off = (exact - rough).norm().double_value(&[]) / exact.norm().double_value(&[]);
                 assert!(off > 1e-4 && off < 0.05, "{config:?}: {off}");
