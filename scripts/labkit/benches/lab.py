@@ -13,11 +13,11 @@ LOOP = 20_000
 def run(brief: bool) -> dict:
     data, _ = ours.texts()
     turns, measured = (1, 200) if brief else (3, 4000)
-    mine, theirs = [], []
+    device, mine, theirs = ours.device(), [], []
     for _ in range(turns):
         result = ours.train({"model": "mlp", "steps": 20 if brief else 2000}, None, {"reports": 1})
         mine.append(result["seconds"])
-        loop = peers.run("lab", data=data, steps=measured, device=ours.device())
+        loop = peers.run("lab", data=data, steps=measured, device=device)
         theirs.append(loop["seconds"] * LOOP / measured)
     ratios = ours.ratio(theirs, mine)
     line(f"the loop's {LOOP} steps : glasslab's training {ours.show(ratios)}; held-out {result['nats_per_char']:.3f} nats/char")

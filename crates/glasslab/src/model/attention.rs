@@ -268,8 +268,8 @@ impl MultiHeadAttention {
         Ok(Attended { output: self.join(&output, &name, probe)?, weights })
     }
 
-    /// The output of [`forward`](Self::forward), which the fused kernel computes sooner where it can: weights are softmax's,
-    /// of all heads, and what is in the future is the same for a text in the cache and a new one.
+    /// The output of [`forward`](Self::forward), by the fused kernel where it can: it knows no weights but softmax's, no
+    /// hard-coded head, and no piece of a text that begins in its middle.
     ///
     /// # Shapes
     /// `x`: (B, Q, C) → (B, Q, C)
