@@ -24,9 +24,17 @@ def build_binding(torch: Libtorch) -> Path:
     whole path, so that a program that was linked with it finds it without any search path.
     """
     started = time.monotonic()
-    source = _torch_sys_source()
+    library = compile_binding(_torch_sys_source(), torch)
+    for config in (CARGO_CONFIG, work_folder() / ".cargo" / "config.toml"):
+        _write_if_changed(config, cargo_config(library.parent))
+    done(str(library), started)
+    return library
+
+
+def compile_binding(source: Path, torch: Libtorch, soname: str | None = None) -> Path:
+    """libtch.so from the sources of torch-sys; with a `soname`, it is found by search paths, and so is libtorch."""
     compiler = tools.cxx()
-    key = "\0".join([source.parent.name, str(torch.folder), torch.version, str(torch.cuda), compiler])
+    key = "\0".join([source.parent.name, str(torch.folder), torch.version, str(torch.cuda), compiler, *filter(None, [soname])])
     folder = CACHE / f"libtch-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     library = folder / "libtch.so"
     if not library.exists():
@@ -41,18 +49,16 @@ def build_binding(torch: Libtorch) -> Path:
         for compile_ in compiles:
             _require(compile_.communicate()[0], compile_.returncode, "the C++ half of tch")
         cuda = ["-ltorch_cuda", "-lc10_cuda"] if torch.cuda else []
+        rpath = [] if soname else [f"-Wl,-rpath,{torch.lib}"]
         partial = folder / "libtch.so.part"
         link = subprocess.run(
-            [compiler, "-shared", "-o", str(partial), *map(str, objects), f"-Wl,-soname,{library}",
-             "-Wl,--no-as-needed", f"-L{torch.lib}", "-ltorch_cpu", "-lc10", *cuda, f"-Wl,-rpath,{torch.lib}"],
+            [compiler, "-shared", "-o", str(partial), *map(str, objects), f"-Wl,-soname,{soname or library}",
+             "-Wl,--no-as-needed", f"-L{torch.lib}", "-ltorch_cpu", "-lc10", *cuda, *rpath],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         _require(link.stdout, link.returncode, "libtch.so")
         for file in objects:
             file.unlink()
         partial.replace(library)
-    for config in (CARGO_CONFIG, work_folder() / ".cargo" / "config.toml"):
-        _write_if_changed(config, _cargo_config(folder))
-    done(str(library), started)
     return library
 
 
@@ -72,7 +78,7 @@ def _torch_sys_source() -> Path:
     return next(Path(package["manifest_path"]).parent for package in packages if package["name"] == "torch-sys")
 
 
-def _cargo_config(folder: Path) -> str:
+def cargo_config(folder: Path) -> str:
     return ("# Written by scripts/lab setup: where cargo finds the C++ binding of tch, compiled once.\n"
             f"[target.{tools.host_triple()}.tch]\n"
             f"rustc-link-search = [{json.dumps('native=' + str(folder))}]\n"

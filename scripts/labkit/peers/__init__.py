@@ -19,17 +19,22 @@ FOLDER = LAB / "benches" / f"torch-{TORCH}"
 
 def python() -> Path:
     """A Python with the whole PyTorch; `GLASSLAB_TORCH_PYTHON` names one that is there already."""
-    if named := os.environ.get("GLASSLAB_TORCH_PYTHON"):
-        return Path(named)
-    python = FOLDER / "bin" / "python"
-    if not (FOLDER / "ready").exists():
-        line(f"Making an environment with PyTorch {TORCH} in {FOLDER} (once; about 3 GB to download)")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(FOLDER)], check=True)
-        pip = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"torch=={TORCH}", "numpy"]
+    named = os.environ.get("GLASSLAB_TORCH_PYTHON")
+    return Path(named) if named else environment(TORCH)
+
+
+def environment(version: str) -> Path:
+    """The Python of an environment with this PyTorch, made on first use."""
+    folder = FOLDER.with_name(f"torch-{version}")
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        line(f"Making an environment with PyTorch {version} in {folder} (once; about 3 GB to download)")
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        pip = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"torch=={version}", "numpy"]
         if subprocess.run(pip).returncode != 0:
             raise Problem("pip could not install PyTorch (its message stands above). The benches need the network once; "
                           "or name a Python that has it: GLASSLAB_TORCH_PYTHON=… scripts/bench")
-        (FOLDER / "ready").write_text("")
+        (folder / "ready").write_text("")
     return python
 
 
