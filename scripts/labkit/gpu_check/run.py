@@ -70,10 +70,12 @@ def environment(bundle: Path, cpu: bool) -> dict[str, str]:
     torch = importlib.util.find_spec("torch")
     if torch is None:
         raise Problem(f"{sys.executable} has no torch: run this with a Python that has the torch that the bundle is built for")
-    libraries = [str(bundle), str(Path(torch.origin).parent / "lib"), os.environ.get("LD_LIBRARY_PATH")]
+    packages = Path(torch.origin).parent.parent
+    # CUDA's own libraries lie beside torch, in packages of NVIDIA's.
+    libraries = [bundle, packages / "torch" / "lib", *sorted(packages.glob("nvidia/*/lib"))]
     variables = {
         **os.environ,
-        "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
+        "LD_LIBRARY_PATH": ":".join([*map(str, libraries), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]),
         "GLASSLAB_COMMAND": str(bundle / "glasslab"),
         "GLASSLAB_TORCH_PYTHON": sys.executable,
         "PYTHONDONTWRITEBYTECODE": "1",
