@@ -44,7 +44,12 @@ class Check:
         return {name: str(path) for name, path in files.items()}
 
     def model(self, preset: str) -> Path:
-        return self.work / f"{preset}.safetensors"
+        """What an earlier part trained; where that part was left out or failed, a model of one step."""
+        model = self.work / f"{preset}.safetensors"
+        if not model.exists():
+            self.ask("train", "--preset", preset, "--steps", 1, "--data", self.data["data"], "--held-out", self.data["held_out"],
+                     "--out", model)
+        return model
 
     def ask(self, *arguments, **options) -> dict:
         """What the command answers."""
@@ -52,7 +57,7 @@ class Check:
 
     def train(self, preset: str, *length) -> tuple[list, dict]:
         options = [f"--{name.replace('_', '-')}={value}" for name, value in self.data.items()]
-        told = self.ask("train", "--preset", preset, *length, *options, "--out", self.model(preset))
+        told = self.ask("train", "--preset", preset, *length, *options, "--out", self.work / f"{preset}.safetensors")
         words = (f"{told['nats_per_char']:.3f} nats/char held out after {told['steps']:,} steps in {told['seconds']:.0f} s; "
                  f"{told['chars_per_s'] / 1e3:,.0f}k characters/s")
         return [[f"`{preset}` trained ({told['parameters']:,} parameters)", words]], told
