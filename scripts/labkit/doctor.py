@@ -10,11 +10,12 @@ from .tools import Finding, rust_version
 
 # What set-up still writes from nothing, in bytes.
 NEEDED_DISK = 5_000_000_000
+NEEDED_DISK_UNPACKED = 2_000_000_000
 
 
-def before() -> list[Finding]:
-    """What must be right before set-up can begin."""
-    findings = tools.check()
+def before(builds: bool = True) -> list[Finding]:
+    """What must be right before set-up can begin; one that builds nothing needs less."""
+    findings = tools.check(builds)
     if sys.platform == "win32":
         findings.append(Finding("system", sys.platform, "Use Linux, WSL or the Dockerfile."))
     if ":" in str(LAB):
@@ -22,7 +23,7 @@ def before() -> list[Finding]:
                                 "Its path holds a colon, which library search paths can't express: move the project."))
     findings.append(_writable())
     free = shutil.disk_usage(ROOT).free
-    missing = NEEDED_DISK if not kernel.PREPARED.exists() else 500_000_000
+    missing = 500_000_000 if kernel.PREPARED.exists() else NEEDED_DISK if builds else NEEDED_DISK_UNPACKED
     findings.append(Finding("free disk", f"{free / 1e9:.1f} GB", None if free > missing else
                             f"Set-up needs about {missing / 1e9:.1f} GB more: free some, or move the project to a larger disk."))
     return findings
@@ -79,8 +80,8 @@ def report(findings: list[Finding]) -> bool:
     return all(finding.advice is None for finding in findings)
 
 
-def require_before() -> None:
+def require_before(builds: bool = True) -> None:
     """Stops set-up with the first thing that a person must mend."""
-    for finding in before():
+    for finding in before(builds):
         if finding.advice:
             raise Problem(f"{finding.what}: {finding.found}. {finding.advice}")

@@ -42,9 +42,16 @@ def rust_version(tool: str) -> tuple[int, int] | None:
     return (int(found.group(1)), int(found.group(2))) if found else None
 
 
+def rustc_version() -> str:
+    """What rustc says of itself, all of it."""
+    answer = subprocess.run(["rustc", "-vV"], capture_output=True, text=True)
+    if answer.returncode != 0:
+        raise Problem(f"rustc does not run. {ADVICE['cargo']} It said: {answer.stderr.strip()[-500:]}")
+    return answer.stdout
+
+
 def host_triple() -> str:
-    answer = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True)
-    return re.search(r"host: (\S+)", answer.stdout).group(1)
+    return re.search(r"host: (\S+)", rustc_version()).group(1)
 
 
 def rust_sources() -> Path | None:
@@ -64,7 +71,14 @@ def ensure_rust_sources() -> None:
     done(str(rust_sources()), started)
 
 
-def check() -> list[Finding]:
+def fetch_crates() -> None:
+    """Downloads the crates that this machine's build needs; what fails here, cargo will say when it builds."""
+    command = ["cargo", "fetch", "--locked", "--quiet", "--target", host_triple()]
+    subprocess.run(command, cwd=ROOT, env=cargo_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def check(builds: bool = True) -> list[Finding]:
+    """The tools that are needed, the compiler only where something will be built."""
     findings = []
     wanted = ".".join(map(str, MIN_RUSTC))
     for tool in ("cargo", "rustc"):
@@ -76,7 +90,7 @@ def check() -> list[Finding]:
             findings.append(Finding(tool, ".".join(map(str, version)),
                                     f"glasslab needs Rust {wanted} or newer: run `rustup update stable`." if old else None))
     compiler = cxx()
-    findings.append(Finding("C++ compiler", compiler or "not found", None if compiler else ADVICE["c++"]))
+    findings.append(Finding("C++ compiler", compiler or "not found", None if compiler or not builds else ADVICE["c++"]))
     return findings
 
 
