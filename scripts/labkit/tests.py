@@ -69,15 +69,16 @@ def main(arguments: list[str]) -> int:
     try:
         make_ready(options.quick)
         suites = options.suites or SUITES
-        count = run(skipped_jobs() if options.skipped else jobs(suites, options.quick))
+        counts = run(skipped_jobs() if options.skipped else jobs(suites, options.quick))
+        status = tell(counts, time.monotonic() - started)
     except Problem as problem:
         print(f"\nscripts/test: {problem}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"\nscripts/test: {explain(error)}", file=sys.stderr)
         return 1
-    status = tell(count, time.monotonic() - started)
-    return 1 if not options.skipped and not any(each.passed for each in count.values()) else status
+    # Where nothing ran, nothing has passed; unless all that was skipped still must be.
+    return 1 if not options.skipped and not any(count.passed for count in counts.values()) else status
 
 
 def make_ready(quick: bool) -> None:
