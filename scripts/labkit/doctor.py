@@ -18,9 +18,10 @@ def before(builds: bool = True) -> list[Finding]:
     findings = tools.check(builds)
     if sys.platform == "win32":
         findings.append(Finding("system", sys.platform, "Use Linux, WSL or the Dockerfile."))
-    if ":" in str(LAB):
-        findings.append(Finding("project folder", str(ROOT),
-                                "Its path holds a colon, which library search paths can't express: move the project."))
+    for folder in (LAB, CACHE):
+        if sign := next((sign for sign in ":," if sign in str(folder)), None):
+            findings.append(Finding("project folder", str(folder), f"Its path holds `{sign}`, which divides paths and a linker's "
+                                    "options: move the project (or GLASSLAB_CACHE)."))
     findings.append(_writable())
     free = shutil.disk_usage(ROOT).free
     missing = 500_000_000 if kernel.PREPARED.exists() else NEEDED_DISK if builds else NEEDED_DISK_UNPACKED
@@ -37,7 +38,7 @@ def _writable() -> Finding:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        return Finding("project folder", f"not writable ({error.strerror})",
+        return Finding("project folder", f"not writable ({error.strerror}: {error.filename})",
                        f"Copy the project to a folder that you may write to; this one is {ROOT}.")
     return Finding("project folder", str(ROOT))
 

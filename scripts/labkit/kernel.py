@@ -3,7 +3,6 @@ makes a first cell quick."""
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import time
@@ -11,7 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from . import tools
-from .layout import CACHE, CARGO_CONFIG, KERNEL_NAME, LAB, ROOT, STAMPS, STOCK_KERNEL_NAME, VENV, work_folder
+from .layout import CACHE, CARGO_CONFIG, KERNEL_NAME, LAB, ROOT, STAMPS, STOCK_KERNEL_NAME, VENV, target_folder, work_folder
 from .libtorch import Libtorch
 from .say import Problem, done, line
 
@@ -108,10 +107,6 @@ def _write_if_changed(path: Path, text: str) -> None:
         part = path.with_name(path.name + ".part")
         part.write_text(text)
         part.replace(path)
-
-
-def target_folder() -> Path:
-    return Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
 
 
 def program(name: str) -> Path:

@@ -13,12 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from labkit import kernel, peers
+from labkit import kernel, peers, tools
 
 
 def bench(name: str) -> dict:
     command = [sys.executable, ROOT / "scripts" / "bench", "--brief", "--json", name]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **tools.TEXT)
     if answer.returncode != 0:
         raise AssertionError(answer.stdout)
     return json.loads(answer.stdout.splitlines()[-1])
@@ -47,7 +47,7 @@ class Form(unittest.TestCase):
         self.assert_fields(figures["large"]["row groups of 1,000"], {"mb_per_s", "pyarrow_mb_per_s", "ratio", "peak_mb"})
 
     def test_an_unknown_bench_is_told_which_there_are(self):
-        answer = subprocess.run([sys.executable, ROOT / "scripts" / "bench", "nothing"], stderr=subprocess.PIPE, text=True)
+        answer = subprocess.run([sys.executable, ROOT / "scripts" / "bench", "nothing"], stderr=subprocess.PIPE, **tools.TEXT)
         self.assertEqual(answer.returncode, 2)
         self.assertIn("there is no bench nothing; there are attention", answer.stderr)
 

@@ -20,14 +20,14 @@ FIRST = "let x = Tensor::from_slice(&[1.0, 2.0]); println!(\"{:?}\", x.size());"
 
 
 def run(brief: bool) -> dict:
-    from .. import kernel, libtorch, python_env
+    from .. import kernel, libtorch, python_env, tools
     from ..layout import SOLUTIONS
     from ..say import Problem, line
 
     kernel.ensure_stock(libtorch.ensure())
     notebook = SOLUTIONS / "05_transformer_language_model.ipynb"
     command = [python_env.python(), __file__, str(kernel.LIBRARY), notebook, "brief" if brief else "full"]
-    answer = subprocess.run(command, env=python_env.environment(), stdout=subprocess.PIPE, text=True)
+    answer = subprocess.run(command, env=python_env.environment(), stdout=subprocess.PIPE, **tools.TEXT)
     if answer.returncode != 0:
         raise Problem("The kernel could not be measured; its message stands above.")
     figures = json.loads(answer.stdout.splitlines()[-1])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .. import python_env, tools
 from ..layout import CACHE
 from ..say import Problem, line
 
@@ -30,12 +31,12 @@ def python() -> Path:
         return found
     python = FOLDER / "bin" / "python"
     line(f"Making an environment with PyTorch {TORCH} in {FOLDER} (once; about 3 GB to download)")
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(FOLDER)], check=True)
+    tools.run([sys.executable, "-m", "venv", "--clear", FOLDER], "python3 could not make a virtual environment.")
     pip = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"torch=={TORCH}", "numpy"]
-    if subprocess.run(pip).returncode != 0:
+    if subprocess.run(pip, env=python_env.own()).returncode != 0:
         raise Problem("pip could not install PyTorch (its message stands above). The benches need the network once; "
                       "or name a Python that has it: GLASSLAB_TORCH_PYTHON=… scripts/bench")
-    (FOLDER / "ready").write_text("")
+    (FOLDER / "ready").touch()
     return python
 
 
@@ -48,7 +49,7 @@ def run(program: str, **options) -> dict:
 
 def measured(command: list, **options) -> dict:
     """The last line of a program's output, which is JSON, and with it the most memory that it had, in MB."""
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **tools.TEXT, **options)
     # What a program says on its way is short; were it long, communicate() would be needed, which can't tell its memory.
     output, errors = process.stdout.read(), process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
