@@ -51,7 +51,7 @@ class Kernel:
 
         self.manager = KernelManager(kernel_name=name)
         self.started = time.monotonic()
-        self.manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.manager.start_kernel(stdout=subprocess.DEVNULL)  # what it says on stderr is for who reads this run
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=600)
