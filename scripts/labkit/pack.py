@@ -96,14 +96,14 @@ def fetch(archive: str) -> Path:
     """The archive on this disk, with the SHA-256 that is known of it: `FILE#sha256=…`, or a file FILE.sha256 beside it."""
     place, _, known = archive.partition("#sha256=")
     if not place.startswith(("http://", "https://")):
-        path = Path(place).expanduser().absolute()
+        path = Path(os.path.expanduser(place)).absolute()
         if not path.is_file():
             raise Problem(f"There is no archive {path}. `scripts/lab pack` makes one, on a machine of the same kind.")
         beside = path.with_name(path.name + ".sha256")
-        known = known or (beside.read_text().split()[0] if beside.exists() else "")
+        known = known or (_first_word(beside.read_bytes()) if beside.exists() else "")
     else:
         path = CACHE / "packs" / place.rsplit("/", 1)[-1]
-        known = known or _read(place + ".sha256").decode("utf-8", "replace").split()[0]
+        known = known or _first_word(_read(place + ".sha256"))
         if not path.exists() or _sha256(path) != known:
             _download(place, path)
     if not known:
@@ -112,6 +112,10 @@ def fetch(archive: str) -> Path:
     if (found := _sha256(path)) != known.lower():
         raise Problem(f"{path} does not have the SHA-256 that is known of it ({known}; found {found}): fetch it again.")
     return path
+
+
+def _first_word(text: bytes) -> str:
+    return (text.decode("utf-8", "replace").split() or [""])[0]
 
 
 def _read(address: str) -> bytes:

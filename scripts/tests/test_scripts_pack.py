@@ -69,6 +69,11 @@ class Archives(unittest.TestCase):
         self.assertEqual(pack.fetch(str(path)), path)
         with self.assertRaisesRegex(Problem, "no archive"):
             pack.fetch(str(self.folder / "nowhere"))
+        with self.assertRaisesRegex(Problem, "no archive .*~nobody-of-this-name"):
+            pack.fetch("~nobody-of-this-name.tar.xz")
+        (self.folder / "pack.tar.xz.sha256").write_text("")
+        with self.assertRaisesRegex(Problem, "No SHA-256 is known"):
+            pack.fetch(str(path))
 
     def test_this_machines_folders_are_written_over_the_archives(self):
         new = {"target_folder": self.folder / "target"}
