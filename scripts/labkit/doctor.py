@@ -1,9 +1,8 @@
 """scripts/lab doctor: what is found, what is missing, what to do."""
 
 import shutil
-import sys
 
-from . import kernel, libtorch, python_env, tools
+from . import kernel, libtorch, machines, python_env, tools
 from .layout import CACHE, LAB, NOTEBOOKS, ROOT, work_folder
 from .say import Problem, line
 from .tools import Finding, rust_version
@@ -12,11 +11,9 @@ from .tools import Finding, rust_version
 NEEDED_DISK = 5_000_000_000
 
 
-def before() -> list[Finding]:
+def before(own_torch: bool = False) -> list[Finding]:
     """What must be right before set-up can begin."""
-    findings = tools.check()
-    if sys.platform == "win32":
-        findings.append(Finding("system", sys.platform, "Use Linux, WSL or the Dockerfile."))
+    findings = [machines.finding(own_torch), *tools.check()]
     if ":" in str(LAB):
         findings.append(Finding("project folder", str(ROOT),
                                 "Its path holds a colon, which library search paths can't express: move the project."))
@@ -79,8 +76,8 @@ def report(findings: list[Finding]) -> bool:
     return all(finding.advice is None for finding in findings)
 
 
-def require_before() -> None:
+def require_before(own_torch: bool = False) -> None:
     """Stops set-up with the first thing that a person must mend."""
-    for finding in before():
+    for finding in before(own_torch):
         if finding.advice:
             raise Problem(f"{finding.what}: {finding.found}. {finding.advice}")

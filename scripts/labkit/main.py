@@ -16,7 +16,7 @@ from .say import Problem, explain, line, step
 def setup(torch_from: str | None = None) -> None:
     """Everything the lab needs, from nothing; what is there already is kept."""
     started = time.monotonic()
-    doctor.require_before()
+    doctor.require_before(own_torch=torch_from is not None)
     total = 7
     step(1, total, "JupyterLab in the project's own Python environment",
          "It is where you read and run the notebooks. About 1 minute, 100 MB to download.")
