@@ -5,10 +5,11 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
-from . import tools
+from . import machines, tools
 from .layout import CACHE, CARGO_CONFIG, KERNEL_NAME, LAB, ROOT, STAMPS, STOCK_KERNEL_NAME, VENV, work_folder
 from .libtorch import Libtorch
 from .say import Problem, done
@@ -18,17 +19,24 @@ PREPARED = STAMPS / "prepared"
 
 
 def build_binding(torch: Libtorch) -> Path:
-    """Compiles tch's C++ half once into libtch.so, for the workspace and for every cell.
+    """Compiles tch's C++ half once into a library, for the workspace and for every cell.
 
     Cargo would compile it for each of them, three minutes each time. The library's own name is its
     whole path, so that a program that was linked with it finds it without any search path.
     """
     started = time.monotonic()
+    library = compile_binding(torch, tools.cxx())
+    for config in (CARGO_CONFIG, work_folder() / ".cargo" / "config.toml"):
+        _write_if_changed(config, cargo_config(library.parent, tools.host_triple()))
+    done(str(library), started)
+    return library
+
+
+def compile_binding(torch: Libtorch, compiler: str, *link_flags: str) -> Path:
     source = _torch_sys_source()
-    compiler = tools.cxx()
     key = "\0".join([source.parent.name, str(torch.folder), torch.version, str(torch.cuda), compiler])
     folder = CACHE / f"libtch-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    library = folder / "libtch.so"
+    library = folder / f"libtch{machines.LIBRARY}"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         include = [f"-I{torch.folder / 'include'}", f"-I{torch.folder / 'include/torch/csrc/api/include'}"]
@@ -41,18 +49,17 @@ def build_binding(torch: Libtorch) -> Path:
         for compile_ in compiles:
             _require(compile_.communicate()[0], compile_.returncode, "the C++ half of tch")
         cuda = ["-ltorch_cuda", "-lc10_cuda"] if torch.cuda else []
-        partial = folder / "libtch.so.part"
+        partial = library.with_name(library.name + ".part")
+        kind = (["-dynamiclib", f"-Wl,-install_name,{library}"] if sys.platform == "darwin" else
+                ["-shared", f"-Wl,-soname,{library}", "-Wl,--no-as-needed"])
         link = subprocess.run(
-            [compiler, "-shared", "-o", str(partial), *map(str, objects), f"-Wl,-soname,{library}",
-             "-Wl,--no-as-needed", f"-L{torch.lib}", "-ltorch_cpu", "-lc10", *cuda, f"-Wl,-rpath,{torch.lib}"],
+            [compiler, *kind, "-o", str(partial), *map(str, objects), *link_flags, f"-L{torch.lib}", "-ltorch_cpu", "-lc10", *cuda,
+             f"-Wl,-rpath,{torch.lib}"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        _require(link.stdout, link.returncode, "libtch.so")
+        _require(link.stdout, link.returncode, library.name)
         for file in objects:
             file.unlink()
         partial.replace(library)
-    for config in (CARGO_CONFIG, work_folder() / ".cargo" / "config.toml"):
-        _write_if_changed(config, _cargo_config(folder))
-    done(str(library), started)
     return library
 
 
@@ -72,9 +79,9 @@ def _torch_sys_source() -> Path:
     return next(Path(package["manifest_path"]).parent for package in packages if package["name"] == "torch-sys")
 
 
-def _cargo_config(folder: Path) -> str:
+def cargo_config(folder: Path, triple: str) -> str:
     return ("# Written by scripts/lab setup: where cargo finds the C++ binding of tch, compiled once.\n"
-            f"[target.{tools.host_triple()}.tch]\n"
+            f"[target.{triple}.tch]\n"
             f"rustc-link-search = [{json.dumps('native=' + str(folder))}]\n"
             'rustc-link-lib = ["tch"]\n')
 
