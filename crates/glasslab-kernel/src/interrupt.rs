@@ -3,6 +3,7 @@
 //! The stop button makes a file appear that the library looks for at every step of a training or a generation. A
 //! compiler that works for the cell is ended at once. A cell that doesn't listen is ended after a grace.
 
+use crate::platform::children;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -155,23 +156,6 @@ fn compilers(child: Option<u32>) -> Vec<u32> {
         at += 1;
     }
     found
-}
-
-#[cfg(target_os = "linux")]
-fn children(process: u32) -> Vec<u32> {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
-    let lists = threads.flatten().filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>()).collect()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn children(process: u32) -> Vec<u32> {
-    let output = std::process::Command::new("pgrep").args(["-P", &process.to_string()]).output();
-    output
-        .map(|output| {
-            String::from_utf8_lossy(&output.stdout).split_whitespace().filter_map(|id| id.parse().ok()).collect()
-        })
-        .unwrap_or_default()
 }
 
 fn end_processes(processes: &[u32]) {

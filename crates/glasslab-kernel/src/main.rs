@@ -21,6 +21,7 @@ mod interrupt;
 mod link;
 mod outline;
 mod output;
+mod platform;
 mod prepare;
 mod report;
 mod server;
