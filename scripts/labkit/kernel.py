@@ -32,7 +32,7 @@ def build_binding(torch: Libtorch) -> Path:
     return library
 
 
-def compile_binding(torch: Libtorch, compiler: str, *link_flags: str) -> Path:
+def compile_binding(torch: Libtorch, compiler: str) -> Path:
     source = _torch_sys_source()
     key = "\0".join([source.parent.name, str(torch.folder), torch.version, str(torch.cuda), compiler])
     folder = CACHE / f"libtch-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
@@ -50,11 +50,11 @@ def compile_binding(torch: Libtorch, compiler: str, *link_flags: str) -> Path:
             _require(compile_.communicate()[0], compile_.returncode, "the C++ half of tch")
         cuda = ["-ltorch_cuda", "-lc10_cuda"] if torch.cuda else []
         partial = library.with_name(library.name + ".part")
-        kind = (["-dynamiclib", f"-Wl,-install_name,{library}"] if sys.platform == "darwin" else
-                ["-shared", f"-Wl,-soname,{library}", "-Wl,--no-as-needed"])
+        # It calls back into tch's Rust half, for streams only: Linux lets a library do that unasked, a Mac when told.
+        kind = (["-dynamiclib", f"-Wl,-install_name,{library}", "-Wl,-undefined,dynamic_lookup", "-Wl,-no_fixup_chains"]
+                if sys.platform == "darwin" else ["-shared", f"-Wl,-soname,{library}", "-Wl,--no-as-needed"])
         link = subprocess.run(
-            [compiler, *kind, "-o", str(partial), *map(str, objects), *link_flags, f"-L{torch.lib}", "-ltorch_cpu", "-lc10", *cuda,
-             f"-Wl,-rpath,{torch.lib}"],
+            [compiler, *kind, "-o", str(partial), *map(str, objects), f"-L{torch.lib}", "-ltorch_cpu", "-lc10", *cuda, f"-Wl,-rpath,{torch.lib}"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         _require(link.stdout, link.returncode, library.name)
         for file in objects:
