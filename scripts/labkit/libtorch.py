@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import download, machines, python_env
+from . import download, machines, python_env, tools
 from .layout import CACHE, LAB, ROOT, TORCH_OF_TCH, TORCH_VERSION
 from .say import Problem, done, line
 
@@ -102,11 +102,9 @@ def cached_folder(kind: str) -> Path:
 
 
 def _folder_of_python(python: str) -> Path:
-    answer = subprocess.run([python, "-c", "import torch; print(torch.__path__[0])"], capture_output=True, text=True)
-    if answer.returncode != 0:
-        raise Problem(f"{python} has no torch that it can import. Point --torch-from to a Python that has torch "
-                      f"{wanted_version()}, or leave it out: set-up then fetches libtorch itself.")
-    return Path(answer.stdout.strip())
+    advice = (f"{python} has no torch that it can import. Point --torch-from to a Python that has torch {wanted_version()}, or "
+              "leave it out: set-up then fetches libtorch itself.")
+    return Path(tools.run([python, "-c", "import torch; print(torch.__path__[0])"], advice).strip())
 
 
 def _checked(folder: Path, origin: str) -> Libtorch:

@@ -6,20 +6,13 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 import unittest
-from pathlib import Path
 
 import jupyter_kernel_test
 import psutil
 from jupyter_client.manager import KernelManager
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from labkit.layout import work_folder
-
-SESSIONS = work_folder() / "sessions"
 LOOP = "let mut n = 0; while n < 600 {{ {inside} std::thread::sleep(std::time::Duration::from_millis(100)); n += 1; }}"
 
 

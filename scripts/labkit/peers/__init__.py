@@ -10,27 +10,33 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .. import machines
-from ..layout import LAB
+from .. import machines, python_env, tools
+from ..layout import CACHE
 from ..say import Problem, line
 
 TORCH = "2.13.0"
-FOLDER = LAB / "benches" / f"torch-{TORCH}"
+FOLDER = CACHE / f"python-torch-{TORCH}"
+
+
+def there() -> Path | None:
+    """A Python with the whole PyTorch, if there is one: `GLASSLAB_TORCH_PYTHON` names it, or a bench has fetched it."""
+    if named := os.environ.get("GLASSLAB_TORCH_PYTHON"):
+        return Path(named)
+    return FOLDER / "bin" / "python" if (FOLDER / "ready").exists() else None
 
 
 def python() -> Path:
-    """A Python with the whole PyTorch; `GLASSLAB_TORCH_PYTHON` names one that is there already."""
-    if named := os.environ.get("GLASSLAB_TORCH_PYTHON"):
-        return Path(named)
+    """A Python with the whole PyTorch, fetched if there is none."""
+    if found := there():
+        return found
     python = FOLDER / "bin" / "python"
-    if not (FOLDER / "ready").exists():
-        line(f"Making an environment with PyTorch {TORCH} in {FOLDER} (once; about 3 GB to download)")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(FOLDER)], check=True)
-        pip = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"torch=={TORCH}", "numpy"]
-        if subprocess.run(pip).returncode != 0:
-            raise Problem("pip could not install PyTorch (its message stands above). The benches need the network once; "
-                          "or name a Python that has it: GLASSLAB_TORCH_PYTHON=… scripts/bench")
-        (FOLDER / "ready").write_text("")
+    line(f"Making an environment with PyTorch {TORCH} in {FOLDER} (once; about 3 GB to download)")
+    tools.run([sys.executable, "-m", "venv", "--clear", FOLDER], "python3 could not make a virtual environment.")
+    pip = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"torch=={TORCH}", "numpy"]
+    if subprocess.run(pip, env=python_env.own()).returncode != 0:
+        raise Problem("pip could not install PyTorch (its message stands above). The benches need the network once; "
+                      "or name a Python that has it: GLASSLAB_TORCH_PYTHON=… scripts/bench")
+    (FOLDER / "ready").touch()
     return python
 
 
@@ -43,7 +49,7 @@ def run(program: str, **options) -> dict:
 
 def measured(command: list, **options) -> dict:
     """The last line of a program's output, which is JSON, and with it the most memory that it had, in MB."""
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **tools.TEXT, **options)
     # What a program says on its way is short; were it long, communicate() would be needed, which can't tell its memory.
     output, errors = process.stdout.read(), process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)

@@ -73,6 +73,7 @@ pub(super) struct Training {
 impl Training {
     pub(super) fn new(model: &mut impl Trainable, data: &Tokens, config: &TrainConfig) -> Result<Training> {
         config.check()?;
+        let config = &TrainConfig { length: config.length.in_a_hurry(), ..config.clone() };
         let state = State {
             config: config.clone(),
             data: extent(data),
