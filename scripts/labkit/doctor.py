@@ -1,9 +1,8 @@
 """scripts/lab doctor: what is found, what is missing, what to do."""
 
 import shutil
-import sys
 
-from . import kernel, libtorch, python_env, tools
+from . import kernel, libtorch, machines, python_env, tools
 from .layout import CACHE, LAB, NOTEBOOKS, ROOT, work_folder
 from .say import Problem, line
 from .tools import Finding, rust_version
@@ -13,11 +12,9 @@ NEEDED_DISK = 5_000_000_000
 NEEDED_DISK_UNPACKED = 2_000_000_000
 
 
-def before(builds: bool = True) -> list[Finding]:
+def before(builds: bool = True, own_torch: bool = False) -> list[Finding]:
     """What must be right before set-up can begin; one that builds nothing needs less."""
-    findings = tools.check(builds)
-    if sys.platform == "win32":
-        findings.append(Finding("system", sys.platform, "Use Linux, WSL or the Dockerfile."))
+    findings = [machines.finding(own_torch or libtorch.CHOICE.exists()), *tools.check(builds)]
     for folder in (LAB, CACHE):
         if sign := next((sign for sign in ":," if sign in str(folder)), None):
             findings.append(Finding("project folder", str(folder), f"Its path holds `{sign}`, which divides paths and a linker's "
@@ -81,8 +78,8 @@ def report(findings: list[Finding]) -> bool:
     return all(finding.advice is None for finding in findings)
 
 
-def require_before(builds: bool = True) -> None:
+def require_before(builds: bool = True, own_torch: bool = False) -> None:
     """Stops set-up with the first thing that a person must mend."""
-    for finding in before(builds):
+    for finding in before(builds, own_torch):
         if finding.advice:
             raise Problem(f"{finding.what}: {finding.found}. {finding.advice}")

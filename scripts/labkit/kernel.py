@@ -5,11 +5,12 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 import time
 from concurrent.futures import Future
 from pathlib import Path
 
-from . import tools
+from . import machines, tools
 from .layout import CACHE, CARGO_CONFIG, KERNEL_NAME, LAB, ROOT, STAMPS, STOCK_KERNEL_NAME, VENV, target_folder, work_folder
 from .libtorch import Libtorch
 from .say import Problem, done, line
@@ -28,27 +29,28 @@ def padded(path: Path | str) -> str:
     return str(path).rjust(PATH_LENGTH, "/")
 
 
-def binding_folder(torch: Libtorch) -> Path:
+def binding_folder(torch: Libtorch, compiler: str | None = None) -> Path:
     """Where the C++ binding for this libtorch, by this compiler, lies or will lie."""
-    key = "\0".join([_torch_sys_version(), padded(torch.folder), torch.version, str(torch.cuda), tools.cxx()])
+    key = "\0".join([_torch_sys_version(), padded(torch.folder), torch.version, str(torch.cuda), compiler or tools.cxx()])
     return CACHE / f"libtch-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
 def configure(binding: Path) -> None:
     """Tells cargo, in the workspace and in cells, in which folder the C++ binding is: then it does not compile one."""
     for config in (CARGO_CONFIG, work_folder() / ".cargo" / "config.toml"):
-        _write_if_changed(config, _cargo_config(binding))
+        _write_if_changed(config, cargo_config(binding, tools.host_triple()))
 
 
-def build_binding(torch: Libtorch) -> Path:
-    """Compiles tch's C++ half once into libtch.so, for the workspace and for every cell.
+def build_binding(torch: Libtorch, compiler: str | None = None) -> Path:
+    """Compiles tch's C++ half once into a library, for the workspace and for every cell.
 
     Cargo would compile it for each of them, three minutes each time. The library's own name is its
     whole path, so that a program that was linked with it finds it without any search path.
     """
     started = time.monotonic()
-    source, compiler, folder = _torch_sys_source(), tools.cxx(), binding_folder(torch)
-    library = folder / "libtch.so"
+    compiler = compiler or tools.cxx()
+    source, folder = _torch_sys_source(), binding_folder(torch, compiler)
+    library = folder / f"libtch{machines.LIBRARY}"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         include = [f"-I{torch.folder / 'include'}", f"-I{torch.folder / 'include/torch/csrc/api/include'}"]
@@ -61,12 +63,15 @@ def build_binding(torch: Libtorch) -> Path:
         for compile_ in compiles:
             _require(compile_.communicate()[0], compile_.returncode, "the C++ half of tch")
         cuda = ["-ltorch_cuda", "-lc10_cuda"] if torch.cuda else []
-        partial = folder / "libtch.so.part"
+        partial = library.with_name(library.name + ".part")
+        # It calls back into tch's Rust half, for streams only: Linux lets a library do that unasked, a Mac when told.
+        kind = (["-dynamiclib", f"-Wl,-install_name,{library}", "-Wl,-undefined,dynamic_lookup", "-Wl,-no_fixup_chains",
+                 f"-Wl,-rpath,{torch.lib}"] if sys.platform == "darwin" else
+                ["-shared", f"-Wl,-soname,{padded(library)}", "-Wl,--no-as-needed", f"-Wl,-rpath,{padded(torch.lib)}"])
         link = subprocess.run(
-            [compiler, "-shared", "-o", str(partial), *map(str, objects), f"-Wl,-soname,{padded(library)}",
-             "-Wl,--no-as-needed", f"-L{torch.lib}", "-ltorch_cpu", "-lc10", *cuda, f"-Wl,-rpath,{padded(torch.lib)}"],
+            [compiler, *kind, "-o", str(partial), *map(str, objects), f"-L{torch.lib}", "-ltorch_cpu", "-lc10", *cuda],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        _require(link.stdout, link.returncode, "libtch.so")
+        _require(link.stdout, link.returncode, library.name)
         for file in objects:
             file.unlink()
         partial.replace(library)
@@ -94,9 +99,9 @@ def _torch_sys_source() -> Path:
     return next(Path(package["manifest_path"]).parent for package in packages if package["name"] == "torch-sys")
 
 
-def _cargo_config(folder: Path) -> str:
+def cargo_config(folder: Path, triple: str) -> str:
     return ("# Written by scripts/lab setup: where cargo finds the C++ binding of tch, compiled once.\n"
-            f"[target.{tools.host_triple()}.tch]\n"
+            f"[target.{triple}.tch]\n"
             f"rustc-link-search = [{json.dumps('native=' + str(folder))}]\n"
             'rustc-link-lib = ["tch"]\n')
 

@@ -17,7 +17,7 @@ from .say import Problem, explain, line, step
 def setup(torch_from: str | None = None, archive: str | None = None) -> None:
     """Everything the lab needs, from nothing, or with the programs of an archive; what is there already is kept."""
     started = time.monotonic()
-    doctor.require_before(builds=archive is None)
+    doctor.require_before(builds=archive is None, own_torch=torch_from is not None)
     if archive:
         _setup_from(archive)
     else:

@@ -19,7 +19,7 @@ from jupyter_client.manager import start_new_kernel
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from labkit import notebooks, tools
+from labkit import machines, notebooks, tools
 
 
 class Kernel:
@@ -126,7 +126,7 @@ class SessionTest(unittest.TestCase):
     def test_a_cell_finds_rusts_libraries_wherever_the_project_lies(self):
         kernel = self.start()
         libraries = tools.run(["rustc", "--print", "target-libdir"], "rustc does not run.").strip()
-        self.assertIn(libraries, kernel.run("println!(\"{}\", std::env::var(\"LD_LIBRARY_PATH\")?);")[0])
+        self.assertIn(libraries, kernel.run(f"println!(\"{{}}\", std::env::var(\"{machines.LIBRARY_PATH}\")?);")[0])
 
     def test_two_kernels_do_not_disturb_each_other(self):
         one, two = self.start(), self.start()

@@ -15,7 +15,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from labkit import doctor, layout, libtorch, main, python_env, tools
+from labkit import doctor, layout, libtorch, machines, main, python_env, tools
 from labkit.benches import data
 from labkit.say import Problem, explain
 
@@ -132,7 +132,7 @@ class Libtorch(unittest.TestCase):
         names = zip(("MAJOR", "MINOR", "PATCH"), version.split("."))
         header.write_text("".join(f"#define TORCH_VERSION_{name} {number}\n" for name, number in names))
         (self.folder / "lib").mkdir()
-        (self.folder / "lib" / "libtorch_cpu.so").write_text("")
+        (self.folder / "lib" / f"libtorch_cpu{machines.LIBRARY}").write_text("")
 
     def find(self):
         with mock.patch.dict(os.environ, {"LIBTORCH": str(self.folder)}):

@@ -20,6 +20,7 @@ mod interrupt;
 mod link;
 mod outline;
 mod output;
+mod platform;
 mod prepare;
 mod report;
 mod server;

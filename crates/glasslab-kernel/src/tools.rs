@@ -438,7 +438,7 @@ fn compile<'a>(folder: &Path, words: impl Iterator<Item = &'a str>) -> i32 {
     let status = rustc.wait().ok().and_then(|status| status.code()).unwrap_or(127);
     if status == 0 {
         let artifact = json!({
-            "reason": "compiler-artifact", "target": { "name": "ctx" }, "filenames": [out.join("libctx.so")],
+            "reason": "compiler-artifact", "target": { "name": "ctx" }, "filenames": [out.join(libloading::library_filename("ctx"))],
         });
         let mut answer = std::io::stdout().lock();
         // evcxr is gone, or reads this.

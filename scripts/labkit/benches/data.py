@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from .. import kernel, python_env, tools
+from .. import kernel, machines, python_env, tools
 from ..layout import LAB, ROOT
 from ..say import Problem, line
 
@@ -104,7 +104,7 @@ def _glasslab(arguments: list, cache: Path, hub: str = "") -> tuple[dict, float,
     if child.returncode:
         raise Problem(f"glasslab {' '.join(map(str, arguments))} ended with {child.returncode}. Its last words:\n"
                       + "".join(words).strip()[-1500:])
-    return json.loads(output), time.perf_counter() - started, usage.ru_maxrss / 1e3
+    return json.loads(output), time.perf_counter() - started, machines.peak_bytes(usage) / 1e6
 
 
 def _fetch(cache: Path, python: Path) -> dict:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .. import python_env, tools
+from .. import machines, python_env, tools
 from ..layout import CACHE
 from ..say import Problem, line
 
@@ -56,4 +56,4 @@ def measured(command: list, **options) -> dict:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise Problem(f"{command[0]} failed:\n{errors.strip()[-1500:]}")
-    return {**json.loads(output.strip().split("\n")[-1]), "peak_mb": usage.ru_maxrss / 1024}
+    return {**json.loads(output.strip().split("\n")[-1]), "peak_mb": machines.peak_bytes(usage) / 2**20}
