@@ -29,9 +29,10 @@ def padded(path: Path | str) -> str:
     return str(path).rjust(PATH_LENGTH, "/")
 
 
-def binding_folder(torch: Libtorch, compiler: str | None = None) -> Path:
+def binding_folder(torch: Libtorch, compiler: str | None = None, source: Path | None = None, searched: bool = False) -> Path:
     """Where the C++ binding for this libtorch, by this compiler, lies or will lie."""
-    key = "\0".join([_torch_sys_version(), padded(torch.folder), torch.version, str(torch.cuda), compiler or tools.cxx()])
+    version = source.name if source else f"torch-sys-{_torch_sys_version()}"
+    key = "\0".join([version, padded(torch.folder), torch.version, str(torch.cuda), compiler or tools.cxx(), str(searched)])
     return CACHE / f"libtch-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
@@ -41,15 +42,17 @@ def configure(binding: Path) -> None:
         _write_if_changed(config, cargo_config(binding, tools.host_triple()))
 
 
-def build_binding(torch: Libtorch, compiler: str | None = None) -> Path:
+def build_binding(torch: Libtorch, compiler: str | None = None, source: Path | None = None, searched: bool = False) -> Path:
     """Compiles tch's C++ half once into a library, for the workspace and for every cell.
 
     Cargo would compile it for each of them, three minutes each time. The library's own name is its
-    whole path, so that a program that was linked with it finds it without any search path.
+    whole path, so that a program that was linked with it finds it without any search path; a `searched`
+    one has a plain name, for programs that run on another machine, and finds libtorch where that machine has it.
     """
     started = time.monotonic()
     compiler = compiler or tools.cxx()
-    source, folder = _torch_sys_source(), binding_folder(torch, compiler)
+    folder = binding_folder(torch, compiler, source, searched)
+    source = source or _torch_sys_source()
     library = folder / f"libtch{machines.LIBRARY}"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,19 +61,22 @@ def build_binding(torch: Libtorch, compiler: str | None = None) -> Path:
         units = [source / "libtch" / name for name in ("torch_api.cpp", "torch_api_generated.cpp")]
         objects = [folder / (unit.stem + ".o") for unit in units]
         compiles = [subprocess.Popen([compiler, *flags, "-c", str(unit), "-o", str(target)],
-                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **tools.TEXT)
                     for unit, target in zip(units, objects)]
         for compile_ in compiles:
             _require(compile_.communicate()[0], compile_.returncode, "the C++ half of tch")
         cuda = ["-ltorch_cuda", "-lc10_cuda"] if torch.cuda else []
         partial = library.with_name(library.name + ".part")
         # It calls back into tch's Rust half, for streams only: Linux lets a library do that unasked, a Mac when told.
-        kind = (["-dynamiclib", f"-Wl,-install_name,{library}", "-Wl,-undefined,dynamic_lookup", "-Wl,-no_fixup_chains",
-                 f"-Wl,-rpath,{torch.lib}"] if sys.platform == "darwin" else
-                ["-shared", f"-Wl,-soname,{padded(library)}", "-Wl,--no-as-needed", f"-Wl,-rpath,{padded(torch.lib)}"])
+        if sys.platform == "darwin":
+            kind = ["-dynamiclib", f"-Wl,-install_name,{library}", "-Wl,-undefined,dynamic_lookup", "-Wl,-no_fixup_chains",
+                    f"-Wl,-rpath,{torch.lib}"]
+        else:
+            own_name, own_path = (library.name, []) if searched else (padded(library), [f"-Wl,-rpath,{padded(torch.lib)}"])
+            kind = ["-shared", f"-Wl,-soname,{own_name}", "-Wl,--no-as-needed", *own_path]
         link = subprocess.run(
             [compiler, *kind, "-o", str(partial), *map(str, objects), f"-L{torch.lib}", "-ltorch_cpu", "-lc10", *cuda],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **tools.TEXT)
         _require(link.stdout, link.returncode, library.name)
         for file in objects:
             file.unlink()

@@ -13,7 +13,7 @@ use glasslab::data::Dataset;
 use glasslab_data::{TRAIN, VALIDATION};
 use serde_json::json;
 use std::process::ExitCode;
-use tch::{Cuda, Kind, Tensor};
+use tch::{Cuda, Device, Kind, Tensor};
 
 /// A glass-box laboratory for language models.
 #[derive(Parser)]
@@ -88,8 +88,11 @@ fn doctor(as_json: bool) -> glasslab::Result<()> {
     let data = Dataset::load()?;
     let (threads, gpus) = (tch::get_num_threads(), Cuda::device_count());
     if as_json {
+        // Libtorch's own words: a driver that is missing is another trouble than a libtorch for processors only.
+        let no_gpu = Tensor::f_zeros([1], (Kind::Float, Device::Cuda(0))).err();
+        let no_gpu = no_gpu.map(|error| glasslab::Error::from(error).to_string());
         let report = json!({
-            "device": format!("{device:?}"), "threads": threads, "gpus": gpus, "computes": sum == 1e6,
+            "device": format!("{device:?}"), "threads": threads, "gpus": gpus, "no_gpu": no_gpu, "computes": sum == 1e6,
             "text": data.source, "stories": data.train.len(), "held_out": data.held_out.len(),
         });
         println!("{report}");

@@ -8,7 +8,7 @@ use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::evaluate;
 use glasslab::model::{LanguageModel, count_parameters};
 use glasslab::tokenizer::CharTokenizer;
-use glasslab::train::{Moment, resume_with, train_with};
+use glasslab::train::{History, Moment, resume_with, train_with};
 use glasslab::{Error, Result, best_device};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -60,6 +60,7 @@ impl Train {
             let mut result = as_value(&loss);
             result["steps"] = json!(last.0);
             result["seconds"] = json!(last.1);
+            result["chars_per_s"] = json!(speed(&history));
             result["parameters"] = json!(parameters);
             result["stopped"] = json!(history.stopped);
             result["out"] = json!(out);
@@ -75,6 +76,17 @@ impl Train {
         let _ = std::fs::remove_file(&state);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Characters a second, after the first tenth of the points: until then a machine warms up, a GPU most of all.
+fn speed(history: &History) -> f64 {
+    let points = &history.points;
+    let Some((early, last)) = points.get(points.len() / 10).zip(points.last()) else { return 0.0 };
+    let (chars, seconds) = match early.step == last.step {
+        true => (last.chars, last.seconds),
+        false => (last.chars - early.chars, last.seconds - early.seconds),
+    };
+    chars as f64 / seconds.max(1e-9)
 }
 
 /// A stopped training is neither forgotten nor mistaken for another one.

@@ -168,6 +168,25 @@ pub(crate) fn check_ids(ids: &Tensor) -> Result<(i64, i64)> {
     }
 }
 
+/// Ids, checked, on the device of a model of `n_vocab` characters.
+///
+/// libtorch refuses an id without a row on a processor; a GPU fails at it, and with it all that comes after.
+///
+/// # Shapes
+/// (B, T) → (B, T)
+pub(crate) fn ids_on(device: Device, ids: &Tensor, n_vocab: i64) -> Result<Tensor> {
+    check_ids(ids)?;
+    if !ids.f_clamp(0, n_vocab - 1)?.f_equal(ids)? {
+        let (least, most) = (ids.f_min()?.f_int64_value(&[])?, ids.f_max()?.f_int64_value(&[])?);
+        return Err(Error::Shape {
+            expected: format!("ids from 0 to {}", n_vocab - 1),
+            got: format!("{least} to {most}"),
+            hint: "take them from the tokenizer that the model was trained with".to_owned(),
+        });
+    }
+    Ok(ids.f_to_device(device)?)
+}
+
 /// The mean cross-entropy of the targets: −ln of the probability that the model gave to each.
 ///
 /// # Shapes
@@ -177,6 +196,7 @@ pub(crate) fn check_ids(ids: &Tensor) -> Result<(i64, i64)> {
 /// If the shapes don't belong together.
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let n_vocab = logits.size().last().copied().unwrap_or(0);
+    let targets = targets.f_to_device(logits.device())?;
     let (logits, targets) = (logits.f_reshape([-1, n_vocab])?, targets.f_reshape([-1])?); // (B·T, V), (B·T)
     Ok(logits.f_cross_entropy_loss(&targets, None::<Tensor>, tch::Reduction::Mean, -100, 0.0)?)
 }

@@ -37,6 +37,8 @@ use tch::{Kind, Tensor};
 
 /// By how much logits may differ that were computed in another order.
 const ROUNDING: f64 = 1e-3;
+/// By which share of the largest those may that were computed in bfloat16.
+const ROUNDING_BFLOAT16: f64 = 0.05;
 
 /// A model whose forward pass a probe can see and change.
 pub trait Traceable: LanguageModel {
@@ -130,6 +132,7 @@ impl Head {
             steps: Vec::new(),
             max_abs_error,
             checked: "output",
+            bfloat16: false,
             notes: Vec::new(),
         };
         trace.take(recording, None)?;
@@ -239,6 +242,8 @@ pub struct Trace {
     /// What was left out of the text.
     pub notes: Vec<String>,
     checked: &'static str,
+    /// Whether the pass without a probe was computed in bfloat16; a trace never is.
+    bfloat16: bool,
 }
 
 impl Trace {
@@ -293,8 +298,11 @@ impl Trace {
             let chosen = log_probabilities.f_narrow(1, 0, last)?.f_gather(-1, &next.f_unsqueeze(-1)?, false)?;
             let _ = recording.at("loss", chosen.f_squeeze_dim(-1)?.f_neg()?); // (1, T − 1)
         }
-        let mut trace = Trace { text, labels, steps: Vec::new(), max_abs_error, notes, checked: "logits" };
-        trace.take(recording, Some(&model.model_config()))?;
+        let config = model.model_config();
+        let bfloat16 =
+            matches!(config, ModelConfig::Transformer(config) if config.bfloat16 && model.device().is_cuda());
+        let mut trace = Trace { text, labels, steps: Vec::new(), max_abs_error, notes, checked: "logits", bfloat16 };
+        trace.take(recording, Some(&config))?;
         Ok(trace)
     }
 
@@ -319,6 +327,11 @@ impl Trace {
         self.step("loss").ok().map(|step| step.mean)
     }
 
+    /// The largest number of a step, without its sign.
+    fn largest(&self, step: &str) -> f64 {
+        self.step(step).map_or(0.0, |step| step.max.abs().max(step.min.abs()))
+    }
+
     /// The check that the trace made, as a sentence.
     pub fn check(&self) -> String {
         let Trace { checked, max_abs_error, .. } = self;
@@ -331,6 +344,10 @@ impl Trace {
             error if fused && error < ROUNDING => format!(
                 "checked: the last {checked} are those of the model without a probe, which takes a long text through a \
                  fused kernel, up to rounding (max_abs_error {error:e})"
+            ),
+            error if self.bfloat16 && error < ROUNDING_BFLOAT16 * self.largest(checked) => format!(
+                "checked: the last {checked} are those of the model without a probe, which a GPU computes in bfloat16, \
+                 up to its rounding (max_abs_error {error:e})"
             ),
             error => format!(
                 "checked: the last {checked} differ from those of the model without a probe by up to {error:e} \

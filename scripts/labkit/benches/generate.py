@@ -4,7 +4,7 @@ without a cache and with one."""
 import tempfile
 from pathlib import Path
 
-from .. import kernel, peers
+from .. import peers
 from ..peers import ours
 from ..say import line
 
@@ -15,12 +15,12 @@ def run(brief: bool) -> dict:
     with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
         for preset in ("small",) if device == "cpu" else ("small", "large"):
             model = Path(folder) / f"{preset}.safetensors"
-            peers.measured([kernel.program("glasslab"), "train", "--preset", preset, "--steps", "1", "--data", ours.texts()[0], "--out", model,
+            peers.measured([ours.command(), "train", "--preset", preset, "--steps", "1", "--data", ours.texts()[0], "--out", model,
                             "--json"])
             for batch, chars in ((1, 20), (64, 20)) if brief else ((1, 2000), (64, 400)):
                 speeds = {"glasslab": [], "no": [], "yes": []}
                 for _ in range(turns):
-                    mine = peers.measured([kernel.program("glasslab"), "generate", model, "--samples", batch, "--chars", chars, "--json"])
+                    mine = peers.measured([ours.command(), "generate", model, "--samples", batch, "--chars", chars, "--json"])
                     speeds["glasslab"].append(batch * chars / mine["seconds"])
                     for cache in ("no", "yes"):
                         theirs = peers.run("generate", model=preset, batch=batch, chars=chars, cache=cache, device=device)

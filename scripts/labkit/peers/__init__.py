@@ -15,28 +15,36 @@ from ..layout import CACHE
 from ..say import Problem, line
 
 TORCH = "2.13.0"
-FOLDER = CACHE / f"python-torch-{TORCH}"
 
 
 def there() -> Path | None:
     """A Python with the whole PyTorch, if there is one: `GLASSLAB_TORCH_PYTHON` names it, or a bench has fetched it."""
     if named := os.environ.get("GLASSLAB_TORCH_PYTHON"):
         return Path(named)
-    return FOLDER / "bin" / "python" if (FOLDER / "ready").exists() else None
+    return _python(TORCH) if _python(TORCH).with_name("ready").exists() else None
 
 
 def python() -> Path:
     """A Python with the whole PyTorch, fetched if there is none."""
-    if found := there():
-        return found
-    python = FOLDER / "bin" / "python"
-    line(f"Making an environment with PyTorch {TORCH} in {FOLDER} (once; about 3 GB to download)")
-    tools.run([sys.executable, "-m", "venv", "--clear", FOLDER], "python3 could not make a virtual environment.")
-    pip = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"torch=={TORCH}", "numpy"]
-    if subprocess.run(pip, env=python_env.own()).returncode != 0:
-        raise Problem("pip could not install PyTorch (its message stands above). The benches need the network once; "
-                      "or name a Python that has it: GLASSLAB_TORCH_PYTHON=… scripts/bench")
-    (FOLDER / "ready").touch()
+    return there() or environment(TORCH)
+
+
+def _python(version: str) -> Path:
+    return CACHE / f"python-torch-{version}" / "bin" / "python"
+
+
+def environment(version: str) -> Path:
+    """The Python of an environment with this PyTorch, made on first use."""
+    python, ready = _python(version), _python(version).with_name("ready")
+    folder = python.parent.parent
+    if not ready.exists():
+        line(f"Making an environment with PyTorch {version} in {folder} (once; about 3 GB to download)")
+        tools.run([sys.executable, "-m", "venv", "--clear", folder], "python3 could not make a virtual environment.")
+        pip = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"torch=={version}", "numpy"]
+        if subprocess.run(pip, env=python_env.own()).returncode != 0:
+            raise Problem("pip could not install PyTorch (its message stands above). The benches need the network once; "
+                          "or name a Python that has it: GLASSLAB_TORCH_PYTHON=… scripts/bench")
+        ready.touch()
     return python
 
 

@@ -1,5 +1,6 @@
 """glasslab's own side of the benches: its command, and the text that both sides learn from."""
 
+import os
 import statistics
 import tempfile
 from pathlib import Path
@@ -23,9 +24,14 @@ def texts() -> tuple[Path, Path]:
     return ROOT / "data" / "stories-train.txt", ROOT / "data" / "stories-valid.txt"
 
 
+def command() -> Path:
+    """glasslab's command; `GLASSLAB_COMMAND` names one that was built elsewhere."""
+    return Path(os.environ.get("GLASSLAB_COMMAND") or kernel.program("glasslab"))
+
+
 def device() -> str:
     """Where glasslab computes, in PyTorch's words: it takes a GPU where there is one, and so must its peer."""
-    return measured([kernel.program("glasslab"), "doctor", "--json"])["device"].partition("(")[0].lower()
+    return measured([command(), "doctor", "--json"])["device"].partition("(")[0].lower()
 
 
 def train(options: dict, model_config: dict | None = None, train_config: dict | None = None) -> dict:
@@ -34,12 +40,12 @@ def train(options: dict, model_config: dict | None = None, train_config: dict | 
     with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
         config = Path(folder) / "bench.toml"
         quote = lambda value: value if value in ("true", "false") or not isinstance(value, str) else f'"{value}"'
-        lines = [f"data = {quote(str(data))}", f"held_out = {quote(str(held_out))}", f"out = {quote(folder + '/m.safetensors')}"]
-        lines += [f"{name} = {quote(value)}" for name, value in options.items()]
+        files = {"data": str(data), "held_out": str(held_out), "out": f"{folder}/m.safetensors"}
+        lines = [f"{name} = {quote(value)}" for name, value in {**files, **options}.items()]
         for table, fields in (("model_config", model_config), ("train_config", train_config)):
             lines += [f"[{table}]"] + [f"{name} = {quote(value)}" for name, value in (fields or {}).items()]
         config.write_text("\n".join(lines) + "\n")
-        return measured([kernel.program("glasslab"), "train", "--config", config, "--json"])
+        return measured([command(), "train", "--config", config, "--json"])
 
 
 def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:

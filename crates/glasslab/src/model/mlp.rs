@@ -11,7 +11,7 @@
 //! of a text is computed by itself, so the model can't know any context: at best it learns how
 //! often each character follows another, which one could also count.
 
-use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, check_ids, random_tensor};
+use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, ids_on, random_tensor};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -98,8 +98,12 @@ impl MlpLm {
     /// # Errors
     /// If `ids` is not of that shape, or an id is not in `0..n_vocab`.
     pub fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
-        check_ids(ids)?;
-        let ids = probe.at("ids", ids.shallow_clone()); // (B, T)
+        let ids = ids_on(self.device(), ids, self.config.n_vocab)?;
+        self.pass(ids, probe)
+    }
+
+    fn pass(&self, ids: Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+        let ids = probe.at("ids", ids); // (B, T)
         let embedded = Tensor::f_embedding(&self.embedding, &ids, -1, false, false)?;
         let embedded = probe.at("embedded", embedded); // (B, T, C)
         let hidden = embedded.f_linear(&self.hidden_weight, Some(&self.hidden_bias))?;
@@ -120,9 +124,10 @@ impl LanguageModel for MlpLm {
     /// No prediction depends on anything but its own character: so the whole model is a table of V × V
     /// log-probabilities, in which each pair of characters of a batch is looked up.
     fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        check_ids(ids)?;
-        let all = Tensor::f_arange(self.config.n_vocab, (Kind::Int64, self.device()))?.f_unsqueeze(0)?; // (1, V)
-        let log_probs = self.logits(&all)?.f_squeeze_dim(0)?.f_log_softmax(-1, Kind::Float)?; // (V, V)
+        let (n_vocab, device) = (self.config.n_vocab, self.device());
+        let (ids, targets) = (ids_on(device, ids, n_vocab)?, ids_on(device, targets, n_vocab)?);
+        let all = Tensor::f_arange(n_vocab, (Kind::Int64, device))?.f_unsqueeze(0)?; // (1, V)
+        let log_probs = self.pass(all, &mut NoProbe)?.f_squeeze_dim(0)?.f_log_softmax(-1, Kind::Float)?; // (V, V)
         Ok(log_probs.f_index(&[Some(ids), Some(targets)])?.f_mean(Kind::Float)?.f_neg()?) // (B, T) → one number
     }
 
@@ -238,7 +243,11 @@ mod tests {
         let model = model();
         let flat = model.logits(&Tensor::from_slice(&[1_i64, 2])).unwrap_err().to_string();
         assert!(flat.contains("(B, T)") && flat.contains("unsqueeze"), "{flat}");
-        assert!(model.logits(&ids(&[256])).is_err());
-        assert!(model.logits(&ids(&[-1])).is_err());
+        for outside in [256, -1] {
+            let message = model.logits(&ids(&[outside])).unwrap_err().to_string();
+            assert!(message.contains("0 to 255") && message.contains(&outside.to_string()), "{message}");
+            assert!(model.loss(&ids(&[outside]), &ids(&[1])).is_err());
+            assert!(model.loss(&ids(&[1]), &ids(&[outside])).is_err());
+        }
     }
 }
