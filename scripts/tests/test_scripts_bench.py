@@ -46,6 +46,10 @@ class Form(unittest.TestCase):
         self.assert_fields(figures["fetched"], {"train", "validation", "seconds", "again_seconds", "opened_ms", "opened_mb"})
         self.assert_fields(figures["large"]["row groups of 1,000"], {"mb_per_s", "pyarrow_mb_per_s", "ratio", "peak_mb"})
 
+    def test_a_busy_machine(self):
+        cases, kinds = ("alone", "beside_one", "beside_nice", "two"), ("by_load", "spinning")
+        self.assert_form("busy", {f"{case}_{kind}" for case in cases for kind in kinds})
+
     def test_an_unknown_bench_is_told_which_there_are(self):
         answer = subprocess.run([sys.executable, ROOT / "scripts" / "bench", "nothing"], stderr=subprocess.PIPE, **tools.TEXT)
         self.assertEqual(answer.returncode, 2)
