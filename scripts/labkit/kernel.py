@@ -145,19 +145,21 @@ def prepare() -> None:
     if is_prepared():
         done("already there", started)
         return
+    key = _prepared_key()  # of the state that is built: it may change meanwhile
     PREPARED.unlink(missing_ok=True)
     command = [program("glasslab-kernel"), "--prepare", str(LIBRARY)]
     answer = subprocess.run(command, env={**tools.cargo_environment(), **_folders()}, stdout=subprocess.DEVNULL)
     if answer.returncode != 0:
         raise Problem("The library could not be prepared for notebooks (the message stands above). "
                       "`scripts/lab clean` and `scripts/lab setup` start anew.")
-    say_prepared()
+    say_prepared(key)
     done(str(work_folder() / "template"), started)
 
 
-def say_prepared() -> None:
+def say_prepared(key: str | None = None) -> None:
+    """Says that the prepared folder is of this state, or of the one that has the key."""
     PREPARED.parent.mkdir(parents=True, exist_ok=True)
-    PREPARED.write_text(_prepared_key())
+    PREPARED.write_text(key or _prepared_key())
 
 
 def _folders() -> dict[str, str]:
