@@ -1,21 +1,37 @@
-# JupyterLab with the lab ready:
+# JupyterLab with the lab ready, on x86-64 and aarch64:
 #
 #   docker build -t glasslab .
 #   docker run --rm -p 127.0.0.1:8888:8888 glasslab        then open the address with the token that it prints
 #
-# Everything is set up by the same scripts as on a machine of your own.
-FROM rust:1.95-bookworm
+# Everything is set up by the same scripts as on a machine of your own; scripts/try-docker proves these steps without docker.
+
+# The tools, and a person to use them. This much is .devcontainer's machine, too.
+FROM rust:1.95-bookworm AS tools
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
-RUN useradd --create-home learner && chmod -R a+rwX "$CARGO_HOME" "$RUSTUP_HOME"
+# Binder asks for this number. The folder of Rust is one that everybody may write to already.
+RUN useradd --create-home --uid 1000 learner && install -d -o learner -g learner /home/learner/glasslab
 USER learner
+
+FROM tools
 WORKDIR /home/learner/glasslab
 
-COPY --chown=learner . .
+# Only what set-up builds from: a change of the other texts, below, leaves its layer as it is.
+COPY --chown=learner Cargo.toml Cargo.lock ./
+COPY --chown=learner crates crates
+COPY --chown=learner data data
+COPY --chown=learner scripts scripts
+COPY --chown=learner notebooks/00_setup_and_data.ipynb notebooks/
 RUN scripts/lab setup
 
+COPY --chown=learner notebooks notebooks
+COPY --chown=learner docs docs
+COPY --chown=learner README.md LICENSE-APACHE LICENSE-MIT ./
+
+# Binder starts `jupyter` itself.
+ENV PATH=/home/learner/glasslab/.lab/python/bin:$PATH
 EXPOSE 8888
 CMD ["scripts/lab", "open", "--ip=0.0.0.0", "--port=8888", "--no-browser"]

@@ -1,28 +1,27 @@
 """scripts/lab doctor: what is found, what is missing, what to do."""
 
 import shutil
-import sys
 
-from . import kernel, libtorch, python_env, tools
+from . import kernel, libtorch, machines, python_env, tools
 from .layout import CACHE, LAB, NOTEBOOKS, ROOT, work_folder
 from .say import Problem, line
 from .tools import Finding, rust_version
 
 # What set-up still writes from nothing, in bytes.
 NEEDED_DISK = 5_000_000_000
+NEEDED_DISK_UNPACKED = 2_000_000_000
 
 
-def before() -> list[Finding]:
-    """What must be right before set-up can begin."""
-    findings = tools.check()
-    if sys.platform == "win32":
-        findings.append(Finding("system", sys.platform, "Use Linux, WSL or the Dockerfile."))
-    if ":" in str(LAB):
-        findings.append(Finding("project folder", str(ROOT),
-                                "Its path holds a colon, which library search paths can't express: move the project."))
+def before(builds: bool = True, own_torch: bool = False) -> list[Finding]:
+    """What must be right before set-up can begin; one that builds nothing needs less."""
+    findings = [machines.finding(own_torch or libtorch.CHOICE.exists()), *tools.check(builds)]
+    for folder in (LAB, CACHE):
+        if sign := next((sign for sign in ":," if sign in str(folder)), None):
+            findings.append(Finding("project folder", str(folder), f"Its path holds `{sign}`, which divides paths and a linker's "
+                                    "options: move the project (or GLASSLAB_CACHE)."))
     findings.append(_writable())
     free = shutil.disk_usage(ROOT).free
-    missing = NEEDED_DISK if not kernel.PREPARED.exists() else 500_000_000
+    missing = 500_000_000 if kernel.PREPARED.exists() else NEEDED_DISK if builds else NEEDED_DISK_UNPACKED
     findings.append(Finding("free disk", f"{free / 1e9:.1f} GB", None if free > missing else
                             f"Set-up needs about {missing / 1e9:.1f} GB more: free some, or move the project to a larger disk."))
     return findings
@@ -36,7 +35,7 @@ def _writable() -> Finding:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        return Finding("project folder", f"not writable ({error.strerror})",
+        return Finding("project folder", f"not writable ({error.strerror}: {error.filename})",
                        f"Copy the project to a folder that you may write to; this one is {ROOT}.")
     return Finding("project folder", str(ROOT))
 
@@ -79,8 +78,8 @@ def report(findings: list[Finding]) -> bool:
     return all(finding.advice is None for finding in findings)
 
 
-def require_before() -> None:
+def require_before(builds: bool = True, own_torch: bool = False) -> None:
     """Stops set-up with the first thing that a person must mend."""
-    for finding in before():
+    for finding in before(builds, own_torch):
         if finding.advice:
             raise Problem(f"{finding.what}: {finding.found}. {finding.advice}")

@@ -23,6 +23,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from . import tools
 from .say import Problem, Progress
 
 CHUNK = 1 << 18
@@ -34,16 +35,11 @@ def index_url(python: Path) -> str:
     asked = os.environ.get("PIP_INDEX_URL")
     if asked:
         return asked
-    answer = subprocess.run([python, "-m", "pip", "config", "get", "global.index-url"],
-                            capture_output=True, text=True)
+    answer = subprocess.run([python, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, **tools.TEXT)
     if answer.returncode == 0 and answer.stdout.strip():
         return answer.stdout.strip()
-    answer = subprocess.run(
-        [python, "-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"],
-        capture_output=True, text=True)
-    if answer.returncode != 0:
-        raise Problem(f"Could not ask pip of {python} for its package index: {answer.stderr.strip()}")
-    return answer.stdout.strip()
+    return tools.run([python, "-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"],
+                     f"Could not ask pip of {python} for its package index.").strip()
 
 
 class _Links(html.parser.HTMLParser):

@@ -3,40 +3,57 @@ makes a first cell quick."""
 
 import hashlib
 import json
-import os
+import re
 import subprocess
+import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
-from . import tools
-from .layout import CACHE, CARGO_CONFIG, KERNEL_NAME, LAB, ROOT, STAMPS, STOCK_KERNEL_NAME, VENV, work_folder
+from . import machines, tools
+from .layout import CACHE, CARGO_CONFIG, KERNEL_NAME, LAB, ROOT, STAMPS, STOCK_KERNEL_NAME, VENV, target_folder, work_folder
 from .libtorch import Libtorch
-from .say import Problem, done
+from .say import Problem, done, line
 
 LIBRARY = ROOT / "crates" / "glasslab"
 PREPARED = STAMPS / "prepared"
 
 
-def build_binding(torch: Libtorch) -> Path:
-    """Compiles tch's C++ half once into libtch.so, for the workspace and for every cell.
+# Paths in compiled files are made this long by slashes in front, which count as one: so that `scripts/lab --from` can
+# write another machine's paths over them.
+PATH_LENGTH = 400
+
+
+def padded(path: Path | str) -> str:
+    """A path as compiled files name it."""
+    return str(path).rjust(PATH_LENGTH, "/")
+
+
+def binding_folder(torch: Libtorch, compiler: str | None = None, source: Path | None = None, searched: bool = False) -> Path:
+    """Where the C++ binding for this libtorch, by this compiler, lies or will lie."""
+    version = source.name if source else f"torch-sys-{_torch_sys_version()}"
+    key = "\0".join([version, padded(torch.folder), torch.version, str(torch.cuda), compiler or tools.cxx(), str(searched)])
+    return CACHE / f"libtch-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def configure(binding: Path) -> None:
+    """Tells cargo, in the workspace and in cells, in which folder the C++ binding is: then it does not compile one."""
+    for config in (CARGO_CONFIG, work_folder() / ".cargo" / "config.toml"):
+        _write_if_changed(config, cargo_config(binding, tools.host_triple()))
+
+
+def build_binding(torch: Libtorch, compiler: str | None = None, source: Path | None = None, searched: bool = False) -> Path:
+    """Compiles tch's C++ half once into a library, for the workspace and for every cell.
 
     Cargo would compile it for each of them, three minutes each time. The library's own name is its
-    whole path, so that a program that was linked with it finds it without any search path.
+    whole path, so that a program that was linked with it finds it without any search path; a `searched`
+    one has a plain name, for programs that run on another machine, and finds libtorch where that machine has it.
     """
     started = time.monotonic()
-    library = compile_binding(_torch_sys_source(), torch)
-    for config in (CARGO_CONFIG, work_folder() / ".cargo" / "config.toml"):
-        _write_if_changed(config, cargo_config(library.parent))
-    done(str(library), started)
-    return library
-
-
-def compile_binding(source: Path, torch: Libtorch, soname: str | None = None) -> Path:
-    """libtch.so from the sources of torch-sys; with a `soname`, it is found by search paths, and so is libtorch."""
-    compiler = tools.cxx()
-    key = "\0".join([source.parent.name, str(torch.folder), torch.version, str(torch.cuda), compiler, *filter(None, [soname])])
-    folder = CACHE / f"libtch-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    library = folder / "libtch.so"
+    compiler = compiler or tools.cxx()
+    folder = binding_folder(torch, compiler, source, searched)
+    source = source or _torch_sys_source()
+    library = folder / f"libtch{machines.LIBRARY}"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         include = [f"-I{torch.folder / 'include'}", f"-I{torch.folder / 'include/torch/csrc/api/include'}"]
@@ -44,21 +61,27 @@ def compile_binding(source: Path, torch: Libtorch, soname: str | None = None) ->
         units = [source / "libtch" / name for name in ("torch_api.cpp", "torch_api_generated.cpp")]
         objects = [folder / (unit.stem + ".o") for unit in units]
         compiles = [subprocess.Popen([compiler, *flags, "-c", str(unit), "-o", str(target)],
-                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **tools.TEXT)
                     for unit, target in zip(units, objects)]
         for compile_ in compiles:
             _require(compile_.communicate()[0], compile_.returncode, "the C++ half of tch")
         cuda = ["-ltorch_cuda", "-lc10_cuda"] if torch.cuda else []
-        rpath = [] if soname else [f"-Wl,-rpath,{torch.lib}"]
-        partial = folder / "libtch.so.part"
+        partial = library.with_name(library.name + ".part")
+        # It calls back into tch's Rust half, for streams only: Linux lets a library do that unasked, a Mac when told.
+        if sys.platform == "darwin":
+            kind = ["-dynamiclib", f"-Wl,-install_name,{library}", "-Wl,-undefined,dynamic_lookup", "-Wl,-no_fixup_chains",
+                    f"-Wl,-rpath,{torch.lib}"]
+        else:
+            own_name, own_path = (library.name, []) if searched else (padded(library), [f"-Wl,-rpath,{padded(torch.lib)}"])
+            kind = ["-shared", f"-Wl,-soname,{own_name}", "-Wl,--no-as-needed", *own_path]
         link = subprocess.run(
-            [compiler, "-shared", "-o", str(partial), *map(str, objects), f"-Wl,-soname,{soname or library}",
-             "-Wl,--no-as-needed", f"-L{torch.lib}", "-ltorch_cpu", "-lc10", *cuda, *rpath],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        _require(link.stdout, link.returncode, "libtch.so")
+            [compiler, *kind, "-o", str(partial), *map(str, objects), f"-L{torch.lib}", "-ltorch_cpu", "-lc10", *cuda],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **tools.TEXT)
+        _require(link.stdout, link.returncode, library.name)
         for file in objects:
             file.unlink()
         partial.replace(library)
+    done(str(library), started)
     return library
 
 
@@ -66,6 +89,10 @@ def _require(output: str, status: int, what: str) -> None:
     if status != 0:
         raise Problem(f"The C++ compiler could not build {what}; it needs C++17 and about 1 GB of memory. Its last "
                       "words:\n" + output.strip()[-1500:])
+
+
+def _torch_sys_version() -> str:
+    return re.search(r'name = "torch-sys"\nversion = "(.+)"', (ROOT / "Cargo.lock").read_text()).group(1)
 
 
 def _torch_sys_source() -> Path:
@@ -78,9 +105,9 @@ def _torch_sys_source() -> Path:
     return next(Path(package["manifest_path"]).parent for package in packages if package["name"] == "torch-sys")
 
 
-def cargo_config(folder: Path) -> str:
+def cargo_config(folder: Path, triple: str) -> str:
     return ("# Written by scripts/lab setup: where cargo finds the C++ binding of tch, compiled once.\n"
-            f"[target.{tools.host_triple()}.tch]\n"
+            f"[target.{triple}.tch]\n"
             f"rustc-link-search = [{json.dumps('native=' + str(folder))}]\n"
             'rustc-link-lib = ["tch"]\n')
 
@@ -93,19 +120,20 @@ def _write_if_changed(path: Path, text: str) -> None:
         part.replace(path)
 
 
-def target_folder() -> Path:
-    return Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
-
-
 def program(name: str) -> Path:
     return target_folder() / "release" / name
 
 
-def build_programs() -> None:
-    """Builds the kernel and the command; cargo shows its progress and goes on where it stopped."""
+def build_programs(binding: Future) -> None:
+    """Builds the kernel and the command, while `binding` is being made; cargo shows its progress and goes on where it
+    stopped."""
     started = time.monotonic()
     command = ["cargo", "build", "--release", "--locked", "-p", "glasslab-kernel", "-p", "glasslab-cli"]
-    if subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode != 0:
+    build = lambda: subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode
+    status, was_there = build(), binding.done()
+    binding.result()
+    # The command is linked with the binding, last of all; if it came first, it is linked now.
+    if status != 0 and (was_there or build() != 0):
         raise Problem("cargo could not build the kernel (its message stands above). If it names the network, connect and "
                       "run the same command again; if it says 'No space left', free some disk.")
     done(str(program("glasslab-kernel")), started)
@@ -117,17 +145,26 @@ def prepare() -> None:
     if is_prepared():
         done("already there", started)
         return
-    key = _prepared_key()
+    key = _prepared_key()  # of the state that is built: it may change meanwhile
     PREPARED.unlink(missing_ok=True)
     command = [program("glasslab-kernel"), "--prepare", str(LIBRARY)]
-    environment = {**tools.cargo_environment(), "GLASSLAB_WORK": str(work_folder())}
-    answer = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL)
+    answer = subprocess.run(command, env={**tools.cargo_environment(), **_folders()}, stdout=subprocess.DEVNULL)
     if answer.returncode != 0:
         raise Problem("The library could not be prepared for notebooks (the message stands above). "
                       "`scripts/lab clean` and `scripts/lab setup` start anew.")
-    PREPARED.parent.mkdir(parents=True, exist_ok=True)
-    PREPARED.write_text(key)
+    say_prepared(key)
     done(str(work_folder() / "template"), started)
+
+
+def say_prepared(key: str | None = None) -> None:
+    """Says that the prepared folder is of this state, or of the one that has the key."""
+    PREPARED.parent.mkdir(parents=True, exist_ok=True)
+    PREPARED.write_text(key or _prepared_key())
+
+
+def _folders() -> dict[str, str]:
+    """What the kernel must know of this clone."""
+    return {"GLASSLAB_WORK": str(work_folder()), "GLASSLAB_PROJECT": str(ROOT)}
 
 
 def is_prepared() -> bool:
@@ -136,14 +173,19 @@ def is_prepared() -> bool:
 
 def _prepared_key() -> str:
     """Changes when anything does that the prepared folder was built from."""
+    parts = [str(ROOT), sources_digest(LIBRARY, ROOT / "crates" / "glasslab-wire", ROOT / "data"), CARGO_CONFIG.read_text(),
+             tools.rustc_version(), str(program("glasslab-kernel").stat().st_mtime_ns)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def sources_digest(*folders: Path) -> str:
+    """Changes when a file in these folders does, or a version of what they are built from; not with their place."""
     digest = hashlib.sha256()
-    sources = [ROOT / "Cargo.lock", ROOT / "Cargo.toml", CARGO_CONFIG]
-    for folder in (LIBRARY, ROOT / "crates" / "glasslab-wire", ROOT / "data"):
-        sources += sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in sources:
-        digest.update(str(path).encode() + b"\0" + path.read_bytes())
-    digest.update(subprocess.run(["rustc", "-vV"], capture_output=True).stdout)
-    digest.update(str(program("glasslab-kernel").stat().st_mtime_ns).encode())
+    files = [ROOT / "Cargo.lock", ROOT / "Cargo.toml"]
+    for folder in folders:
+        files += sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -151,23 +193,37 @@ def kernel_folder(name: str) -> Path:
     return VENV / "share" / "jupyter" / "kernels" / name
 
 
-def install_kernelspec(torch: Libtorch) -> None:
-    """Tells the project's own Jupyter (and no other) of the kernel, and of plain evcxr beside it."""
-    started = time.monotonic()
-    kernel = str(program("glasslab-kernel"))
-    # The library runs the command for what the cells are not built with: the network and parquet.
-    environment = {"GLASSLAB_WORK": str(work_folder()), "CARGO_HOME": tools.cargo_environment().get("CARGO_HOME"),
-                   "GLASSLAB_COMMAND": str(program("glasslab"))}
-    # evcxr_jupyter alone knows nothing of the prepared folder and builds everything in one of its own; below the
-    # working folder, so that its cells find the C++ binding, without which a dynamic library does not load.
+def ensure_stock(torch: Libtorch) -> None:
+    """Plain evcxr_jupyter, built when somebody wants to compare with it, and its entry in the project's Jupyter."""
+    line("Building plain evcxr_jupyter, to compare with; nothing to do if that is done.")
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "glasslab-kernel", "--features", "stock",
+               "--bin", STOCK_KERNEL_NAME]
+    if subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode != 0:
+        raise Problem("cargo could not build evcxr_jupyter (its message stands above).")
+    # It knows nothing of the prepared folder and builds everything in one of its own; below the working folder, so
+    # that its cells find the C++ binding, without which a dynamic library does not load.
     own = work_folder() / "stock"
     own.mkdir(parents=True, exist_ok=True)
-    stock = {"LIBTORCH": str(torch.folder), "TMPDIR": str(own), "CARGO_HOME": environment["CARGO_HOME"],
-             "GLASSLAB_NOTEBOOK": "1", "GLASSLAB_COMMAND": environment["GLASSLAB_COMMAND"]}
-    specs = [(KERNEL_NAME, "Rust (glasslab)", ["--control_file"], environment),
-             (STOCK_KERNEL_NAME, "Rust (stock evcxr)", ["--stock", "--control_file"], stock)]
-    for name, title, options, variables in specs:
-        spec = {"argv": [kernel, *options, "{connection_file}"], "display_name": title, "language": "rust",
-                "interrupt_mode": "message", "env": {key: value for key, value in variables.items() if value}}
-        _write_if_changed(kernel_folder(name) / "kernel.json", json.dumps(spec, indent=1) + "\n")
-    done(f"kernels '{KERNEL_NAME}' and '{STOCK_KERNEL_NAME}' in {LAB.name}/python", started)
+    _install(STOCK_KERNEL_NAME, "Rust (stock evcxr)", {
+        "LIBTORCH": str(torch.folder), "TMPDIR": str(own), "CARGO_HOME": tools.cargo_environment().get("CARGO_HOME"),
+        "GLASSLAB_NOTEBOOK": "1", "GLASSLAB_COMMAND": str(program("glasslab"))})
+
+
+def has_stock() -> bool:
+    return program(STOCK_KERNEL_NAME).exists() and (kernel_folder(STOCK_KERNEL_NAME) / "kernel.json").exists()
+
+
+def install_kernelspec() -> None:
+    """Tells the project's own Jupyter (and no other) of the kernel."""
+    started = time.monotonic()
+    # The library runs the command for what the cells are not built with: the network and parquet.
+    _install("glasslab-kernel", "Rust (glasslab)", {
+        **_folders(), "CARGO_HOME": tools.cargo_environment().get("CARGO_HOME"), "GLASSLAB_COMMAND": str(program("glasslab"))})
+    done(f"kernel '{KERNEL_NAME}' in {LAB.name}/python", started)
+
+
+def _install(binary: str, title: str, variables: dict[str, str | None]) -> None:
+    spec = {"argv": [str(program(binary)), "--control_file", "{connection_file}"], "display_name": title, "language": "rust",
+            "interrupt_mode": "message", "env": {key: value for key, value in variables.items() if value}}
+    name = KERNEL_NAME if binary == "glasslab-kernel" else binary
+    _write_if_changed(kernel_folder(name) / "kernel.json", json.dumps(spec, indent=1) + "\n")

@@ -29,6 +29,10 @@ TORCH_OF_TCH = {"0.24": "2.11", "0.25": "2.12", "0.26": "2.13"}
 TORCH_VERSION = "2.13.0"
 
 
+def target_folder() -> Path:
+    return ROOT / (os.environ.get("CARGO_TARGET_DIR") or "target")
+
+
 def work_folder() -> Path:
     """Where the kernel compiles cells.
 
@@ -39,7 +43,7 @@ def work_folder() -> Path:
     tag = hashlib.sha256(str(LAB).encode()).hexdigest()[:12]
     caches = [os.environ.get("XDG_CACHE_HOME"), os.path.expanduser("~/.cache"), tempfile.gettempdir()]
     for base in caches:
-        if base and " " not in base and os.access(_existing_parent(Path(base)), os.W_OK):
+        if base and " " not in base and os.path.isabs(base) and os.access(_existing_parent(Path(base)), os.W_OK):
             return Path(base) / "glasslab" / tag
     return Path(tempfile.gettempdir()) / "glasslab" / tag
 

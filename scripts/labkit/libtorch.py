@@ -2,35 +2,50 @@
 
 Order: LIBTORCH, a Python's torch that the person points to, what an earlier set-up chose or
 fetched, and else the `torch` package of the Python package index: on a machine without an NVIDIA
-GPU only the five libraries and the headers that the CPU needs (135 MB instead of 527), with one
-the whole package.
+GPU only the libraries and the headers that the CPU needs (on x86-64 135 MB instead of 527), with
+one the whole package.
 """
 
 import os
-import platform
 import re
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import download, python_env
+from . import download, machines, python_env, tools
 from .layout import CACHE, LAB, ROOT, TORCH_OF_TCH, TORCH_VERSION
 from .say import Problem, done, line
 
 # The `torch` wheels whose CPU part is enough, by machine: file name, SHA-256 of its RECORD, and
 # further wheels that hold libraries which libtorch_cpu names though it never calls them here.
 WHEELS = {
-    ("linux", "x86_64"): [
+    machines.LINUX: [
         ("torch", "torch-2.13.0-cp312-cp312-manylinux_2_28_x86_64.whl", "047e634e96d5bc54b146ddb04a470175e886d18d89439c44e371e870e2dfa0de"),
         ("nvidia-cuda-runtime",
          "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl", "34c7a65651597fd8a376b049b69bb26db399a9ea443a7a142ccd34f5a10f79c4"),
         ("nvidia-cuda-cupti", "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl", "f8ae8ddce85f8e319abac90e956bf45a572e31f4ff01af2d634f37aa3d78e3eb"),
     ],
+    machines.ARM_LINUX: [
+        ("torch", "torch-2.13.0-cp312-cp312-manylinux_2_28_aarch64.whl", "471beaed31dcf3209fc587fdfee9e2eeba8a159462eb20d8736a2ddad7fb3205"),
+        ("nvidia-cuda-runtime",
+         "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl", "8ff0b015e7bb39dbf9cfc2a997cdb581914c6661dbbdbc1a71c7cc3da6a4dc11"),
+        ("nvidia-cuda-cupti", "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_aarch64.whl", "d26eaae605b8bd5e97a7355a3938d2213f2062f0f23d2afd1c00c9d8647cf4a6"),
+    ],
+    machines.MAC: [
+        ("torch", "torch-2.13.0-cp312-cp312-macosx_14_0_arm64.whl", "2f336cdf0e55ecfcbf49751d40b8b179ae14890f8e569ae10527898f288ac1ce"),
+    ],
 }
-CPU_LIBRARIES = {"libc10.so", "libtorch_cpu.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"}
+_ANY_LINUX = {"libc10.so", "libtorch_cpu.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"}
+CPU_LIBRARIES = {
+    machines.LINUX: _ANY_LINUX,
+    machines.ARM_LINUX: _ANY_LINUX | {
+        "libarm_compute.so", "libarm_compute_graph.so", "libgfortran.so.5", "libnvpl_blas_core.so.0", "libnvpl_blas_lp64_gomp.so.0",
+        "libnvpl_lapack_core.so.0", "libnvpl_lapack_lp64_gomp.so.0"},
+    # The last is what tch's build asks for; it holds nothing, and names the CPU's library.
+    machines.MAC: {"libc10.dylib", "libtorch_cpu.dylib", "libomp.dylib", "libtorch.dylib"},
+}
 
 CHOICE = LAB / "libtorch.path"
 
@@ -87,11 +102,9 @@ def cached_folder(kind: str) -> Path:
 
 
 def _folder_of_python(python: str) -> Path:
-    answer = subprocess.run([python, "-c", "import torch; print(torch.__path__[0])"], capture_output=True, text=True)
-    if answer.returncode != 0:
-        raise Problem(f"{python} has no torch that it can import. Point --torch-from to a Python that has torch "
-                      f"{wanted_version()}, or leave it out: set-up then fetches libtorch itself.")
-    return Path(answer.stdout.strip())
+    advice = (f"{python} has no torch that it can import. Point --torch-from to a Python that has torch {wanted_version()}, or "
+              "leave it out: set-up then fetches libtorch itself.")
+    return Path(tools.run([python, "-c", "import torch; print(torch.__path__[0])"], advice).strip())
 
 
 def _checked(folder: Path, origin: str) -> Libtorch:
@@ -99,7 +112,7 @@ def _checked(folder: Path, origin: str) -> Libtorch:
     older = folder / "include" / "torch" / "csrc" / "api" / "include" / "torch" / "version.h"
     text = "".join(path.read_text() for path in (header, older) if path.exists())
     numbers = [re.search(rf"define TORCH_VERSION_{part} (\d+)", text) for part in ("MAJOR", "MINOR", "PATCH")]
-    library = folder / "lib" / ("libtorch_cpu.dylib" if sys.platform == "darwin" else "libtorch_cpu.so")
+    library = folder / "lib" / f"libtorch_cpu{machines.LIBRARY}"
     if not library.exists() or not all(numbers):
         raise Problem(f"No libtorch at {folder} ({origin}): it should hold lib/{library.name} and include/torch. "
                       "Set LIBTORCH to a whole libtorch, or unset it: set-up then fetches one.")
@@ -135,26 +148,34 @@ def _fetch() -> Libtorch:
                       "`git checkout Cargo.lock`.")
     if has_nvidia_gpu():
         return _fetch_whole()
-    machine = (sys.platform, platform.machine())
+    machine = machines.this()
     if machine not in WHEELS:
-        raise Problem(f"Set-up knows no libtorch to fetch for {' '.join(machine)}. Install torch {TORCH_VERSION} "
-                      "into a Python and run `scripts/lab setup --torch-from PYTHON`, or use the Dockerfile.")
-    folder = cached_folder("cpu")
+        raise Problem(f"Set-up knows no libtorch to fetch for {' '.join(machine)}. {machines.finding().advice}")
+    return fetch_for_cpu(machine, cached_folder("cpu"))
+
+
+def fetch_for_cpu(machine: tuple[str, str], folder: Path) -> Libtorch:
+    """What a machine's processor needs of its wheels."""
     index = download.index_url(python_env.python())
     for package, wheel, record in WHEELS[machine]:
-        download.fetch_members(index, package, wheel, record, _cpu_member, folder)
-    # tch's build asks for -ltorch; a linker script forwards it to the CPU's library.
-    (folder / "lib" / "libtorch.so").write_text("INPUT ( -ltorch_cpu )\n")
+        download.fetch_members(index, package, wheel, record, lambda name: _cpu_member(name, machine), folder)
+    missing = [name for name in sorted(CPU_LIBRARIES[machine]) if not (folder / "lib" / name).exists()]
+    if missing:
+        raise Problem(f"The wheels of torch {TORCH_VERSION} hold no {', '.join(missing)}, which libtorch needs on {' '.join(machine)}. "
+                      "Update the project; until then, set LIBTORCH to a libtorch of your own.")
+    if machine[0] == "linux":
+        # tch's build asks for -ltorch; a linker script forwards it to the CPU's library.
+        (folder / "lib" / "libtorch.so").write_text("INPUT ( -ltorch_cpu )\n")
     (folder / "build-version").write_text(f"{TORCH_VERSION}+cpu\n")
     return _checked(folder, "fetched by set-up")
 
 
-def _cpu_member(name: str) -> str | None:
+def _cpu_member(name: str, machine: tuple[str, str]) -> str | None:
     """Where a member of a wheel belongs in the folder; None if the CPU does not need it."""
     if name.startswith("torch/include/") and not name.endswith("/"):
         return name.removeprefix("torch/")
     base = name.rsplit("/", 1)[-1]
-    return f"lib/{base}" if base in CPU_LIBRARIES and "/lib/" in name else None
+    return f"lib/{base}" if base in CPU_LIBRARIES[machine] and "/lib/" in name else None
 
 
 def _fetch_whole() -> Libtorch:

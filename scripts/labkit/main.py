@@ -6,51 +6,82 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import doctor, gallery, kernel, libtorch, python_env, release, tools
+from . import doctor, gallery, kernel, libtorch, pack, python_env, release, tools
 from .layout import CARGO_CONFIG, KERNEL_NAME, LAB, NOTEBOOKS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
 from .say import Problem, explain, line, step
 
 
-def setup(torch_from: str | None = None) -> None:
-    """Everything the lab needs, from nothing; what is there already is kept."""
+def setup(torch_from: str | None = None, archive: str | None = None) -> None:
+    """Everything the lab needs, from nothing, or with the programs of an archive; what is there already is kept."""
     started = time.monotonic()
-    doctor.require_before()
-    total = 7
-    step(1, total, "JupyterLab in the project's own Python environment",
+    doctor.require_before(builds=archive is None, own_torch=torch_from is not None)
+    if archive:
+        _setup_from(archive)
+    else:
+        _setup_from_source(torch_from)
+    line(f"\nThe doctor's report, after {time.monotonic() - started:.0f} s:")
+    if not doctor.report(tools.check(builds=archive is None) + doctor.after()):
+        raise Problem("Something is still missing; the lines with an arrow say what to do.")
+
+
+def _setup_from(archive: str) -> None:
+    total = 5
+    step(1, total, f"the archive {archive}", "What set-up would compile, compiled on a machine of the same kind.")
+    path = pack.fetch(archive)
+    manifest = pack.check(path)
+    _python_and_sources(2, total)
+    step(4, total, "libtorch, the tensor library", LIBTORCH)
+    torch = libtorch.ensure()
+    step(5, total, "the kernel, the command and the library, out of the archive", "Less than a minute.")
+    pack.unpack(path, manifest, torch)
+    kernel.install_kernelspec()
+
+
+LIBTORCH = "All arithmetic of the models runs in it. About 1 minute, 130 MB to download."
+
+
+def _python_and_sources(number: int, total: int) -> None:
+    step(number, total, "JupyterLab in the project's own Python environment",
          "It is where you read and run the notebooks. About 1 minute, 100 MB to download.")
     python_env.ensure()
-    step(2, total, "the sources of Rust's standard library (the component rust-src of your Rust)",
+    step(number + 1, total, "the sources of Rust's standard library (the component rust-src of your Rust)",
          "The kernel reads them to know the types of your variables. Seconds, 3 MB to download.")
     tools.ensure_rust_sources()
-    step(3, total, "libtorch, the tensor library",
-         "All arithmetic of the models runs in it. About 1 minute, 130 MB to download.")
-    torch = libtorch.ensure(torch_from)
-    step(4, total, "the C++ binding between Rust and libtorch",
-         "Compiled once here, so that nothing later has to. About 1 minute.")
-    kernel.build_binding(torch)
-    step(5, total, "the notebook kernel and the command `glasslab`",
-         "The kernel compiles and runs your cells; it carries a whole rust-analyzer. About 6 minutes.")
-    kernel.build_programs()
-    step(6, total, "the library, built the way a cell uses it",
+
+
+def _setup_from_source(torch_from: str | None) -> None:
+    total = 6
+    # What only waits for the network, or for one processor, is done beside what stands on the screen.
+    with ThreadPoolExecutor() as beside:
+        crates = beside.submit(tools.fetch_crates)
+        _python_and_sources(1, total)
+        step(3, total, "libtorch, the tensor library", LIBTORCH)
+        torch = libtorch.ensure(torch_from)
+        step(4, total, "the notebook kernel, the command `glasslab`, and the C++ binding between Rust and libtorch",
+             "The kernel compiles and runs your cells; it carries a whole rust-analyzer. About 6 minutes.")
+        crates.result()
+        kernel.configure(kernel.binding_folder(torch))
+        kernel.build_programs(beside.submit(kernel.build_binding, torch))
+    pack.STAMP.unlink(missing_ok=True)
+    step(5, total, "the library, built the way a cell uses it",
          "So that your first cell takes seconds instead of minutes. About 1 minute.")
     kernel.prepare()
-    step(7, total, "the kernel's entry in JupyterLab", "Only in the project's own JupyterLab. At once.")
-    kernel.install_kernelspec(torch)
-    line(f"\nThe doctor's report, after {time.monotonic() - started:.0f} s:")
-    if not doctor.report(tools.check() + doctor.after()):
-        raise Problem("Something is still missing; the lines with an arrow say what to do.")
+    step(6, total, "the kernel's entry in JupyterLab", "Only in the project's own JupyterLab. At once.")
+    kernel.install_kernelspec()
 
 
 def is_set_up() -> bool:
     return all(finding.advice is None for finding in doctor.after())
 
 
-def open_lab(rest: list[str]) -> int:
+def open_lab(rest: list[str], archive: str | None = None) -> int:
     if not is_set_up():
-        line("First use: setting the lab up. This needs the network once and takes about 10 minutes on two cores.")
-        setup()
+        minutes = "a minute" if archive else "about 8 minutes on two cores"
+        line(f"First use: setting the lab up. This needs the network once and takes {minutes}.")
+        setup(archive=archive)
     else:
         refresh()
     first = sorted(NOTEBOOKS.glob("*.ipynb"))[0]
@@ -62,8 +93,16 @@ def open_lab(rest: list[str]) -> int:
     os.execve(command[0], command, python_env.environment())
 
 
-def run(paths: list[str], html: bool, stock: bool, solutions: bool = False) -> int:
+# With `run --brief`, no training by the clock takes longer.
+BRIEF_SECONDS = "8"
+
+
+def run(paths: list[str], html: bool, stock: bool, solutions: bool = False, brief: bool = False) -> int:
     notebooks = _ready_for(paths, SOLUTIONS if solutions else NOTEBOOKS)
+    if stock:
+        kernel.ensure_stock(libtorch.ensure())
+    if brief:
+        os.environ["GLASSLAB_TRAINING_SECONDS"] = BRIEF_SECONDS
     return _execute(notebooks, *(["--html"] if html else []), kernel_name=STOCK_KERNEL_NAME if stock else KERNEL_NAME)
 
 
@@ -90,13 +129,23 @@ def _ready_for(paths: list[str], folder: Path) -> list[Path]:
 
 
 def _execute(notebooks: list[Path], *options: str, kernel_name: str = KERNEL_NAME) -> int:
-    command = [python_env.python(), str(Path(__file__).parent / "notebooks.py"), "--out", str(OUT),
-               "--kernel", kernel_name, "--library", str(kernel.LIBRARY), *options]
-    return subprocess.run([*command, *map(str, notebooks)], env=python_env.environment()).returncode
+    return subprocess.run(execution(notebooks, *options, kernel_name=kernel_name), env=python_env.environment()).returncode
+
+
+def execution(notebooks: list[Path], *options: str, kernel_name: str = KERNEL_NAME) -> list[str]:
+    """The command that executes notebooks in the lab's Python."""
+    return [str(python_env.python()), str(Path(__file__).parent / "notebooks.py"), "--out", str(OUT), "--kernel", kernel_name,
+            "--library", str(kernel.LIBRARY), *options, *map(str, notebooks)]
 
 
 def refresh() -> None:
     """Builds what changed since set-up, quietly if nothing did."""
+    if pack.is_current():
+        return
+    if pack.STAMP.exists():
+        line("The sources are no longer those of the archive that was unpacked: building from source.")
+        setup()
+        return
     command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "glasslab-kernel", "-p", "glasslab-cli"]
     if subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode != 0:
         raise Problem("The kernel does not build (cargo's message stands above).")
@@ -123,13 +172,17 @@ def clean() -> int:
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/lab", description="Sets the lab up on first use, then opens it in JupyterLab.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("open", help="open the lab (what `scripts/lab` alone does); further options go to jupyter lab")
+    commands.add_parser("open", help="open the lab (what `scripts/lab` alone does); `--from ARCHIVE` sets it up "
+                        "out of an archive; further options go to jupyter lab")
     setup_ = commands.add_parser("setup", help="set everything up; run it again after an interruption")
+    setup_.add_argument("--from", dest="archive", metavar="ARCHIVE",
+                        help="take what would be compiled out of an archive of `scripts/lab pack`, a file or an address")
     setup_.add_argument("--torch-from", metavar="PYTHON", help="use the torch of this Python instead of fetching libtorch")
     run_ = commands.add_parser("run", help="execute notebooks headless, results in out/")
     run_.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="all by default")
     run_.add_argument("--solutions", action="store_true", help="the solved ones (in notebooks/solutions)")
     run_.add_argument("--html", action="store_true", help="also write readable pages")
+    run_.add_argument("--brief", action="store_true", help="no training by the clock takes longer than a few seconds")
     run_.add_argument("--stock", action="store_true", help="through plain evcxr_jupyter, for comparison (minutes)")
     gallery_ = commands.add_parser("gallery", help="draw every picture there is of a trained model: out/gallery.html")
     gallery_.add_argument("--model", metavar="FILE", help="a transformer of `glasslab train`; by default one is trained")
@@ -142,12 +195,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     release_.add_argument("--check", action="store_true", help="only say what is out of date")
     commands.add_parser("nbgrader", help="for teachers: nbgrader with the lab's kernel; all that follows is for nbgrader")
     commands.add_parser("doctor", help="what is found, what is missing, what to do")
+    pack_ = commands.add_parser("pack", help="make one archive of all that was compiled, for others: scripts/lab --from ARCHIVE")
+    pack_.add_argument("--out", metavar="ARCHIVE", help="another place for the archive (by default in out/)")
     commands.add_parser("clean", help="remove everything that set-up made")
     if arguments[:1] == ["nbgrader"]:
         return argparse.Namespace(command="nbgrader", rest=arguments[1:])
     if not arguments or arguments[0] == "open" or arguments[0].startswith("--") and arguments[0] not in ("--help",):
         rest = arguments[1:] if arguments[:1] == ["open"] else arguments
-        return argparse.Namespace(command="open", rest=rest)
+        opened = argparse.ArgumentParser(prog="scripts/lab", add_help=False, allow_abbrev=False)
+        opened.add_argument("--from", dest="archive")
+        known, rest = opened.parse_known_args(rest)
+        return argparse.Namespace(command="open", archive=known.archive, rest=rest)
     return parser.parse_args(arguments)
 
 
@@ -156,13 +214,19 @@ def main(arguments: list[str]) -> int:
     try:
         match options.command:
             case "open":
-                return open_lab(options.rest)
+                return open_lab(options.rest, options.archive)
             case "setup":
-                setup(options.torch_from)
+                setup(options.torch_from, options.archive)
                 line("\nReady. `scripts/lab` opens the lab.")
                 return 0
             case "run":
-                return run(options.notebooks, options.html, options.stock, options.solutions)
+                return run(options.notebooks, options.html, options.stock, options.solutions, options.brief)
+            case "pack":
+                if not is_set_up():
+                    setup()
+                else:
+                    refresh()
+                return pack.pack(options.out)
             case "solve":
                 return solve(options.notebooks)
             case "release":
@@ -176,7 +240,7 @@ def main(arguments: list[str]) -> int:
             case "nbgrader":
                 return release.nbgrader(options.rest)
             case "doctor":
-                return 0 if doctor.report(doctor.before() + doctor.after()) else 1
+                return 0 if doctor.report(doctor.before(not pack.STAMP.exists()) + doctor.after()) else 1
             case _:
                 return clean()
     except Problem as problem:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from . import tools
 from .layout import JUPYTER_HOME, ROOT, STAMPS, VENV
 from .say import Problem, done
 
@@ -30,15 +31,15 @@ def _wanted(requirements: Path) -> str:
 
 def make(venv: Path, requirements: Path, stamp: Path, what: str) -> None:
     """Makes an environment anew, with the pinned and hashed packages of its requirements."""
+    # Out of an activated environment, perhaps this very one, the Python that it was made of.
+    python = sys.executable if sys.prefix == sys.base_prefix else os.path.realpath(sys.executable)
     shutil.rmtree(venv, ignore_errors=True)
     venv.parent.mkdir(parents=True, exist_ok=True)
-    answer = subprocess.run([sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True)
-    if answer.returncode != 0:
-        raise Problem("python3 could not make a virtual environment. On Debian and Ubuntu: `apt install python3-venv`. "
-                      f"It said: {(answer.stdout + answer.stderr).strip()[-300:]}")
+    tools.run([python, "-m", "venv", venv],
+              "python3 could not make a virtual environment. On Debian and Ubuntu: `apt install python3-venv`.", env=own())
     pip = [venv / "bin" / "python", "-m", "pip", "install", "--require-hashes", "--only-binary=:all:", "-r", str(requirements),
            "--disable-pip-version-check", "--progress-bar", "on" if sys.stderr.isatty() else "off", "-q"]
-    if subprocess.run(pip).returncode != 0:
+    if subprocess.run(pip, env=own()).returncode != 0:
         raise Problem(f"pip could not install {what} (its message stands above). Check the connection, the proxy "
                       "and the free disk space, then run the same command again.")
     stamp.parent.mkdir(parents=True, exist_ok=True)
@@ -68,11 +69,17 @@ def _write_lab_settings() -> None:
         '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}\n')
 
 
+def own() -> dict[str, str]:
+    """The environment for the project's own Pythons: nothing of the person's other ones."""
+    others = ("PYTHONPATH", "PYTHONHOME")
+    return {**{name: value for name, value in os.environ.items() if name not in others}, "PIP_USER": "0"}
+
+
 def environment() -> dict[str, str]:
     """The environment for Jupyter: its own files stay inside the project, also with a read-only home."""
     paths = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
              "IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
-    environment = dict(os.environ)
+    environment = own()
     for name, folder in paths.items():
         (JUPYTER_HOME / folder).mkdir(parents=True, exist_ok=True)
         environment[name] = str(JUPYTER_HOME / folder)
@@ -80,5 +87,5 @@ def environment() -> dict[str, str]:
     # The word `tinystories` is no path, unless there is one.
     for name in ("GLASSLAB_DATA", "GLASSLAB_HELD_OUT", "GLASSLAB_CACHE"):
         if environment.get(name) and (environment[name] != "tinystories" or Path("tinystories").exists()):
-            environment[name] = str(Path(environment[name]).expanduser().resolve())
+            environment[name] = str(Path(os.path.expanduser(environment[name])).resolve())
     return environment

@@ -5,7 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import exercises, python_env
+from . import exercises, python_env, tools
 from .layout import LAB, NOTEBOOKS, ROOT, SOLUTIONS, STAMPS
 from .say import Problem, line
 
@@ -47,10 +47,7 @@ def generate() -> dict[Path, str]:
             wanted[path] = exercises.text(notebook)
             (marked / path.name).write_text(wanted[path], encoding="utf-8")
         command = [VENV / "bin" / "python", Path(__file__).parent / "generate_learners.py", marked, made, exercises.STUB]
-        answer = subprocess.run([*map(str, command)], env=python_env.environment(), stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True)
-        if answer.returncode != 0:
-            raise Problem("nbgrader could not make the learners' notebooks:\n" + answer.stdout.strip()[-2000:])
+        tools.run(command, "nbgrader could not make the learners' notebooks.", env=python_env.environment())
         for path in sources:
             wanted[NOTEBOOKS / path.name] = exercises.text(exercises.read(made / path.name))
     return wanted

@@ -1,12 +1,21 @@
 """How set-up speaks: steps, progress, and problems in one clear sentence."""
 
 import errno
+import locale
 import os
 import shutil
 import sys
 import time
 
 TTY = sys.stderr.isatty()
+
+
+def utf8() -> None:
+    """Starts this program again in Python's UTF-8 mode, where the locale is another: then files, what programs print and
+    what is said are UTF-8 here, and in every Python that is started from here."""
+    if not sys.flags.utf8_mode and locale.getpreferredencoding(False).lower() not in ("utf-8", "utf8"):
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 class Problem(Exception):

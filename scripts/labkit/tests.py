@@ -1,78 +1,263 @@
-"""Runs the project's tests and counts them."""
+"""Runs the project's tests, two at a time where there are two processors, and counts them.
 
+What can't run here for want of something (a browser, PyTorch, a GPU) is skipped, counted, and named with its reason at
+the end; `scripts/test --skipped` runs just that once it is there.
+"""
+
+import argparse
+import collections
+import json
 import os
+import queue
 import re
 import subprocess
 import sys
+import threading
 import time
-import unittest
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import kernel, main as lab, python_env, tools
-from .layout import ROOT, SOLUTIONS
-from .say import Problem, line
+from . import libtorch, main as lab, peers, python_env, tools
+from .layout import LAB, ROOT, SOLUTIONS
+from .say import Problem, explain, line
 
 TESTS = ROOT / "scripts" / "tests"
+# The tests that the last run skipped, with their reasons, by suite.
+SKIPPED = LAB / "skipped.json"
+SUITES = ("scripts", "crates", "notebooks")
+# By the reason that stands in the `#[ignore]` of a test of cargo's: its program, and whether what it needs is here.
+NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
+         "needs an NVIDIA GPU": ("gpu", libtorch.has_nvidia_gpu)}
+# What `--quick` runs of the crates: the library, and the command on it.
+QUICK = ["-p", "glasslab", "-p", "glasslab-cli", "--lib", "--bins", "--tests"]
+
+
+@dataclass
+class Count:
+    """What came of some tests."""
+
+    passed: int = 0
+    failed: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def add(self, other: "Count") -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped |= other.skipped
+
+
+@dataclass
+class Job:
+    """Tests that one process runs; jobs of one suite may run side by side."""
+
+    suite: str
+    name: str
+    command: list
+    read: object  # the process's output and status → Count
+    environment: dict | None = None
 
 
 def main(arguments: list[str]) -> int:
-    suites = {"scripts": scripts, "crates": crates, "notebooks": notebooks}
-    unknown = [name for name in arguments if name not in suites]
-    if unknown:
-        print(f"scripts/test: there is no suite {unknown[0]}; there are {', '.join(suites)}", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="scripts/test", description=__doc__.splitlines()[0])
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="what to run after each change: no notebook, no kernel")
+    parser.add_argument("--skipped", action="store_true", help="only what the last run skipped and can run now")
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.suites if name not in SUITES]:
+        parser.error(f"there is no suite {unknown[0]}; there are {', '.join(SUITES)}")
+    started = time.monotonic()
     try:
-        if not lab.is_set_up():
-            lab.setup()
-        else:
-            lab.refresh()
+        make_ready(options.quick)
+        suites = options.suites or SUITES
+        counts = run(skipped_jobs() if options.skipped else jobs(suites, options.quick))
+        status = tell(counts, time.monotonic() - started)
     except Problem as problem:
         print(f"\nscripts/test: {problem}", file=sys.stderr)
         return 1
-    passed = failed = 0
-    for name in arguments or suites:
-        line(f"\n== {name}")
-        started = time.monotonic()
-        good, bad = suites[name]()
-        line(f"== {name}: {good} passed, {bad} failed, {time.monotonic() - started:.0f} s")
-        passed, failed = passed + good, failed + bad
-    line(f"\n{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    except OSError as error:
+        print(f"\nscripts/test: {explain(error)}", file=sys.stderr)
+        return 1
+    # Where nothing ran, nothing has passed; unless all that was skipped still must be.
+    return 1 if not options.skipped and not any(count.passed for count in counts.values()) else status
 
 
-def _unittest(pattern: str) -> tuple[int, int]:
-    suite = unittest.defaultTestLoader.discover(str(TESTS), pattern=pattern, top_level_dir=str(TESTS))
-    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
-    bad = len(result.failures) + len(result.errors)
-    return result.testsRun - bad - len(result.skipped), bad
+def make_ready(quick: bool) -> None:
+    """Sets up what is missing. Quick tests need no kernel, and cargo builds what they need."""
+    if not lab.is_set_up():
+        lab.setup()
+    elif not quick:
+        lab.refresh()
 
 
-def scripts() -> tuple[int, int]:
-    return _unittest("test_scripts_*.py")
+def jobs(suites, quick: bool) -> list[Job]:
+    """All tests, longest first: what is begun last should not be waited for."""
+    made = []
+    if "crates" in suites:
+        made.append(cargo("crates", "cargo test", QUICK if quick else ["--workspace"]))
+    if not quick:
+        made.append(nbgrader())
+    if "notebooks" in suites and not quick:
+        made += [kernel_tests(path.stem) for path in sorted(TESTS.glob("test_kernel_*.py"), key=_size)]
+    if "scripts" in suites:
+        names = [path.stem for path in sorted(TESTS.glob("test_scripts_*.py"))]
+        made.append(script_tests([name for name in names if not quick or name not in SLOW]))
+    if "notebooks" in suites and not quick:
+        made += [notebook(path) for path in sorted(SOLUTIONS.glob("*.ipynb"), reverse=True)]
+    if "crates" in suites:
+        made += [job for reason in NEEDS for job in ignored(reason)]
+    return made
 
 
-def crates() -> tuple[int, int]:
-    """cargo's tests, in the profile that set-up has built the dependencies in."""
-    command = ["cargo", "test", "--release", "--locked", "--workspace", "--no-fail-fast"]
-    run = subprocess.Popen(command, cwd=ROOT, env=tools.cargo_environment(), stdout=subprocess.PIPE, text=True)
-    passed = failed = 0
-    for text in run.stdout:
-        print(text, end="", flush=True)
-        if found := re.match(r"test result: \w+\. (\d+) passed; (\d+) failed", text):
-            passed, failed = passed + int(found.group(1)), failed + int(found.group(2))
-    # A test program that does not compile or crashes has no result line.
-    return passed, failed or int(run.wait() != 0)
+# What takes long, and depends little on the code of the library.
+SLOW = ("test_scripts_bench",)
 
 
-def notebooks() -> tuple[int, int]:
-    """Every solved notebook through the real kernel, then the kernel's own tests, in the lab's Python."""
-    failed = lab.run([], html=False, stock=False, solutions=True)
-    count = len(list(SOLUTIONS.glob("*.ipynb")))
+def _size(path: Path) -> int:
+    return -path.stat().st_size
+
+
+def nbgrader() -> Job:
+    """Not a test: what some of them need, from the network once. Without it they are skipped, and say so."""
+    program = "import sys; sys.path.insert(0, 'scripts'); from labkit import release; release.ensure()"
+    return Job("scripts", "nbgrader", [sys.executable, "-B", "-c", program], lambda *_: Count())
+
+
+def script_tests(names: list[str], label: str = "scripts") -> Job:
+    return Job("scripts", label, [sys.executable, "-B", runner(), TESTS, *names], read_runner)
+
+
+def kernel_tests(*names: str) -> Job:
+    """Tests through Jupyter, in the lab's Python."""
     environment = {**python_env.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
-    run = subprocess.run([python_env.python(), "-m", "unittest", "discover", "-v", "-s", str(TESTS), "-p", "test_kernel_*.py"],
-                         env=environment, stderr=subprocess.PIPE, text=True)
-    print(run.stderr, flush=True)
-    ran = int(re.search(r"Ran (\d+) test", run.stderr).group(1)) if "Ran " in run.stderr else 0
-    bad = sum(map(int, re.findall(r"(?:failures|errors)=(\d+)", run.stderr))) or int(run.returncode != 0)
-    skipped = sum(map(int, re.findall(r"skipped=(\d+)", run.stderr)))
-    return (0 if failed else count) + ran - bad - skipped, int(failed != 0) + bad
+    return Job("notebooks", names[0].removeprefix("test_").split(".")[0], [python_env.python(), runner(), TESTS, *names],
+               read_runner, environment)
+
+
+def runner() -> Path:
+    return Path(__file__).parent / "runner.py"
+
+
+def notebook(path: Path) -> Job:
+    """A solved notebook through the real kernel. Its cells must run; the models that it trains need not write well."""
+    environment = {**python_env.environment(), "GLASSLAB_TRAINING_SECONDS": lab.BRIEF_SECONDS}
+    return Job("notebooks", path.stem[:2], lab.execution([path]), lambda _, status: one(path.name, status), environment)
+
+
+def cargo(label: str, name: str, packages: list[str], *test_options: str) -> Job:
+    """cargo's tests, in the profile that set-up has built the dependencies in."""
+    command = ["cargo", "test", "--release", "--locked", "--no-fail-fast", *packages, "--", *test_options]
+    environment = tools.cargo_environment()
+    if python := peers.there():
+        environment["GLASSLAB_TORCH_PYTHON"] = str(python)
+    return Job("crates", label, command, lambda output, status: read_cargo(name, output, status), environment)
+
+
+def one(name: str, status: int) -> Count:
+    return Count(passed=1) if status == 0 else Count(failed=[name])
+
+
+def read_runner(output: str, status: int) -> Count:
+    """The counts that `runner.py` ends with."""
+    try:
+        told = json.loads(output.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        return Count(failed=[f"the tests' process ended with status {status}; its last words stand above"])
+    failed = told["failed"] or ([f"the tests' process ended with status {status}"] if status else [])
+    return Count(told["passed"], failed, told["skipped"])
+
+
+def read_cargo(name: str, output: str, status: int) -> Count:
+    """Each test has a line `test NAME ... RESULT`; what does not compile, or crashes, has only a status."""
+    count = Count()
+    for test, result in re.findall(r"^test (.+?) \.\.\. (ok|FAILED|ignored(?:, .*)?)$", output, re.M):
+        if result == "ok":
+            count.passed += 1
+        elif result == "FAILED":
+            count.failed.append(test)
+        else:
+            count.skipped[test] = result.removeprefix("ignored").removeprefix(", ") or "no reason is given"
+    # Those whose need is here run in jobs of their own.
+    count.skipped = {test: why for test, why in count.skipped.items() if not (why in NEEDS and NEEDS[why][1]())}
+    if status != 0 and not count.failed:
+        count.failed.append(f"{name} ended with status {status}; its last words stand above")
+    return count
+
+
+def skipped_jobs() -> list[Job]:
+    """What the last run skipped, and can run now."""
+    if not SKIPPED.exists():
+        raise Problem("Nothing is known to be skipped: run scripts/test first.")
+    made, by_module = [], collections.defaultdict(list)
+    reasons = set()
+    for suite, tests in json.loads(SKIPPED.read_text(encoding="utf-8")).items():
+        for test, reason in tests.items():
+            if suite == "crates":
+                reasons.add(reason)
+            else:
+                by_module[suite, test.split(".")[0]].append(test)
+    for reason in sorted(reasons & set(NEEDS)):
+        made += ignored(reason)
+    for (suite, module), tests in by_module.items():
+        made.append(script_tests(tests, module) if suite == "scripts" else kernel_tests(*tests))
+    return made
+
+
+def ignored(reason: str) -> list[Job]:
+    """cargo's tests that need something, if it is here."""
+    program, there = NEEDS[reason]
+    return [cargo(program, f"cargo test {program}", ["-p", "glasslab", "--test", program], "--ignored")] if there() else []
+
+
+def run(made: list[Job]) -> dict[str, Count]:
+    """Runs jobs, as many at a time as pay; the counts by suite."""
+    counts, waiting, printing = collections.defaultdict(Count), queue.SimpleQueue(), threading.Lock()
+    for job in made:
+        waiting.put(job)
+
+    def work():
+        while True:
+            try:
+                job = waiting.get_nowait()
+            except queue.Empty:
+                return
+            started, lines = time.monotonic(), []
+            with subprocess.Popen([str(word) for word in job.command], cwd=ROOT, env=job.environment, text=True, encoding="utf-8",
+                                  errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+                for text in process.stdout:
+                    lines.append(text)
+                    with printing:
+                        print(f"{job.name:>10} | {text}", end="", flush=True)
+            count = job.read("".join(lines), process.wait())
+            with printing:
+                counts[job.suite].add(count)
+                line(f"== {job.name}: {len(count.failed)} failed, {count.passed} passed, {time.monotonic() - started:.0f} s")
+
+    lanes = [threading.Thread(target=work) for _ in range(min(2, os.cpu_count() or 1))]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join()
+    return counts
+
+
+def tell(counts: dict[str, Count], seconds: float) -> int:
+    """The closing lines; the last is `N passed, 0 failed, M skipped`."""
+    total = Count()
+    for count in counts.values():
+        total.add(count)
+    line()
+    for test in total.failed:
+        line(f"failed: {test}")
+    for reason, tests in _by_reason(total.skipped).items():
+        line(f"skipped, {reason}: {', '.join(tests)}")
+    SKIPPED.write_text(json.dumps({suite: count.skipped for suite, count in counts.items()}, indent=1), encoding="utf-8")
+    line(f"after {seconds:.0f} s:")
+    line(f"{total.passed} passed, {len(total.failed)} failed, {len(total.skipped)} skipped")
+    return 1 if total.failed else 0
+
+
+def _by_reason(skipped: dict[str, str]) -> dict[str, list[str]]:
+    groups = collections.defaultdict(list)
+    for test, reason in skipped.items():
+        groups[reason].append(test)
+    return groups

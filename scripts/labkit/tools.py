@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .layout import LAB, MIN_RUSTC, ROOT
+from .layout import LAB, MIN_RUSTC, ROOT, target_folder
 from .say import Problem, done
 
 ADVICE = {
@@ -28,29 +28,49 @@ class Finding:
     optional: bool = False
 
 
+# How programs write, whatever the locale.
+TEXT = {"encoding": "utf-8", "errors": "replace"}
+
+
+def run(command: list, advice: str, **options) -> str:
+    """What a program prints; where it fails, a Problem with the advice and the program's own last words."""
+    command = [str(part) for part in command]
+    try:
+        answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **TEXT, **options)
+    except OSError as error:
+        raise Problem(f"{advice} {command[0]} could not be started: {error.strerror}.") from None
+    if answer.returncode != 0:
+        words = (answer.stdout + answer.stderr).strip()[-1500:] or f"none; it ended with {answer.returncode}"
+        raise Problem(f"{advice} The last words of {Path(command[0]).name}:\n{words}")
+    return answer.stdout
+
+
 def cxx() -> str | None:
-    asked = os.environ.get("CXX")
-    names = [asked] if asked else ["c++", "g++", "clang++"]
-    return next((path for name in names if (path := shutil.which(name))), None)
+    names = [os.environ.get("CXX"), "c++", "g++", "clang++"]
+    return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
 def rust_version(tool: str) -> tuple[int, int] | None:
-    if not shutil.which(tool):
+    try:
+        found = re.search(r"(\d+)\.(\d+)\.", run([tool, "--version"], ""))
+    except Problem:
         return None
-    answer = subprocess.run([tool, "--version"], capture_output=True, text=True)
-    found = re.search(r"(\d+)\.(\d+)\.", answer.stdout)
     return (int(found.group(1)), int(found.group(2))) if found else None
 
 
+def rustc_version() -> str:
+    """What rustc says of itself, all of it."""
+    return run(["rustc", "-vV"], f"rustc does not run. {ADVICE['cargo']}")
+
+
 def host_triple() -> str:
-    answer = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True)
-    return re.search(r"host: (\S+)", answer.stdout).group(1)
+    return re.search(r"host: (\S+)", rustc_version()).group(1)
 
 
 def rust_sources() -> Path | None:
     """The standard library's sources, which the kernel needs to know the types of variables."""
-    answer = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True)
-    library = Path(answer.stdout.strip()) / "lib" / "rustlib" / "src" / "rust" / "library"
+    sysroot = run(["rustc", "--print", "sysroot"], f"rustc does not run. {ADVICE['cargo']}").strip()
+    library = Path(sysroot) / "lib" / "rustlib" / "src" / "rust" / "library"
     return library if library.exists() else None
 
 
@@ -64,28 +84,46 @@ def ensure_rust_sources() -> None:
     done(str(rust_sources()), started)
 
 
-def check() -> list[Finding]:
+def fetch_crates() -> None:
+    """Downloads the crates that this machine's build needs; what fails here, cargo will say when it builds."""
+    command = ["cargo", "fetch", "--locked", "--quiet", "--target", host_triple()]
+    subprocess.run(command, cwd=ROOT, env=cargo_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def check(builds: bool = True) -> list[Finding]:
+    """The tools that are needed, the compiler only where something will be built."""
     findings = []
     wanted = ".".join(map(str, MIN_RUSTC))
     for tool in ("cargo", "rustc"):
         version = rust_version(tool)
         if version is None:
-            findings.append(Finding(tool, "not found", ADVICE["cargo"]))
+            findings.append(_does_not_run(tool) if shutil.which(tool) else Finding(tool, "not found", ADVICE["cargo"]))
         else:
             old = version < MIN_RUSTC
             findings.append(Finding(tool, ".".join(map(str, version)),
                                     f"glasslab needs Rust {wanted} or newer: run `rustup update stable`." if old else None))
     compiler = cxx()
-    findings.append(Finding("C++ compiler", compiler or "not found", None if compiler else ADVICE["c++"]))
+    findings.append(Finding("C++ compiler", compiler or "not found", None if compiler or not builds else ADVICE["c++"]))
     return findings
 
 
+def _does_not_run(tool: str) -> Finding:
+    """For example rustup's rustc, where rustup has no Rust yet."""
+    try:
+        return Finding(tool, "not a Rust tool", run([tool, "--version"], "").strip() or "It does not tell its version.")
+    except Problem as problem:
+        return Finding(tool, "does not run", str(problem).strip())
+
+
 def cargo_environment() -> dict[str, str]:
-    """Where cargo's own folder can't be written, it gets one inside the project."""
-    home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+    """The programs' folder is this project's, also where the person's settings name another for all projects; and where
+    cargo's own folder can't be written, it gets one inside the project."""
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(target_folder())}
+    # Without a home to be found, the ~ stays.
+    home = Path(os.environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo"))
     existing = home if home.exists() else home.parent
-    if os.access(existing, os.W_OK):
-        return dict(os.environ)
+    if home.is_absolute() and os.access(existing, os.W_OK):
+        return environment
     own = LAB / "cargo"
     own.mkdir(parents=True, exist_ok=True)
-    return {**os.environ, "CARGO_HOME": str(own)}
+    return {**environment, "CARGO_HOME": str(own)}

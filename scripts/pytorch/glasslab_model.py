@@ -108,7 +108,7 @@ def transformer_logits(config, p, ids):
 
 def load(path):
     """A function from ids (B, T) to logits (B, T, V)."""
-    config = json.loads(Path(path).with_suffix(".json").read_text())
+    config = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))
     parameters = read_safetensors(path)
     if config["version"] != 2:
         sys.exit(f"{path} is of version {config['version']}, and this script reads version 2: take the one beside the "

@@ -30,14 +30,18 @@ class Page:
         command = [find(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
                    "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars", "--remote-debugging-port=0",
                    f"--user-data-dir={self.folder.name}", f"--window-size={width},{height}", "about:blank"]
-        self.browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        said = Path(self.folder.name) / "said"
+        with said.open("w") as file:
+            self.browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
         self.number, self.problems = 0, []
         try:
             port_file = Path(self.folder.name) / "DevToolsActivePort"
             for _ in range(600):
-                if port_file.exists() and "\n" in port_file.read_text():
+                if port_file.exists() and "\n" in port_file.read_text() or self.browser.poll() is not None:
                     break
                 time.sleep(0.05)
+            if not port_file.exists():
+                raise RuntimeError(f"{command[0]} did not start. Its last words:\n{said.read_text(errors='replace')[-1500:]}")
             port, path = port_file.read_text().split("\n")[:2]
             self.socket = websocket.create_connection(f"ws://127.0.0.1:{port}{path}", timeout=60, suppress_origin=True)
             self.session = None

@@ -2,7 +2,6 @@
 
 import http.server
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -14,7 +13,7 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from labkit import kernel as lab
+from labkit import kernel as lab, tools
 from labkit.layout import ROOT
 from test_kernel_sessions import Kernel
 
@@ -56,7 +55,7 @@ class TinyStories(unittest.TestCase):
         target = self.cache / "datasets" / "tinystories-valid.tokens"
         target.parent.mkdir()
         prepare = [lab.program("glasslab"), "prepare", ROOT / "data" / "stories-train.txt", "--out", target]
-        subprocess.run(prepare, check=True, capture_output=True, env={**os.environ, "GLASSLAB_CACHE": str(self.cache)})
+        tools.run(prepare, "The stories could not be prepared.", env={**os.environ, "GLASSLAB_CACHE": str(self.cache)})
         kernel = self.start("http://127.0.0.1:9")
         text, _, errors = kernel.run(
             "let stories = Stories::tiny_stories()?;\n"

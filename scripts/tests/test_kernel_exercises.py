@@ -15,7 +15,7 @@ import nbformat
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from labkit import exercises, notebooks, release
+from labkit import exercises, notebooks, release, tools
 from labkit.layout import NOTEBOOKS, ROOT, SOLUTIONS
 from labkit.say import Problem
 from test_kernel_sessions import Kernel
@@ -153,7 +153,7 @@ class GradingTest(WithANotebook):
     """A course as docs/teaching.md describes it, with two learners."""
 
     def nbgrader(self, *arguments):
-        run = subprocess.run([str(ROOT / "scripts" / "lab"), "nbgrader", *arguments], cwd=self.folder, capture_output=True, text=True)
+        run = subprocess.run([str(ROOT / "scripts" / "lab"), "nbgrader", *arguments], cwd=self.folder, capture_output=True, **tools.TEXT)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
 
     def test_nbgrader_gives_the_point_to_who_has_solved_it(self):

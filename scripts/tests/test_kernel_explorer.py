@@ -5,7 +5,6 @@ It needs Chromium or Chrome on the PATH (or CHROMIUM=path); without one the test
 
 import json
 import re
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -15,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import browser
-from labkit import kernel, python_env
+from labkit import kernel, python_env, tools
 
 TEXT = "The cat </script> & \"the\" mat."
 SHOWN = [letter.replace(" ", "␣") for letter in TEXT]
@@ -26,11 +25,10 @@ LETTER = ROOT + ".querySelectorAll('[data-place]')[{}]"
 def make_gallery(folder):
     """A page from a model that has learnt for a few steps."""
     glasslab = str(kernel.program("glasslab"))
-    run = lambda *arguments: subprocess.run([glasslab, *arguments], check=True, cwd=folder, capture_output=True, text=True,
-                                            env=python_env.environment())
+    run = lambda *arguments: tools.run([glasslab, *arguments], "The page could not be made.", cwd=folder, env=python_env.environment())
     run("train", "--preset", "small", "--steps", "12", "--batch-size", "4", "--out", "m.safetensors")
     run("gallery", "m.safetensors", "--text", TEXT, "--film-steps", "6", "--out", "page.html")
-    weights = json.loads(run("trace", "m.safetensors", "--text", TEXT, "--step", "block.1.attn.weights", "--json").stdout)
+    weights = json.loads(run("trace", "m.safetensors", "--text", TEXT, "--step", "block.1.attn.weights", "--json"))
     return folder / "page.html", weights
 
 

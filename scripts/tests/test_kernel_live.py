@@ -6,20 +6,13 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 import unittest
-from pathlib import Path
 
 import jupyter_kernel_test
 import psutil
 from jupyter_client.manager import KernelManager
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from labkit.layout import work_folder
-
-SESSIONS = work_folder() / "sessions"
 LOOP = "let mut n = 0; while n < 600 {{ {inside} std::thread::sleep(std::time::Duration::from_millis(100)); n += 1; }}"
 
 
@@ -29,7 +22,7 @@ class Kernel:
     def __init__(self, name="glasslab"):
         self.manager = KernelManager(kernel_name=name)
         self.started = time.monotonic()
-        self.manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.manager.start_kernel(stdout=subprocess.DEVNULL)  # what it says on stderr is for who reads this run
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)

@@ -25,6 +25,7 @@ LIVE = [
 ]
 
 
+@unittest.skipUnless(kernel.has_stock(), "plain evcxr_jupyter is not built: `scripts/bench kernel` builds it")
 class StockTest(unittest.TestCase):
     def test_live_cells_run_on_the_stock_kernel(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -2,18 +2,21 @@
 
 import errno
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
+import venv
 from pathlib import Path
 from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from labkit import doctor, layout, libtorch, main, tools
+from labkit import doctor, layout, libtorch, machines, main, python_env, tools
+from labkit.benches import data
 from labkit.say import Problem, explain
 
 
@@ -39,9 +42,9 @@ class FreshClone(unittest.TestCase):
         for name, answer in [("cargo", "cargo 1.95.0"), ("rustc", "rustc 1.95.0"), ("c++", "c++ 12")]:
             tool(self.bin, name, answer)
 
-    def lab(self, *arguments):
-        run = subprocess.run([sys.executable, str(self.root / "scripts" / "lab"), *arguments],
-                             env=self.env, capture_output=True, text=True, timeout=120)
+    def lab(self, *arguments, python=sys.executable):
+        run = subprocess.run([python, str(self.root / "scripts" / "lab"), *arguments],
+                             env=self.env, capture_output=True, **tools.TEXT, timeout=120)
         self.assertNotIn("Traceback", run.stdout + run.stderr)
         return run
 
@@ -63,6 +66,27 @@ class FreshClone(unittest.TestCase):
         run = self.lab("setup")
         self.assertEqual(run.returncode, 1)
         self.assertIn("rustup.rs", run.stderr)
+
+    def test_a_rust_that_does_not_run_says_why(self):
+        (self.bin / "rustc").write_text("#!/bin/sh\necho 'no default toolchain is configured' >&2\nexit 1\n")
+        for command in ("setup", "doctor"):
+            run = self.lab(command)
+            self.assertEqual(run.returncode, 1)
+            self.assertIn("no default toolchain is configured", run.stdout + run.stderr)
+
+    def test_the_locale_may_be_any(self):
+        self.env |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        self.assertIn("✓ rustc             1.95", self.lab("doctor").stdout)
+
+    def test_an_environment_is_made_anew_whatever_python_and_pip_are_set_to(self):
+        (self.root / "scripts" / "requirements.txt").write_text("# nothing\n")
+        made = self.root / ".lab" / "python"
+        venv.create(made, symlinks=True)  # of another time; activated, it is the python that runs the scripts
+        (self.root / "other").mkdir()
+        (self.root / "other" / "pip.py").write_text("raise SystemExit('the pip of another Python')")
+        self.env |= {"PIP_USER": "1", "PYTHONPATH": str(self.root / "other"), "PIP_NO_INDEX": "1"}
+        run = self.lab("setup", python=str(made / "bin" / "python"))
+        self.assertIn("done: JupyterLab", run.stdout, run.stderr)
 
     def test_no_compiler_is_told(self):
         (self.bin / "c++").unlink()
@@ -108,7 +132,7 @@ class Libtorch(unittest.TestCase):
         names = zip(("MAJOR", "MINOR", "PATCH"), version.split("."))
         header.write_text("".join(f"#define TORCH_VERSION_{name} {number}\n" for name, number in names))
         (self.folder / "lib").mkdir()
-        (self.folder / "lib" / "libtorch_cpu.so").write_text("")
+        (self.folder / "lib" / f"libtorch_cpu{machines.LIBRARY}").write_text("")
 
     def find(self):
         with mock.patch.dict(os.environ, {"LIBTORCH": str(self.folder)}):
@@ -135,10 +159,33 @@ class Libtorch(unittest.TestCase):
 
     def test_a_python_without_torch_is_told(self):
         with self.assertRaisesRegex(Problem, "has no torch"):
-            libtorch.find(torch_from="/bin/false")
+            libtorch.find(torch_from="false")
 
 
 class Sentences(unittest.TestCase):
+    def test_a_program_that_fails_has_the_last_word(self):
+        with self.assertRaisesRegex(Problem, "Mend it.(.|\n)*the reason"):
+            tools.run([sys.executable, "-c", "import sys; sys.exit('the reason')"], "Mend it.")
+        with self.assertRaisesRegex(Problem, "Mend it. /nowhere/tool could not be started: No such file"):
+            tools.run(["/nowhere/tool"], "Mend it.")
+
+    def test_the_command_that_a_bench_runs_has_it_too(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "glasslab").write_text("#!/bin/sh\necho 'no room left' >&2\nexit 3\n")
+            (Path(folder) / "glasslab").chmod(0o755)
+            with mock.patch.object(data.kernel, "program", lambda name: Path(folder) / name):
+                with self.assertRaisesRegex(Problem, "glasslab fetch ended with 3(.|\n)*no room left"):
+                    data._glasslab(["fetch"], Path(folder))
+
+    def test_an_old_python_is_told(self):
+        with mock.patch.object(sys, "version_info", (3, 9)), self.assertRaisesRegex(SystemExit, "needs Python 3.10 or newer"):
+            runpy.run_path(str(ROOT / "scripts" / "labkit" / "__init__.py"))
+
+    def test_a_path_that_no_linker_takes_is_told(self):
+        for path in ("/home/me/a:b/.lab", "/home/me/a,b/.lab"):
+            with mock.patch.object(doctor, "CACHE", Path(path)):
+                self.assertTrue(any("divides" in (finding.advice or "") for finding in doctor.before()), path)
+
     def test_a_full_disk(self):
         self.assertIn("disk is full", explain(OSError(errno.ENOSPC, "No space left on device", "/x")))
 
@@ -163,6 +210,30 @@ class Folders(unittest.TestCase):
         with mock.patch.object(tools.os, "access", return_value=False), mock.patch.object(tools, "LAB", Path(tempfile.mkdtemp())):
             self.assertIn("CARGO_HOME", tools.cargo_environment())
             self.assertEqual(tools.cargo_environment()["CARGO_HOME"], str(tools.LAB / "cargo"))
+
+    def test_a_person_without_a_home_gets_cargos_folder_too_and_no_folder_of_the_name_of_a_tilde(self):
+        environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "CARGO_HOME", "XDG_CACHE_HOME")}
+        with (mock.patch.dict(os.environ, environment, clear=True), mock.patch("pwd.getpwuid", side_effect=KeyError),
+              tempfile.TemporaryDirectory() as folder):
+            with mock.patch.object(tools, "LAB", Path(folder)):
+                self.assertEqual(tools.cargo_environment()["CARGO_HOME"], str(Path(folder) / "cargo"))
+            with mock.patch.object(layout, "LAB", Path("/home/me/my lab/.lab")):
+                self.assertTrue(layout.work_folder().is_absolute())
+
+    def test_programs_are_looked_for_where_cargo_puts_them(self):
+        for given, folder in [("", ROOT / "target"), ("built", ROOT / "built"), ("/elsewhere", Path("/elsewhere"))]:
+            with mock.patch.dict(os.environ, {"CARGO_TARGET_DIR": given, "CARGO_BUILD_TARGET_DIR": "/all/my/projects"}):
+                self.assertEqual(layout.target_folder(), folder)
+                self.assertEqual(tools.cargo_environment()["CARGO_TARGET_DIR"], str(folder))
+
+    def test_a_file_may_begin_with_a_tilde(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(python_env, "JUPYTER_HOME", Path(folder)):
+            with mock.patch.dict(os.environ, {"GLASSLAB_DATA": "~nobody-of-this-name.txt"}):
+                self.assertEqual(Path(python_env.environment()["GLASSLAB_DATA"]).name, "~nobody-of-this-name.txt")
+
+    def test_a_compiler_with_a_wrapper_does_not_hide_the_plain_one(self):
+        with mock.patch.dict(os.environ, {"CXX": "no-such-wrapper c++"}), mock.patch.object(tools.shutil, "which", {"c++": "/bin/c++"}.get):
+            self.assertEqual(tools.cxx(), "/bin/c++")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ use glasslab_data::{Error, Fetched, Progress, Result, Store};
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 use tch::{Device, Kind};
 
@@ -210,11 +210,16 @@ fn pass(tokens: &Tokens, seed: u64) -> Result<Pass> {
     Ok(Pass { batches: epoch.batches(), seconds, checksum: format!("{:016x}", sum.value()) })
 }
 
-/// The memory that this process has in use, where the system tells.
+/// The memory that this process has in use. Linux tells in a file, other systems through `ps`.
 fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+    let kib = match std::fs::read_to_string("/proc/self/status") {
+        Ok(status) => status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.replace("kB", ""),
+        Err(_) => {
+            let ps = Command::new("ps").args(["-o", "rss=", "-p", &std::process::id().to_string()]).output().ok()?;
+            String::from_utf8(ps.stdout).ok()?
+        }
+    };
+    Some(kib.trim().parse::<u64>().ok()? * 1024)
 }
 
 fn report(path: &Path, header: &Header, is_new: bool) -> Value {

@@ -10,6 +10,7 @@
 //! - it ends with the kernel, however that ends.
 
 use crate::link::{DESCRIPTORS, PRELOAD};
+use crate::platform;
 use anyhow::{Context, Result, bail};
 use glasslab_wire::{CONTROL, FromCell, MARK, ToCell, frame};
 use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL, Symbol};
@@ -31,23 +32,12 @@ pub fn is_wanted() -> bool {
 
 /// Runs cells until evcxr closes its pipe.
 pub fn run() -> Result<()> {
-    die_with_parent();
+    platform::end_with_parent();
+    // SAFETY: changes how this process takes a signal. Ctrl-C on the terminal is for the kernel, which will say what it means.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
     let mut child = Child::new()?;
     child.serve()
 }
-
-#[cfg(target_os = "linux")]
-fn die_with_parent() {
-    // SAFETY: these calls change how this process takes signals.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        // Ctrl-C on the terminal is for the kernel, which will say what it means.
-        libc::signal(libc::SIGINT, libc::SIG_IGN);
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn die_with_parent() {}
 
 /// What the library offers to this program; see its `hooks`.
 struct Hooks {
@@ -94,7 +84,7 @@ impl Child {
         let &[output, errors, input] = &theirs[..] else { bail!("expected three descriptors, got {names}") };
         let control: RawFd = std::env::var(CONTROL)?.parse()?;
         // SAFETY: evcxr's pipes are copied, then the kernel's sockets take their places; all are open, and nothing else
-        // in this process, which has one thread, has used them yet.
+        // in this process, has used them yet.
         let (commands, to_evcxr, control) = unsafe {
             let commands = File::from_raw_fd(libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 10));
             let to_evcxr = File::from_raw_fd(libc::fcntl(1, libc::F_DUPFD_CLOEXEC, 10));

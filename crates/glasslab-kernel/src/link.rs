@@ -9,6 +9,7 @@
 //! control          kernel → cells   one datagram for each message
 //! ```
 
+use crate::platform;
 use anyhow::{Context, Result};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -43,6 +44,7 @@ impl Link {
         let (errors, their_errors) = UnixStream::pair().context(sockets)?;
         let (input, their_input) = UnixStream::pair().context(sockets)?;
         let (control, their_control) = UnixDatagram::pair().context(sockets)?;
+        platform::make_room(&control, &their_control).context("could not make room for messages")?;
         let theirs: Vec<OwnedFd> =
             vec![their_output.into(), their_errors.into(), their_input.into(), their_control.into()];
         for end in &theirs {

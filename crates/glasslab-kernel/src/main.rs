@@ -6,9 +6,8 @@
 //! in a process of their own ([`child`]), whose output comes as it happens ([`output`]).
 //!
 //! ```text
-//! glasslab-kernel --control_file FILE            started by Jupyter
-//! glasslab-kernel --prepare LIBRARY              builds LIBRARY once, for all later sessions
-//! glasslab-kernel --stock --control_file FILE    plain evcxr_jupyter, for comparison
+//! glasslab-kernel --control_file FILE    started by Jupyter
+//! glasslab-kernel --prepare LIBRARY      builds LIBRARY once, for all later sessions
 //! ```
 //! The folder is named by the environment variable `GLASSLAB_WORK`.
 
@@ -21,6 +20,7 @@ mod interrupt;
 mod link;
 mod outline;
 mod output;
+mod platform;
 mod prepare;
 mod report;
 mod server;
@@ -32,13 +32,10 @@ use anyhow::{Context, Result, bail};
 use engine::Engine;
 use link::Link;
 use output::Output;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use work::Work;
 
-/// Set by `--stock` on its way to the plain server.
-const STOCK: &str = "GLASSLAB_STOCK";
 /// Names the folder that `scripts/lab setup` prepared.
 const WORK: &str = "GLASSLAB_WORK";
 
@@ -63,17 +60,15 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--control_file", _] if std::env::var_os(STOCK).is_some() => evcxr_jupyter::main(),
         ["--control_file", file] => serve(file.as_ref()),
-        ["--stock", "--control_file", file] => stock(file),
         ["--prepare", library] => prepare::prepare(&work()?, library.as_ref()),
         ["--version"] => {
             println!("glasslab-kernel {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
         _ => bail!(
-            "expected --control_file FILE, --stock --control_file FILE, --prepare LIBRARY or --version, \
-             got {args:?}. To open the lab, run scripts/lab"
+            "expected --control_file FILE, --prepare LIBRARY or --version, got {args:?}. \
+             To open the lab, run scripts/lab"
         ),
     }
 }
@@ -104,10 +99,4 @@ fn serve(connection_file: &Path) -> Result<()> {
             }
         });
     })
-}
-
-/// Becomes plain evcxr_jupyter, which takes its own arguments only.
-fn stock(file: &str) -> Result<()> {
-    let error = Command::new(std::env::current_exe()?).args(["--control_file", file]).env(STOCK, "1").exec();
-    Err(error).context("could not start the stock server")
 }

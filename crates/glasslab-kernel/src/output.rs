@@ -4,6 +4,7 @@
 //! cell has ended on both, evcxr is told. What a failed `?` prints is kept back for the error's report.
 
 use crate::link::Link;
+use crate::platform::{self, reads_input};
 use crate::server::Shared;
 use crate::stream::{Piece, Splitter};
 use glasslab_wire::{Bundle, FromCell, ToCell};
@@ -101,7 +102,7 @@ impl Output {
             let link = link;
             for message in messages {
                 if let Ok(bytes) = serde_json::to_vec(&message) {
-                    _ = link.control.send(&bytes);
+                    _ = platform::send(&link.control, &bytes);
                 }
             }
         });
@@ -350,18 +351,6 @@ impl Output {
             before = is_reading && !before;
         }
     }
-}
-
-/// Whether the process waits in `read(0, …)`.
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn reads_input(process: u32) -> bool {
-    let call = std::fs::read_to_string(format!("/proc/{process}/syscall")).unwrap_or_default();
-    call.starts_with(&format!("{} 0x0 ", libc::SYS_read))
-}
-
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-fn reads_input(_process: u32) -> bool {
-    false
 }
 
 fn waiting_bytes(socket: &UnixStream) -> i32 {

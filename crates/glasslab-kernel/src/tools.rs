@@ -29,8 +29,35 @@ const REAL: &str = "GLASSLAB_REAL_";
 const ANSWERS: &str = "GLASSLAB_ANSWERS";
 /// evcxr's folder, by its own variable.
 const FOLDER: &str = "EVCXR_TMPDIR";
-/// Stands for the session's folder in a known answer.
-const HERE: &str = "\u{1}HERE\u{1}";
+/// Names the folder of the project, above the library.
+const PROJECT: &str = "GLASSLAB_PROJECT";
+
+/// The folders of this session and of this machine, and what stands for them in what is kept, so that it serves another
+/// session, and another machine (`scripts/lab pack`). The inner ones come first.
+fn places() -> Vec<(&'static str, String)> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let places = [
+        ("\u{1}HERE\u{1}", variable(FOLDER)),
+        ("\u{1}WORK\u{1}", variable(ANSWERS).and_then(|answers| Some(answers.parent()?.to_owned()))),
+        ("\u{1}PROJECT\u{1}", variable(PROJECT)),
+        (
+            "\u{1}RUST\u{1}",
+            variable(&format!("{REAL}RUSTC")).and_then(|rustc| Some(rustc.parent()?.parent()?.to_owned())),
+        ),
+    ];
+    let named = places.into_iter().filter_map(|(name, path)| Some((name, path?.to_str()?.to_owned())));
+    named.filter(|(_, path)| path.len() > 1).collect()
+}
+
+/// A text with names in the place of this session's folders.
+fn portable(text: &str) -> String {
+    places().iter().fold(text.to_owned(), |text, (name, path)| text.replace(path, name))
+}
+
+/// A portable text, with the folders of this session.
+fn local(text: &str) -> String {
+    places().iter().fold(text.to_owned(), |text, (name, path)| text.replace(name, path))
+}
 
 /// How the last cell was built, in a session's folder.
 pub const RECIPE: &str = "recipe.json";
@@ -155,7 +182,7 @@ fn question(name: &str, args: &[OsString]) -> i32 {
     let file = PathBuf::from(std::env::var_os(ANSWERS).unwrap_or_default()).join(format!("{:016x}", key(name, args)));
     let here = std::env::var(FOLDER).unwrap_or_default();
     if let Ok(known) = fs::read_to_string(&file) {
-        print!("{}", known.replace(HERE, &here));
+        print!("{}", local(&known));
         return 0;
     }
     if std::env::var_os("GLASSLAB_TRACE").is_some() {
@@ -177,7 +204,7 @@ fn question(name: &str, args: &[OsString]) -> i32 {
     if output.status.success() && !here.is_empty() {
         let part = file.with_extension(std::process::id().to_string());
         // A full disk costs the memory, not the answer.
-        let _ = fs::write(&part, text.replace(&here, HERE)).and_then(|()| fs::rename(&part, &file));
+        let _ = fs::write(&part, portable(&text)).and_then(|()| fs::rename(&part, &file));
     }
     print!("{text}");
     output.status.code().unwrap_or(1)
@@ -193,10 +220,10 @@ fn key(name: &str, args: &[OsString]) -> u64 {
     for text in words.chain([folder, std::env::var("RUSTFLAGS").unwrap_or_default()]) {
         // rust-analyzer copies lock files into temporary folders of random names.
         let is_temporary = Path::new(&text).starts_with(std::env::temp_dir()) && !Path::new(&text).starts_with(&here);
-        if is_temporary { "temporary".hash(&mut hasher) } else { text.replace(&here, HERE).hash(&mut hasher) }
+        if is_temporary { "temporary".hash(&mut hasher) } else { portable(&text).hash(&mut hasher) }
     }
     for file in ["Cargo.toml", "Cargo.lock"] {
-        fs::read(Path::new(&here).join(file)).unwrap_or_default().hash(&mut hasher);
+        portable(&fs::read_to_string(Path::new(&here).join(file)).unwrap_or_default()).hash(&mut hasher);
     }
     hasher.finish()
 }
@@ -300,7 +327,7 @@ fn build(args: &[OsString]) -> i32 {
     let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
     if std::env::var_os("RUSTC_WRAPPER").is_none()
         && let Ok(text) = fs::read_to_string(&recipe)
-        && let Ok(known) = serde_json::from_str::<Value>(&text.replace("\\u0001HERE\\u0001", &folder.to_string_lossy()))
+        && let Ok(known) = serde_json::from_str::<Value>(&local(&text.replace("\\u0001", "\u{1}")))
         && known["manifest"] == manifest.as_str()
         && let Some(words) = known["words"].as_array()
     {
@@ -323,8 +350,8 @@ fn build(args: &[OsString]) -> i32 {
         && let Some(words) = words
     {
         let part = recipe.with_extension("part");
-        let text = json!({ "manifest": manifest, "words": words }).to_string();
-        let text = text.replace(&*folder.to_string_lossy(), "\\u0001HERE\\u0001");
+        let text = portable(&json!({ "manifest": manifest, "words": words }).to_string());
+        let text = text.replace('\u{1}', "\\u0001");
         // Without it the next cell goes by cargo too.
         let _ = fs::write(&part, text).and_then(|()| fs::rename(&part, &recipe));
     }
@@ -411,7 +438,7 @@ fn compile<'a>(folder: &Path, words: impl Iterator<Item = &'a str>) -> i32 {
     let status = rustc.wait().ok().and_then(|status| status.code()).unwrap_or(127);
     if status == 0 {
         let artifact = json!({
-            "reason": "compiler-artifact", "target": { "name": "ctx" }, "filenames": [out.join("libctx.so")],
+            "reason": "compiler-artifact", "target": { "name": "ctx" }, "filenames": [out.join(libloading::library_filename("ctx"))],
         });
         let mut answer = std::io::stdout().lock();
         // evcxr is gone, or reads this.

@@ -9,6 +9,7 @@
 //! A session's copy costs milliseconds, because compiled files, which nobody changes in place,
 //! are hard links. Two kernels never share a folder: cargo and evcxr would overwrite each other.
 
+use crate::platform::LIBRARY_PATH;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -17,8 +18,6 @@ use std::process::Command;
 
 /// The file whose lock tells that a session's kernel is alive.
 const LOCK: &str = "kernel.lock";
-/// Where the system's loader looks for libraries.
-const LIBRARY_PATH: &str = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
 
 /// The working folder of all kernels.
 pub struct Work {
@@ -77,7 +76,7 @@ impl Work {
 
     /// The library as cells load it, in an evcxr folder in which it is built.
     pub fn library(&self, tmpdir: &Path) -> Result<Option<PathBuf>> {
-        let name = if cfg!(target_os = "macos") { "libglasslab.dylib" } else { "libglasslab.so" };
+        let name = libloading::library_filename("glasslab");
         let (_, host) = toolchain()?;
         let library = tmpdir.join("target").join(host).join("debug").join("deps").join(name);
         Ok(library.exists().then_some(library))

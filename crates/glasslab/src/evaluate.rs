@@ -13,6 +13,7 @@ use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::memory::keep_freed;
 use crate::model::LanguageModel;
+use crate::waiting::Waiting;
 use tch::{Kind, Tensor};
 
 /// Characters in one row of a batch, if the model can take so many.
@@ -62,6 +63,7 @@ pub fn evaluate(model: &(impl LanguageModel + ?Sized), tokens: &Tokens) -> Resul
 pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, chars: usize) -> Result<Evaluation> {
     let _guard = tch::no_grad_guard();
     keep_freed();
+    let _waiting = Waiting::by_load();
     let length = model.max_len().map_or(ROW, |length| ROW.min(length as usize));
     let mut rows = Rows::new(length);
     let (mut nats, mut count) = (0.0, 0);

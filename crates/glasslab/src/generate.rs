@@ -15,6 +15,7 @@ use crate::model::LanguageModel;
 use crate::model::cache::Cache;
 use crate::rng::Rng;
 use crate::tokenizer::Tokenizer;
+use crate::waiting::Waiting;
 use tch::{Device, Tensor};
 
 /// Continues a prompt; returns the prompt and what was written: `sampling.chars` characters, also where a token is
@@ -119,6 +120,7 @@ fn write(
     sampling.check(tokenizer)?;
     let _guard = tch::no_grad_guard();
     keep_freed();
+    let _waiting = Waiting::by_load();
     let seeds = (0..).map(|place| sampling.seed.wrapping_add(place));
     let row = |(prompt, seed): (&&str, u64)| Row::new(tokenizer, prompt, seed, sampling.chars);
     let mut rows = prompts.iter().zip(seeds).map(row).collect::<Result<Vec<Row>>>()?;

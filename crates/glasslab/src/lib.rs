@@ -44,6 +44,7 @@ pub mod tokenizer;
 pub mod trace;
 pub mod train;
 pub mod view;
+mod waiting;
 
 pub use error::{Error, Result};
 

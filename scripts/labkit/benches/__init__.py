@@ -12,7 +12,7 @@ import pkgutil
 import sys
 
 from .. import main as lab
-from ..say import Problem, line
+from ..say import Problem, explain, line
 
 
 def main(arguments: list[str]) -> int:
@@ -37,6 +37,9 @@ def main(arguments: list[str]) -> int:
             figures[name] = bench.run(options.brief)
     except Problem as problem:
         print(f"\nscripts/bench: {problem}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"\nscripts/bench: {explain(error)}", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(figures[options.names[0]] if len(options.names) == 1 else figures))

@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from .. import kernel
+from .. import kernel, machines, python_env, tools
 from ..layout import LAB, ROOT
 from ..say import Problem, line
 
@@ -78,8 +78,9 @@ def _peer() -> Path:
     python = PEER / "bin" / "python"
     if not (PEER / "ready").exists():
         line(f"Making an environment with pyarrow {PYARROW} in {PEER}")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(PEER)], check=True)
-        if subprocess.run([python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"pyarrow=={PYARROW}"]).returncode:
+        tools.run([sys.executable, "-m", "venv", "--clear", PEER], "python3 could not make a virtual environment.")
+        pip = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"pyarrow=={PYARROW}"]
+        if subprocess.run(pip, env=python_env.own()).returncode:
             raise Problem("pip could not install pyarrow (its message stands above): this bench needs the network once.")
         (PEER / "ready").touch()
     return python
@@ -87,16 +88,23 @@ def _peer() -> Path:
 
 def _glasslab(arguments: list, cache: Path, hub: str = "") -> tuple[dict, float, float]:
     """The command's report, its seconds, and the most memory that it had, in MB."""
-    environment = {**os.environ, "GLASSLAB_CACHE": str(cache), "GLASSLAB_HUB": hub, "NO_PROXY": "127.0.0.1"}
+    environment = {**os.environ, "GLASSLAB_CACHE": str(cache), "GLASSLAB_HUB": hub, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     started = time.perf_counter()
     child = subprocess.Popen([kernel.program("glasslab"), "--json", *map(str, arguments)], env=environment,
-                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    output = child.stdout.read()
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **tools.TEXT)
+    # What it says on its way would fill the pipe, if nobody read.
+    words: list[str] = []
+    reader = threading.Thread(target=lambda: words.extend(child.stderr))
+    with child.stdout, child.stderr:
+        reader.start()
+        output = child.stdout.read()
+        reader.join()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise Problem(f"glasslab {' '.join(map(str, arguments))} ended with {child.returncode}")
-    return json.loads(output), time.perf_counter() - started, usage.ru_maxrss / 1e3
+        raise Problem(f"glasslab {' '.join(map(str, arguments))} ended with {child.returncode}. Its last words:\n"
+                      + "".join(words).strip()[-1500:])
+    return json.loads(output), time.perf_counter() - started, machines.peak_bytes(usage) / 1e6
 
 
 def _fetch(cache: Path, python: Path) -> dict:
@@ -106,7 +114,7 @@ def _fetch(cache: Path, python: Path) -> dict:
         (hub / "data").mkdir(parents=True)
         for split, text in [("train", "stories-train.txt"), ("validation", "stories-valid.txt")]:
             target = hub / "data" / f"{split}-00000-of-00001.parquet"
-            subprocess.run([python, "-c", MAKE, ROOT / "data" / text, target, "1", "1000"], check=True)
+            subprocess.run([python, "-c", MAKE, ROOT / "data" / text, target, "200000", "1000"], check=True)
     handler = functools.partial(_Quiet, directory=str(hub))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -138,8 +146,8 @@ def _open(tokens: str, cache: Path, turns: int) -> dict:
 def _large(folder: Path, python: Path, name: str, group: int, size: int, turns: int) -> dict:
     text = SHARED / "tinystories-train.txt"
     parquet, tokens = folder / "large.parquet", folder / "large.tokens"
-    subprocess.run([python, "-c", MAKE, text if text.exists() else ROOT / "data" / "stories-train.txt", parquet, str(size),
-                    str(group)], check=True)
+    tools.run([python, "-c", MAKE, text if text.exists() else ROOT / "data" / "stories-train.txt", parquet, size, group],
+              "The parquet file to measure with could not be made.")
     megabytes = parquet.stat().st_size / 1e6
     times: dict[str, list[float]] = {"ours": [], "threads": [], "one thread": []}
     peak, rows, report = 0.0, 0, {}
@@ -149,8 +157,7 @@ def _large(folder: Path, python: Path, name: str, group: int, size: int, turns: 
         times["ours"].append(seconds)
         peak = max(peak, memory)
         for threads in ("threads", "one thread"):
-            answer = subprocess.run([python, "-c", READ, parquet, threads], check=True, capture_output=True, text=True)
-            seconds, rows = answer.stdout.split()
+            seconds, rows = tools.run([python, "-c", READ, parquet, threads], "pyarrow could not read the file.").split()
             times[threads].append(float(seconds))
     if report["counts"]["rows"] != int(rows):
         raise Problem(f"glasslab read {report['counts']['rows']} rows and pyarrow {rows}: one of them is wrong.")

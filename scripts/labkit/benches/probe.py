@@ -16,7 +16,7 @@ from ..say import Problem, line
 def run(brief: bool) -> dict:
     command = ["cargo", "run", "--release", "--locked", "--quiet", "-p", "glasslab", "--example", "probe", "--",
                "4" if brief else "150"]
-    answer = subprocess.run(command, cwd=ROOT, env=tools.cargo_environment(), stdout=subprocess.PIPE, text=True)
+    answer = subprocess.run(command, cwd=ROOT, env=tools.cargo_environment(), stdout=subprocess.PIPE, **tools.TEXT)
     if answer.returncode != 0:
         raise Problem("the example `probe` failed (its message stands above)")
     figures = json.loads(answer.stdout.splitlines()[-1])

@@ -94,14 +94,14 @@ def _binding(sources: Path, torch: Libtorch) -> Path:
     """libtch.so under its plain name: it finds libtorch, and is found, where the search path says."""
     metadata = _cargo(sources, "metadata", "--format-version", "1", stdout=subprocess.PIPE)
     package = next(one for one in json.loads(metadata.stdout)["packages"] if one["name"] == "torch-sys")
-    return kernel.compile_binding(Path(package["manifest_path"]).parent, torch, soname="libtch.so")
+    return kernel.build_binding(torch, source=Path(package["manifest_path"]).parent, searched=True)
 
 
 def _programs(sources: Path, libtch: Path) -> dict[Path, str]:
     """The programs that cargo makes, and their names in the bundle."""
     config = sources.parent / "config.toml"
     # What libtch.so needs of libtorch is found where the programs run.
-    config.write_text(kernel.cargo_config(libtch) + f'[target.{tools.host_triple()}]\n'
+    config.write_text(kernel.cargo_config(libtch, tools.host_triple()) + f'[target.{tools.host_triple()}]\n'
                       'rustflags = ["-C", "link-arg=-Wl,--allow-shlib-undefined"]\n')
     target = Path(os.environ.get("CARGO_TARGET_DIR") or sources.parent / "target").absolute()
     made = {}

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::evaluate_some;
 use crate::memory::keep_freed;
 use crate::model::Trainable;
+use crate::waiting::Waiting;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -73,6 +74,7 @@ pub(super) struct Training {
 impl Training {
     pub(super) fn new(model: &mut impl Trainable, data: &Tokens, config: &TrainConfig) -> Result<Training> {
         config.check()?;
+        let config = &TrainConfig { length: config.length.in_a_hurry(), ..config.clone() };
         let state = State {
             config: config.clone(),
             data: extent(data),
@@ -96,6 +98,7 @@ impl Training {
         mut watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
     ) -> Result<History> {
         keep_freed();
+        let _waiting = Waiting::by_load();
         let config = self.state.config.clone();
         let mut batches = Batches::new(data, config.batch_size, config.context_len, config.seed)?;
         batches.rng.state = self.state.rng;

@@ -1,0 +1,62 @@
+"""Trainings beside other work: the steps of `small` in a given time, beside those of a lone one.
+
+Beside a process that computes, beside one at the lowest priority, and two trainings at once; each with libtorch's threads waiting by
+the machine's load (crates/glasslab/src/waiting.rs), and spinning as libgomp by itself would have it, by turns.
+"""
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .. import kernel, peers
+from ..layout import ROOT
+from ..peers import ours
+from ..say import line
+
+# libgomp's own value: who sets it has chosen, and the load is not asked.
+KINDS = {"by load": {}, "spinning": {"GOMP_SPINCOUNT": "300000"}}
+# How many trainings, and beside them the priority of a process that computes.
+CASES = {"alone": (1, None), "beside_one": (1, 0), "beside_nice": (1, 19), "two": (2, None)}
+
+
+def steps_per_s(seconds: float, environment: dict, trainings: int, priority: int | None) -> list[float]:
+    environment = {**{name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")},
+                   **environment}
+    with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder, contextlib.ExitStack() as beside:
+        held_out = Path(folder) / "held-out.txt"  # short: the measuring on the way is not what is measured here
+        held_out.write_text((ROOT / "data" / "stories-valid.txt").read_text(encoding="utf-8")[:2000], encoding="utf-8")
+
+        def train(number: int) -> float:
+            command = [kernel.program("glasslab"), "train", "--preset", "small", "--seconds", seconds, "--json",
+                       "--data", ROOT / "data" / "stories-train.txt", "--held-out", held_out,
+                       "--out", Path(folder) / f"{number}.safetensors"]
+            mine = peers.measured(command, env=environment)
+            return mine["steps"] / mine["seconds"]
+
+        if priority is not None:
+            other = subprocess.Popen([sys.executable, "-c", f"import os\nos.nice({priority})\nwhile True: pass"])
+            beside.callback(other.wait)
+            beside.callback(other.kill)
+        with ThreadPoolExecutor(trainings) as pool:
+            return list(pool.map(train, range(trainings)))
+
+
+def run(brief: bool) -> dict:
+    seconds, turns = (0.3, 1) if brief else (10, 3)
+    speeds = {(case, kind): [] for case in CASES for kind in KINDS}
+    for _ in range(turns):
+        for case, kind in speeds:
+            # Of two at once, the slower one counts.
+            speeds[case, kind].append(min(steps_per_s(seconds, KINDS[kind], *CASES[case])))
+    figures = {}
+    for case, kind in speeds:
+        shares = ours.ratio(speeds[case, kind], speeds["alone", "spinning"])
+        line(f"{case.replace('_', ' '):<12} {kind:<9} {statistics.median(speeds[case, kind]):5.1f} steps/s, "
+             f"{ours.show(shares)} of a lone one that spins")
+        figures[f"{case}_{kind.replace(' ', '_')}"] = shares[0]
+    return figures
