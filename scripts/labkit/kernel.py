@@ -42,6 +42,11 @@ def configure(binding: Path) -> None:
         _write_if_changed(config, cargo_config(binding, tools.host_triple()))
 
 
+def configured_binding() -> Path:
+    """The folder of the binding that cargo has been told of."""
+    return Path(re.search(r'"native=(.+)"', CARGO_CONFIG.read_text(encoding="utf-8")).group(1))
+
+
 def build_binding(torch: Libtorch, compiler: str | None = None, source: Path | None = None, searched: bool = False) -> Path:
     """Compiles tch's C++ half once into a library, for the workspace and for every cell.
 

@@ -10,7 +10,7 @@ from ..say import Problem, line
 def run(brief: bool) -> dict:
     lengths = [64, 128] if brief else [64, 256, 1024, 4096]
     names = ",".join(map(str, lengths))
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "glasslab", "--example", "attention_cost"]
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "--workspace", "--example", "attention_cost"]
     if subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode != 0:
         raise Problem("cargo could not build the example attention_cost (its message stands above).")
     mine = peers.measured([kernel.target_folder() / "release" / "examples" / "attention_cost", names])

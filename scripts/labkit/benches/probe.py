@@ -14,7 +14,7 @@ from ..say import Problem, line
 
 
 def run(brief: bool) -> dict:
-    command = ["cargo", "run", "--release", "--locked", "--quiet", "-p", "glasslab", "--example", "probe", "--",
+    command = ["cargo", "run", "--release", "--locked", "--quiet", "--workspace", "--example", "probe", "--",
                "4" if brief else "150"]
     answer = subprocess.run(command, cwd=ROOT, env=tools.cargo_environment(), stdout=subprocess.PIPE, **tools.TEXT)
     if answer.returncode != 0:
