@@ -18,7 +18,7 @@ from .bundle import MANIFEST
 WORK = OUT / "gpu-check-work"
 # The parts in the order of their weight, with the most seconds for each; without the first two, the others mean nothing.
 PARTS = {"versions": 120, "doctor": 90, "tests": 150, "large": 130, "small": 60, "evaluate": 60, "write": 60, "pictures": 60,
-         "beside_large": 120, "beside_small": 100, "beside_writing": 120, "beside_nanogpt": 100}
+         "beside_large": 120, "beside_small": 100, "writing_large": 80, "beside_nanogpt": 100, "writing_small": 80}
 NEEDED = ("versions", "doctor")
 
 
@@ -37,6 +37,8 @@ def all_parts(bundle: Path, options) -> int:
         raise Problem(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
+    for program in ("glasslab", "gpu-tests"):
+        (bundle / program).chmod(0o755)  # not every way of copying keeps it
     variables, results, log = environment(bundle, options.cpu), [], []
     ends = time.monotonic() + options.minutes * 60
     lost = None
@@ -68,10 +70,12 @@ def environment(bundle: Path, cpu: bool) -> dict[str, str]:
     torch = importlib.util.find_spec("torch")
     if torch is None:
         raise Problem(f"{sys.executable} has no torch: run this with a Python that has the torch that the bundle is built for")
-    libraries = [str(bundle), str(Path(torch.origin).parent / "lib"), os.environ.get("LD_LIBRARY_PATH")]
+    packages = Path(torch.origin).parent.parent
+    # CUDA's own libraries lie beside torch, in packages of NVIDIA's.
+    libraries = [bundle, packages / "torch" / "lib", *sorted(packages.glob("nvidia/*/lib"))]
     variables = {
         **os.environ,
-        "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
+        "LD_LIBRARY_PATH": ":".join([*map(str, libraries), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]),
         "GLASSLAB_COMMAND": str(bundle / "glasslab"),
         "GLASSLAB_TORCH_PYTHON": sys.executable,
         "PYTHONDONTWRITEBYTECODE": "1",
