@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from labkit import libtorch, pack
+from labkit import libtorch, pack, tools
 from labkit.layout import CACHE, LAB, ROOT, STAMPS
 
 # Not what a clone has, or what set-up makes in it.
@@ -47,7 +47,7 @@ class PackTest(unittest.TestCase):
             said = lab("setup", "--from", str(archive))
             self.assertNotIn("Compiling", said)
             self.assertIn("5 of 5 cells", lab("run", str(clone / "notebooks" / "00_setup_and_data.ipynb")))
-            self.assertIn("computes on", subprocess.run([clone / "target" / "release" / "glasslab", "doctor"], capture_output=True, text=True).stdout)
+            self.assertIn("computes on", tools.run([clone / "target" / "release" / "glasslab", "doctor"], "The command does not run."))
             # Nothing in it reaches back into the clone that it was made in.
             for compiled in [*(clone / "target").rglob("glasslab*"), *(clone / ".lab" / "kernel").rglob("*.so")]:
                 self.assertNotIn(str(CACHE).encode(), compiled.read_bytes(), compiled)
