@@ -129,6 +129,14 @@ def program(name: str) -> Path:
     return target_folder() / "release" / name
 
 
+def example(name: str) -> Path:
+    """Builds an example of the library, with the features that the workspace's other programs were built with."""
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "--workspace", "--example", name]
+    if subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode != 0:
+        raise Problem(f"cargo could not build the example {name} (its message stands above).")
+    return target_folder() / "release" / "examples" / name
+
+
 def build_programs(binding: Future) -> None:
     """Builds the kernel and the command, while `binding` is being made; cargo shows its progress and goes on where it
     stopped."""
