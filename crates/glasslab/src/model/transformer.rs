@@ -420,7 +420,10 @@ mod tests {
                 let off = (exact - rough).norm().double_value(&[]) / exact.norm().double_value(&[]);
                 assert!(off > 1e-4 && off < 0.05, "{config:?}: {off}");
             }
-            assert_eq!(model.forward(&ids, &mut Recording::default()).unwrap(), both[0][0]);
+            // To the bit on x86-64; arm64 rounds the fused attention, which is what trains, in another order.
+            let seen = model.forward(&ids, &mut Recording::default()).unwrap();
+            let off = (&seen - &both[0][0]).norm().double_value(&[]) / seen.norm().double_value(&[]);
+            assert!(off < 1e-5, "{config:?}: {off}");
             let mut cache = model.new_cache(2).unwrap().unwrap();
             for (first, count) in [(0, 7), (7, 1), (8, 12)] {
                 let part = model.read(&ids.narrow(1, first, count), &mut cache).unwrap();
