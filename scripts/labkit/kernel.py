@@ -42,6 +42,11 @@ def configure(binding: Path) -> None:
         _write_if_changed(config, cargo_config(binding, tools.host_triple()))
 
 
+def configured_binding() -> Path:
+    """The folder of the binding that cargo has been told of."""
+    return Path(re.search(r'"native=(.+)"', CARGO_CONFIG.read_text(encoding="utf-8")).group(1))
+
+
 def build_binding(torch: Libtorch, compiler: str | None = None, source: Path | None = None, searched: bool = False) -> Path:
     """Compiles tch's C++ half once into a library, for the workspace and for every cell.
 
@@ -122,6 +127,14 @@ def _write_if_changed(path: Path, text: str) -> None:
 
 def program(name: str) -> Path:
     return target_folder() / "release" / name
+
+
+def example(name: str) -> Path:
+    """Builds an example of the library, with the features that the workspace's other programs were built with."""
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "--workspace", "--example", name]
+    if subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode != 0:
+        raise Problem(f"cargo could not build the example {name} (its message stands above).")
+    return target_folder() / "release" / "examples" / name
 
 
 def build_programs(binding: Future) -> None:

@@ -51,7 +51,7 @@ def pack(out: str | None, preset: int = 2) -> int:
                       "`scripts/lab clean` and `scripts/lab setup`, on a machine without a GPU.")
     started = time.monotonic()
     manifest = {"rustc": tools.rustc_version(), "torch": TORCH_VERSION, "sources": sources(), "glibc": _glibc(),
-                "folders": _folders(kernel.binding_folder(torch), torch)}
+                "folders": _folders(kernel.configured_binding(), torch)}
     name = f"glasslab-pack-{tools.host_triple()}-{manifest['sources'][:8]}.tar.xz"
     target = Path(out).absolute() if out else OUT / name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def pack(out: str | None, preset: int = 2) -> int:
         archive.addfile(member, io.BytesIO(text))
         for program in PROGRAMS:
             archive.add(kernel.program(program), f"programs/{program}")
-        archive.add(kernel.binding_folder(torch) / "libtch.so", "binding/libtch.so")
+        archive.add(kernel.configured_binding() / "libtch.so", "binding/libtch.so")
         for folder in ("template", "answers", "outline", "config"):
             archive.add(work_folder() / folder, f"work/{folder}", filter=_wanted)
     part.replace(target)
@@ -219,6 +219,9 @@ def _move(path: Path, theirs: dict[str, str], ours: dict[str, str]) -> None:
         return
     write = (lambda folder: kernel.padded(folder).encode()) if is_compiled else str.encode
     over = {write(theirs[name]): write(ours[name]) for name in theirs}
+    # As the kernel keeps texts (`portable` in its tools.rs).
+    kept = theirs["binding"].replace(theirs["project"], "\\u0001PROJECT\\u0001")
+    over |= {kept.encode(): ours["binding"].encode()}
     if is_compiled:
         over |= {write(theirs["binding"] + "/libtch.so"): write(ours["binding"] + "/libtch.so")}
     # In one pass, so that what is written is not written over; the longest first, as one folder may lie in another.

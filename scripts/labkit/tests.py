@@ -28,8 +28,8 @@ SUITES = ("scripts", "crates", "notebooks")
 # By the reason that stands in the `#[ignore]` of a test of cargo's: its program, and whether what it needs is here.
 NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
          "needs an NVIDIA GPU": ("gpu", libtorch.has_nvidia_gpu)}
-# What `--quick` runs of the crates: the library, and the command on it.
-QUICK = ["-p", "glasslab", "-p", "glasslab-cli", "--lib", "--bins", "--tests"]
+# What `--quick` runs of the crates: all but examples and the documentation's.
+QUICK = ["--lib", "--bins", "--tests"]
 
 
 @dataclass
@@ -93,7 +93,7 @@ def jobs(suites, quick: bool) -> list[Job]:
     """All tests, longest first: what is begun last should not be waited for."""
     made = []
     if "crates" in suites:
-        made.append(cargo("crates", "cargo test", QUICK if quick else ["--workspace"]))
+        made.append(cargo("crates", "cargo test", QUICK if quick else []))
     if not quick:
         made.append(nbgrader())
     if "notebooks" in suites and not quick:
@@ -143,9 +143,10 @@ def notebook(path: Path) -> Job:
     return Job("notebooks", path.stem[:2], lab.execution([path]), lambda _, status: one(path.name, status), environment)
 
 
-def cargo(label: str, name: str, packages: list[str], *test_options: str) -> Job:
-    """cargo's tests, in the profile that set-up has built the dependencies in."""
-    command = ["cargo", "test", "--release", "--locked", "--no-fail-fast", *packages, "--", *test_options]
+def cargo(label: str, name: str, targets: list[str], *test_options: str) -> Job:
+    """cargo's tests, in the profile that set-up has built the dependencies in; always of the whole workspace, which settles
+    the features that those are built with."""
+    command = ["cargo", "test", "--release", "--locked", "--no-fail-fast", "--workspace", *targets, "--", *test_options]
     environment = tools.cargo_environment()
     if python := peers.there():
         environment["GLASSLAB_TORCH_PYTHON"] = str(python)
@@ -205,7 +206,7 @@ def skipped_jobs() -> list[Job]:
 def ignored(reason: str) -> list[Job]:
     """cargo's tests that need something, if it is here."""
     program, there = NEEDS[reason]
-    return [cargo(program, f"cargo test {program}", ["-p", "glasslab", "--test", program], "--ignored")] if there() else []
+    return [cargo(program, f"cargo test {program}", ["--test", program], "--ignored")] if there() else []
 
 
 def run(made: list[Job]) -> dict[str, Count]:

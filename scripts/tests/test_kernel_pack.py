@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from labkit import libtorch, pack
+from labkit import libtorch, pack, tools
 from labkit.layout import CACHE, LAB, ROOT, STAMPS
 
 # Not what a clone has, or what set-up makes in it.
@@ -36,7 +36,15 @@ class PackTest(unittest.TestCase):
             cache = Path(folder) / "cache"
             cache.mkdir()
             (cache / libtorch.cached_folder("cpu").name).symlink_to(libtorch.cached_folder("cpu"))
-            environment |= {"GLASSLAB_CACHE": str(cache), "CXX": "no-compiler-here", "CARGO_NET_OFFLINE": "true"}
+            # All that a cell needs to be compiled, and no C++ compiler.
+            programs = Path(folder) / "bin"
+            programs.mkdir()
+            (Path(folder) / "cargo").mkdir()
+            for name in ("cargo", "rustc", "rustup", "cc", "ld", "as", "sh", "env"):
+                if found := shutil.which(name):
+                    (programs / name).symlink_to(found)
+            environment |= {"GLASSLAB_CACHE": str(cache), "CXX": "", "PATH": str(programs), "CARGO_NET_OFFLINE": "true",
+                            "CARGO_HOME": str(Path(folder) / "cargo")}  # empty: no crate is at hand
 
             def lab(*arguments):
                 run = subprocess.run([sys.executable, str(clone / "scripts" / "lab"), *arguments], env=environment,
@@ -45,9 +53,10 @@ class PackTest(unittest.TestCase):
                 return run.stdout
 
             said = lab("setup", "--from", str(archive))
+            self.assertIn("C++ compiler      not found", said)
             self.assertNotIn("Compiling", said)
             self.assertIn("5 of 5 cells", lab("run", str(clone / "notebooks" / "00_setup_and_data.ipynb")))
-            self.assertIn("computes on", subprocess.run([clone / "target" / "release" / "glasslab", "doctor"], capture_output=True, text=True).stdout)
+            self.assertIn("computes on", tools.run([clone / "target" / "release" / "glasslab", "doctor"], "The command does not run."))
             # Nothing in it reaches back into the clone that it was made in.
             for compiled in [*(clone / "target").rglob("glasslab*"), *(clone / ".lab" / "kernel").rglob("*.so")]:
                 self.assertNotIn(str(CACHE).encode(), compiled.read_bytes(), compiled)

@@ -77,7 +77,7 @@ class Archives(unittest.TestCase):
 
     def test_this_machines_folders_are_written_over_the_archives(self):
         new = {"target_folder": self.folder / "target"}
-        text = json.dumps({"manifest": 'path = "/a/crates/glasslab"', "words": ["native=/a/lab/cache/libtch-1"]}).encode()
+        text = json.dumps({"manifest": 'path = "/a/crates/glasslab"', "words": ["native=/a/lab/cache/libtch-1", "native=\1PROJECT\1/lab/cache/libtch-1"]}).encode()
         code = b"\x7fELF" + kernel.padded("/a/lab/cache/libtch-1/libtch.so").encode() + b"\0" + kernel.padded("/a/lab/cache/torch/lib").encode()
         path = self.archive(self.manifest(), [("programs/glasslab", code), ("work/template/recipe.json", text),
                                               ("work/../../outside", b"x"), ("elsewhere/x", b"x")])
@@ -98,7 +98,9 @@ class Archives(unittest.TestCase):
         self.assertTrue(program.stat().st_mode & 0o400)
         recipe = json.loads((work / "template" / "recipe.json").read_text())
         self.assertEqual(recipe["manifest"], f'path = "{self.folder}/a/crates/glasslab"')
-        self.assertRegex(recipe["words"][0], f"^native={cache}/libtch-[0-9a-f]+-pack$")
+        self.assertEqual(len(recipe["words"]), 2)
+        for word in recipe["words"]:
+            self.assertRegex(word, f"^native={cache}/libtch-[0-9a-f]+-pack$")
         self.assertFalse(list(self.folder.rglob("outside")) + list(self.folder.rglob("elsewhere")), binding)
 
     def test_the_option_is_taken_by_the_lab_and_by_its_set_up(self):

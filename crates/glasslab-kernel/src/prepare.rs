@@ -71,8 +71,7 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
 /// in with it, from the first moment. The keys that evcxr writes after it then belong to a profile that nobody uses.
 fn settings(library: &Path) -> Result<String> {
     let library = library.to_str().context("the library's path is not UTF-8")?;
-    let unused: String =
-        UNUSED.iter().map(|name| format!("[profile.dev.package.{name}]\nopt-level = 0\n\n")).collect();
+    let unused: String = UNUSED.iter().map(|name| format!("[profile.dev.package.{name}]\nopt-level = 0\n\n")).collect();
     let manifest = format!(
         "2\ndebug = false\nstrip = \"debuginfo\"\nrpath = true\ncodegen-units = 16\nincremental = true\n\n\
          [dependencies.glasslab]\npath = {library:?}\n\n{unused}[profile.unused]\ninherits = \"dev\"\nopt-level = 2"

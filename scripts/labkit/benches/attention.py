@@ -1,19 +1,13 @@
 """The cost of attention from 64 to 4096 characters of context, beside PyTorch's scaled_dot_product_attention."""
 
-import subprocess
-
-from .. import kernel, peers, tools
-from ..layout import ROOT
-from ..say import Problem, line
+from .. import kernel, peers
+from ..say import line
 
 
 def run(brief: bool) -> dict:
     lengths = [64, 128] if brief else [64, 256, 1024, 4096]
     names = ",".join(map(str, lengths))
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "glasslab", "--example", "attention_cost"]
-    if subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode != 0:
-        raise Problem("cargo could not build the example attention_cost (its message stands above).")
-    mine = peers.measured([kernel.target_folder() / "release" / "examples" / "attention_cost", names])
+    mine = peers.measured([kernel.example("attention_cost"), names])
     theirs = peers.run("attention", lengths=names)
     figures = {}
     for length in map(str, lengths):

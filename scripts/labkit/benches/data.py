@@ -114,7 +114,7 @@ def _fetch(cache: Path, python: Path) -> dict:
         (hub / "data").mkdir(parents=True)
         for split, text in [("train", "stories-train.txt"), ("validation", "stories-valid.txt")]:
             target = hub / "data" / f"{split}-00000-of-00001.parquet"
-            subprocess.run([python, "-c", MAKE, ROOT / "data" / text, target, "200000", "1000"], check=True)
+            tools.run([python, "-c", MAKE, ROOT / "data" / text, target, 200_000, 1000], "The mirror's files could not be made.")
     handler = functools.partial(_Quiet, directory=str(hub))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -6,20 +6,15 @@ by turns in one process.
 """
 
 import json
-import subprocess
 
-from .. import tools
-from ..layout import ROOT
-from ..say import Problem, line
+from .. import kernel, tools
+from ..say import line
 
 
 def run(brief: bool) -> dict:
-    command = ["cargo", "run", "--release", "--locked", "--quiet", "-p", "glasslab", "--example", "probe", "--",
-               "4" if brief else "150"]
-    answer = subprocess.run(command, cwd=ROOT, env=tools.cargo_environment(), stdout=subprocess.PIPE, **tools.TEXT)
-    if answer.returncode != 0:
-        raise Problem("the example `probe` failed (its message stands above)")
-    figures = json.loads(answer.stdout.splitlines()[-1])
+    program = kernel.example("probe")
+    answer = tools.run([program, 4 if brief else 150], "The example `probe` failed.")
+    figures = json.loads(answer.splitlines()[-1])
     low, middle, high = figures["ratio_quartiles"]
     figures["within_noise"] = low <= 1 <= high
     line(f"logits with and without probe calls differ by at most {figures['max_abs_difference']:g}")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ..layout import OUT
-from ..say import Problem
+from ..say import Problem, explain
 
 BUNDLE = OUT / "gpu-check"
 
@@ -35,4 +35,7 @@ def main(arguments: list[str]) -> int:
         return run.all_parts(BUNDLE, options)
     except Problem as problem:
         print(f"\nscripts/gpu-check: {problem}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"\nscripts/gpu-check: {explain(error)}", file=sys.stderr)
         return 1

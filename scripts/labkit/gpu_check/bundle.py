@@ -123,10 +123,12 @@ def _beginning(text: bytes) -> bytes:
 
 
 def _manifest(bundle: Path) -> dict:
-    git = lambda *arguments: subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    changed = " with changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+    try:
+        commit = tools.run(["git", "describe", "--always", "--dirty= with changes", "--exclude=*"], "", cwd=ROOT).strip()
+    except Problem:
+        commit = "unknown"  # the files without their history, or no git
     version = re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE).group(1)
     files = {path.name: {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
              for path in sorted(bundle.iterdir())}
-    return {"glasslab": f"{version}, commit {git('rev-parse', '--short', 'HEAD')}{changed}", "tch": TCH, "torch": TORCH,
+    return {"glasslab": f"{version}, commit {commit}", "tch": TCH, "torch": TORCH,
             "files": files}
