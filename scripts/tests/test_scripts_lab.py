@@ -1,6 +1,7 @@
 """scripts/lab on machines where something is missing: a clear sentence, never a stack trace."""
 
 import errno
+import io
 import os
 import runpy
 import shutil
@@ -9,13 +10,14 @@ import sys
 import tempfile
 import unittest
 import venv
+from contextlib import redirect_stdout
 from pathlib import Path
 from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from labkit import doctor, layout, libtorch, machines, main, python_env, tools
+from labkit import doctor, kernel, layout, libtorch, machines, main, python_env, tools
 from labkit.benches import data
 from labkit.say import Problem, explain
 
@@ -160,6 +162,41 @@ class Libtorch(unittest.TestCase):
     def test_a_python_without_torch_is_told(self):
         with self.assertRaisesRegex(Problem, "has no torch"):
             libtorch.find(torch_from="false")
+
+
+class SideBySide(unittest.TestCase):
+    """The programs are built while the binding, which the last of them is linked with, is being compiled."""
+
+    def build(self, statuses, was_there):
+        binding, self.calls = mock.Mock(), []
+        binding.done.return_value = was_there
+
+        def cargo(*_, **__):
+            self.calls.append("cargo")
+            return subprocess.CompletedProcess([], statuses[len(self.calls) - 1])
+
+        with mock.patch.object(kernel.subprocess, "run", cargo), redirect_stdout(io.StringIO()):
+            kernel.build_programs(binding)
+        binding.result.assert_called_once_with()
+
+    def test_a_command_that_came_before_the_binding_is_linked_again(self):
+        self.build([1, 0], was_there=False)
+        self.assertEqual(len(self.calls), 2)
+
+    def test_what_fails_with_the_binding_there_is_told_at_once(self):
+        with self.assertRaisesRegex(Problem, "could not build the kernel"):
+            self.build([1, 0], was_there=True)
+        self.assertEqual(len(self.calls), 1)
+
+    def test_in_a_hurry_trainings_are_cut_for_notebooks_only_when_asked(self):
+        seen = []
+        with (mock.patch.object(main, "is_set_up", return_value=True), mock.patch.object(main, "refresh"),
+              mock.patch.object(main, "_execute", lambda *_, **__: seen.append(os.environ.get("GLASSLAB_TRAINING_SECONDS")) or 0),
+              mock.patch.dict(os.environ)):
+            os.environ.pop("GLASSLAB_TRAINING_SECONDS", None)
+            main.run([], html=False, stock=False)
+            main.run([], html=False, stock=False, brief=True)
+        self.assertEqual(seen, [None, main.BRIEF_SECONDS])
 
 
 class Sentences(unittest.TestCase):

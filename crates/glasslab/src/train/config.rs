@@ -118,8 +118,11 @@ const LONGEST: &str = "GLASSLAB_TRAINING_SECONDS";
 impl Length {
     /// This length, or the shorter time that a person in a hurry has set.
     pub(super) fn in_a_hurry(self) -> Length {
-        let longest = std::env::var(LONGEST).ok().and_then(|text| text.parse::<f64>().ok()).filter(|time| *time > 0.0);
-        match (self, longest) {
+        self.at_most(std::env::var(LONGEST).ok().as_deref())
+    }
+
+    fn at_most(self, seconds: Option<&str>) -> Length {
+        match (self, seconds.and_then(|text| text.parse::<f64>().ok()).filter(|longest| *longest > 0.0)) {
             (Length::Seconds(seconds), Some(longest)) => Length::Seconds(seconds.min(longest)),
             _ => self,
         }
@@ -137,6 +140,16 @@ impl Length {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_person_in_a_hurry_shortens_what_goes_by_the_clock_and_nothing_else() {
+        assert_eq!(Length::Seconds(60.0).at_most(Some("8")), Length::Seconds(8.0));
+        assert_eq!(Length::Seconds(5.0).at_most(Some("8")), Length::Seconds(5.0));
+        assert_eq!(Length::Steps(60).at_most(Some("8")), Length::Steps(60));
+        for nothing in [None, Some(""), Some("soon"), Some("-1"), Some("NaN")] {
+            assert_eq!(Length::Seconds(60.0).at_most(nothing), Length::Seconds(60.0), "{nothing:?}");
+        }
+    }
 
     #[test]
     fn the_learning_rate_rises_then_falls_to_nothing() {
