@@ -147,7 +147,8 @@ def cargo(label: str, name: str, targets: list[str], *test_options: str) -> Job:
     """cargo's tests, in the profile that set-up has built the dependencies in; always of the whole workspace, which settles
     the features that those are built with."""
     command = ["cargo", "test", "--release", "--locked", "--no-fail-fast", "--workspace", *targets, "--", *test_options]
-    environment = tools.cargo_environment()
+    # The tests' servers are on this machine, also where all else is behind a proxy.
+    environment = {**tools.cargo_environment(), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     if python := peers.there():
         environment["GLASSLAB_TORCH_PYTHON"] = str(python)
     return Job("crates", label, command, lambda output, status: read_cargo(name, output, status), environment)

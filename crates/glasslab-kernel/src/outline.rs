@@ -31,6 +31,9 @@ const EMPTY: [&str; 3] = [
 /// Makes the outline of the standard library in use, in a folder that rust-analyzer is told of as `RUST_SRC_PATH`.
 pub fn of_std(work: &Path) -> Result<()> {
     let output = Command::new("rustc").args(["--print", "sysroot"]).output().context("could not run rustc")?;
+    if !output.status.success() {
+        bail!("rustc does not say where it lies: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
     let library = Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("lib/rustlib/src/rust/library");
     if !library.join("core").exists() {
         bail!("the sources of Rust's standard library are not at {}; run scripts/lab setup", library.display());
