@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import queue
 import re
 import signal
 import subprocess
@@ -43,10 +42,6 @@ class Kernel:
                     errors.append(re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([content["evalue"], *content["traceback"]])))
 
         self.client.execute_interactive(code, output_hook=take, timeout=120, allow_stdin=False)
-        # What a cell writes to stderr may come a moment after its end.
-        with contextlib.suppress(queue.Empty):
-            while True:
-                take(self.client.get_iopub_msg(timeout=0.3))
         return "".join(text), data, "\n".join(errors)
 
     def folder(self):

@@ -1,9 +1,9 @@
 //! The Jupyter kernel of glasslab, on evcxr.
 //!
 //! It answers Jupyter at once ([`server`]) while evcxr loads behind ([`engine`]), in a folder of the session's own in
-//! which the library is built already ([`work`]): so a notebook needs no `:dep` line, finds
+//! which the library is built already ([`mod@work`]): so a notebook needs no `:dep` line, finds
 //! `use glasslab::prelude::*` done, and shows its first tensor in seconds instead of minutes. Cells run
-//! in a process of their own ([`child`]), whose output comes as it happens ([`output`]).
+//! in a process of their own ([`mod@child`]), whose output comes as it happens ([`output`]).
 //!
 //! ```text
 //! glasslab-kernel --control_file FILE    started by Jupyter

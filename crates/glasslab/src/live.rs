@@ -28,7 +28,7 @@ pub fn should_stop() -> bool {
     stop_file().is_some_and(|file| file.exists())
 }
 
-/// The value of the slider that is shown under this name (see [`Slider`](crate::interact::Slider)), if there is one:
+/// The value of the slider that is shown under this name (see [`Interact::slider`](crate::interact::Interact::slider)), if there is one:
 /// what lets a person change, say, the learning rate of a running training. Fresh after each [`should_stop`].
 pub fn setting(name: &str) -> Option<f64> {
     crate::interact::setting(name)

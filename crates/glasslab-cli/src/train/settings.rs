@@ -43,7 +43,7 @@ enum Optimiser {
 #[derive(Debug, Clone, Args, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
-    /// A TOML file with any of these options (`seconds = 60`), and tables [model_config] and [train_config]
+    /// A TOML file with any of these options (`seconds = 60`), and tables `[model_config]` and `[train_config]`
     /// for every other setting; flags have the last word.
     #[arg(long)]
     #[serde(skip)]
