@@ -15,9 +15,6 @@ use std::time::Instant;
 /// this from a compile error, and would show a first picture with a `?` as its bare fields.
 pub const PRELUDE: &str = "use glasslab::prelude::*;\nOk::<(), Error>(())?;";
 
-/// What tch brings along for archives that nobody reads here: it need not be quick, only compiled quickly.
-const UNUSED: [&str; 6] = ["aes", "bzip2-sys", "sha1", "time", "zip", "zstd-sys"];
-
 /// Builds `library` (the folder of the `glasslab` crate) into the template; an interrupted one is never
 /// taken for a whole one, because it has another name until the end.
 pub fn prepare(work: &Work, library: &Path) -> Result<()> {
@@ -71,10 +68,9 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
 /// in with it, from the first moment. The keys that evcxr writes after it then belong to a profile that nobody uses.
 fn settings(library: &Path) -> Result<String> {
     let library = library.to_str().context("the library's path is not UTF-8")?;
-    let unused: String = UNUSED.iter().map(|name| format!("[profile.dev.package.{name}]\nopt-level = 0\n\n")).collect();
     let manifest = format!(
         "2\ndebug = false\nstrip = \"debuginfo\"\nrpath = true\ncodegen-units = 16\nincremental = true\n\n\
-         [dependencies.glasslab]\npath = {library:?}\n\n{unused}[profile.unused]\ninherits = \"dev\"\nopt-level = 2"
+         [dependencies.glasslab]\npath = {library:?}\n\n[profile.unused]\ninherits = \"dev\"\nopt-level = 2"
     );
     Ok(format!("[evcxr]\nopt_level = {manifest:?}\n"))
 }
