@@ -209,7 +209,7 @@ def kernel_folder(name: str) -> Path:
 def ensure_stock(torch: Libtorch) -> None:
     """Plain evcxr_jupyter, built when somebody wants to compare with it, and its entry in the project's Jupyter."""
     line("Building plain evcxr_jupyter, to compare with; nothing to do if that is done.")
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "glasslab-kernel", "--features", "stock",
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "--workspace", "--features", "glasslab-kernel/stock",
                "--bin", STOCK_KERNEL_NAME]
     if subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode != 0:
         raise Problem("cargo could not build evcxr_jupyter (its message stands above).")

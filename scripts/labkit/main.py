@@ -93,7 +93,7 @@ def open_lab(rest: list[str], archive: str | None = None) -> int:
     os.execve(command[0], command, python_env.environment())
 
 
-# With `run --brief`, no training by the clock takes longer.
+# With `run --brief`, no training takes longer.
 BRIEF_SECONDS = "4"
 
 
@@ -182,7 +182,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     run_.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="all by default")
     run_.add_argument("--solutions", action="store_true", help="the solved ones (in notebooks/solutions)")
     run_.add_argument("--html", action="store_true", help="also write readable pages")
-    run_.add_argument("--brief", action="store_true", help="no training by the clock takes longer than a few seconds")
+    run_.add_argument("--brief", action="store_true", help="no training takes longer than a few seconds")
     run_.add_argument("--stock", action="store_true", help="through plain evcxr_jupyter, for comparison (minutes)")
     gallery_ = commands.add_parser("gallery", help="draw every picture there is of a trained model: out/gallery.html")
     gallery_.add_argument("--model", metavar="FILE", help="a transformer of `glasslab train`; by default one is trained")

@@ -112,27 +112,24 @@ impl TrainConfig {
     }
 }
 
-/// Names the seconds that no training by the clock exceeds: for trying a notebook in a hurry (`scripts/lab run --brief`).
+/// Names the seconds that no training exceeds: for trying a notebook in a hurry (`scripts/lab run --brief`).
 const LONGEST: &str = "GLASSLAB_TRAINING_SECONDS";
 
+/// The most seconds that a person in a hurry gives a training; without end, if nobody is.
+pub(super) fn longest() -> f64 {
+    seconds(std::env::var(LONGEST).ok().as_deref())
+}
+
+fn seconds(text: Option<&str>) -> f64 {
+    text.and_then(|text| text.parse().ok()).filter(|seconds| *seconds > 0.0).unwrap_or(f64::INFINITY)
+}
+
 impl Length {
-    /// This length, or the shorter time that a person in a hurry has set.
-    pub(super) fn in_a_hurry(self) -> Length {
-        self.at_most(std::env::var(LONGEST).ok().as_deref())
-    }
-
-    fn at_most(self, seconds: Option<&str>) -> Length {
-        match (self, seconds.and_then(|text| text.parse::<f64>().ok()).filter(|longest| *longest > 0.0)) {
-            (Length::Seconds(seconds), Some(longest)) => Length::Seconds(seconds.min(longest)),
-            _ => self,
-        }
-    }
-
     /// How much of the training is done, from 0 to 1 and above.
-    pub(super) fn progress(self, step: usize, seconds: f64) -> f64 {
+    pub(super) fn progress(self, step: usize, seconds: f64, longest: f64) -> f64 {
         match self {
-            Length::Steps(steps) => step as f64 / steps as f64,
-            Length::Seconds(all) => seconds / all,
+            Length::Steps(steps) => (step as f64 / steps as f64).max(seconds / longest),
+            Length::Seconds(all) => seconds / all.min(longest),
         }
     }
 }
@@ -142,12 +139,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_person_in_a_hurry_shortens_what_goes_by_the_clock_and_nothing_else() {
-        assert_eq!(Length::Seconds(60.0).at_most(Some("8")), Length::Seconds(8.0));
-        assert_eq!(Length::Seconds(5.0).at_most(Some("8")), Length::Seconds(5.0));
-        assert_eq!(Length::Steps(60).at_most(Some("8")), Length::Steps(60));
+    fn a_person_in_a_hurry_shortens_every_training_and_nobody_else_any() {
+        assert_eq!(Length::Seconds(60.0).progress(1, 8.0, seconds(Some("8"))), 1.0);
+        assert_eq!(Length::Seconds(5.0).progress(1, 5.0, seconds(Some("8"))), 1.0);
+        assert_eq!(Length::Steps(60).progress(30, 2.0, seconds(Some("8"))), 0.5);
+        assert_eq!(Length::Steps(60).progress(30, 8.0, seconds(Some("8"))), 1.0);
         for nothing in [None, Some(""), Some("soon"), Some("-1"), Some("NaN")] {
-            assert_eq!(Length::Seconds(60.0).at_most(nothing), Length::Seconds(60.0), "{nothing:?}");
+            assert_eq!(Length::Steps(60).progress(30, 1e9, seconds(nothing)), 0.5, "{nothing:?}");
         }
     }
 

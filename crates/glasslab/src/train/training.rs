@@ -1,6 +1,6 @@
 //! A training under way: all that decides how it goes on, so that it can be kept and taken up again.
 
-use super::config::TrainConfig;
+use super::config::{TrainConfig, longest};
 use super::history::{History, Point};
 use super::optimiser::Optimiser;
 use crate::checkpoint::{read_tensors, write_tensors};
@@ -74,7 +74,6 @@ pub(super) struct Training {
 impl Training {
     pub(super) fn new(model: &mut impl Trainable, data: &Tokens, config: &TrainConfig) -> Result<Training> {
         config.check()?;
-        let config = &TrainConfig { length: config.length.in_a_hurry(), ..config.clone() };
         let state = State {
             config: config.clone(),
             data: extent(data),
@@ -104,7 +103,8 @@ impl Training {
         batches.rng.state = self.state.rng;
         let device = model.device();
         let (started, before_start) = (Instant::now(), self.state.seconds);
-        let mut progress = config.length.progress(self.state.step, self.state.seconds);
+        let longest = longest();
+        let mut progress = config.length.progress(self.state.step, self.state.seconds, longest);
         let mut lr_scale = 1.0;
         while progress < 1.0 {
             let batch = batches.next_batch(device)?;
@@ -118,7 +118,7 @@ impl Training {
             state.step += 1;
             state.rng = batches.rng.state;
             state.seconds = before_start + started.elapsed().as_secs_f64();
-            let before = std::mem::replace(&mut progress, config.length.progress(state.step, state.seconds));
+            let before = std::mem::replace(&mut progress, config.length.progress(state.step, state.seconds, longest));
             let passed = |parts: usize| (before * parts as f64).floor() < (progress * parts as f64).floor();
             let report = passed(config.reports.max(1)) || progress >= 1.0;
             if report || passed(POINTS) || state.step == 1 {
