@@ -79,7 +79,7 @@ def is_set_up() -> bool:
 
 def open_lab(rest: list[str], archive: str | None = None) -> int:
     if not is_set_up():
-        minutes = "a minute" if archive else "about 8 minutes on two cores"
+        minutes = "a minute" if archive else "about 10 minutes on two cores"
         line(f"First use: setting the lab up. This needs the network once and takes {minutes}.")
         setup(archive=archive)
     else:
