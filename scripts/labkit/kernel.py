@@ -102,7 +102,7 @@ def _torch_sys_version() -> str:
 
 def _torch_sys_source() -> Path:
     command = ["cargo", "metadata", "--locked", "--format-version", "1"]
-    answer = subprocess.run(command, cwd=ROOT, env=tools.cargo_environment(), stdout=subprocess.PIPE, text=True)
+    answer = subprocess.run(command, cwd=ROOT, env=tools.cargo_environment(), stdout=subprocess.PIPE, **tools.TEXT)
     if answer.returncode != 0:
         raise Problem("cargo could not fetch the crates (its message stands above). Set-up needs the network once: check "
                       "the connection or the proxy, then run the same command again.")

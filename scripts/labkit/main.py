@@ -83,6 +83,8 @@ def open_lab(rest: list[str], archive: str | None = None) -> int:
         line(f"First use: setting the lab up. This needs the network once and takes {minutes}.")
         setup(archive=archive)
     else:
+        if archive:
+            line(f"Everything is set up: {archive} is not needed (`scripts/lab setup --from` takes it all the same).")
         refresh()
     first = sorted(NOTEBOOKS.glob("*.ipynb"))[0]
     line(f"\nOpening JupyterLab with {first.name}. Ctrl-C here ends it.")

@@ -182,6 +182,9 @@ def unpack(path: Path, manifest: dict, torch: Libtorch) -> None:
     """Puts everything where set-up would have built it, with the folders of this machine in it."""
     started = time.monotonic()
     binding = CACHE / f"libtch-{hashlib.sha256(str(torch.folder).encode()).hexdigest()[:12]}-pack"
+    # What is half unpacked is neither prepared nor of an archive.
+    for stamp in (kernel.PREPARED, STAMP):
+        stamp.unlink(missing_ok=True)
     places = {"programs": kernel.target_folder() / "release", "binding": binding, "work": work_folder()}
     for folder in ("template", "answers", "outline", "config"):
         shutil.rmtree(work_folder() / folder, ignore_errors=True)

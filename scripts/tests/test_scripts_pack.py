@@ -84,12 +84,14 @@ class Archives(unittest.TestCase):
         # The new folders lie in one that has the old one's name in it.
         work, cache = self.folder / "a" / "lab" / "kernel", self.folder / "a" / "cache"
         torch = Libtorch(cache / "torch", TORCH_VERSION, "")
+        (self.folder / "prepared").touch()
         with (mock.patch.object(kernel, "target_folder", lambda: new["target_folder"]), mock.patch.object(pack, "work_folder", lambda: work),
               mock.patch.object(pack, "CACHE", cache), mock.patch.object(pack, "STAMP", self.folder / "stamp"),
-              mock.patch.object(pack, "ROOT", self.folder / "a"), mock.patch.object(kernel, "configure"),
+              mock.patch.object(pack, "ROOT", self.folder / "a"), mock.patch.object(kernel, "PREPARED", self.folder / "prepared"), mock.patch.object(kernel, "configure"),
               mock.patch.object(kernel, "say_prepared"), contextlib.redirect_stdout(io.StringIO())):
             pack.unpack(path, self.manifest(), torch)
             binding = pack._folders(next(cache.glob("libtch-*"), cache / "none"), torch)
+        self.assertFalse((self.folder / "prepared").exists(), "an old stamp does not outlive what it was of")
         program = new["target_folder"] / "release" / "glasslab"
         moved = program.read_bytes()
         self.assertEqual(len(moved), len(code))

@@ -116,6 +116,20 @@ class Counting(unittest.TestCase):
                 commands = [[str(word) for word in job.command] for job in tests.skipped_jobs()]
         self.assertEqual([command[-1] for command in commands], ["--ignored", "test_scripts_bench.Form.test_x", "test_kernel_a.B.test_y"])
 
+    def test_what_cant_run_yet_stays_skipped(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(tests, "SKIPPED", Path(folder) / "skipped.json"):
+            tests.SKIPPED.write_text(json.dumps({"crates": {"a": "needs PyTorch", "b": "needs the moon"}}))
+            for there, left in [(False, {"a": "needs PyTorch", "b": "needs the moon"}), (True, {"b": "needs the moon"})]:
+                with mock.patch.dict(tests.NEEDS, {"needs PyTorch": ("pytorch", lambda: there)}):
+                    self.assertEqual(tests.still_skipped(), left)
+
+    def test_a_job_that_does_not_begin_or_can_not_be_read_has_failed(self):
+        unreadable = tests.Job("scripts", "odd", [sys.executable, "-c", ""], lambda *_: 1 / 0)
+        missing = tests.Job("scripts", "missing", ["/no/such/program"], lambda output, status: tests.one("missing", status))
+        with contextlib.redirect_stdout(io.StringIO()):
+            counts = tests.run([unreadable, missing])
+        self.assertEqual(sorted(name.split()[0] for name in counts["scripts"].failed), ["missing", "odd"])
+
     def test_jobs_run_side_by_side_and_a_failing_one_stops_no_other(self):
         def job(name, code):
             return tests.Job("scripts", name, [sys.executable, "-c", textwrap.dedent(code)], lambda output, status: tests.one(name, status))

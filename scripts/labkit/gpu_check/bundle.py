@@ -58,11 +58,8 @@ def make(bundle: Path, torch_from: str | None) -> int:
 
 def _torch(torch_from: str | None) -> Libtorch:
     python = torch_from or str(peers.environment(TORCH))
-    answer = subprocess.run([python, "-c", "import torch; print(torch.__path__[0]); print(torch.__version__)"],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if answer.returncode != 0:
-        raise Problem(f"{python} can't import torch:\n{answer.stderr.strip()[-1500:]}")
-    folder, version = answer.stdout.split()
+    program = "import torch; print(torch.__path__[0]); print(torch.__version__)"
+    folder, version = tools.run([python, "-c", program], f"{python} can't import torch.").splitlines()
     torch = Libtorch(Path(folder), version, python)
     if not version.startswith(TORCH.rsplit(".", 1)[0] + ".") or not torch.cuda:
         raise Problem(f"{python} has torch {version}{'' if torch.cuda else ', without CUDA'}; the bundle needs {TORCH}, whole: "

@@ -18,7 +18,7 @@ from .bundle import MANIFEST
 WORK = OUT / "gpu-check-work"
 # The parts in the order of their weight, with the most seconds for each; without the first two, the others mean nothing.
 PARTS = {"versions": 120, "doctor": 90, "tests": 150, "large": 130, "small": 60, "evaluate": 60, "write": 60, "pictures": 60,
-         "beside_large": 120, "beside_small": 100, "writing_large": 80, "beside_nanogpt": 100, "writing_small": 80}
+         "beside_large": 120, "beside_small": 100, "beside_nanogpt": 100, "writing_small": 80, "writing_large": 160}
 NEEDED = ("versions", "doctor")
 
 
