@@ -214,11 +214,13 @@ def ensure_stock(torch: Libtorch) -> None:
     if subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode != 0:
         raise Problem("cargo could not build evcxr_jupyter (its message stands above).")
     # It knows nothing of the prepared folder and builds everything in one of its own; below the working folder, so
-    # that its cells find the C++ binding, without which a dynamic library does not load.
+    # that its cells find the C++ binding, without which a dynamic library does not load. A cell finds Rust's standard
+    # library by a relative path that is right only where the two have no folder in common: so it is told.
     own = work_folder() / "stock"
     own.mkdir(parents=True, exist_ok=True)
+    std = tools.run(["rustc", "--print", "target-libdir"], f"rustc does not run. {tools.ADVICE['cargo']}").strip()
     _install(STOCK_KERNEL_NAME, "Rust (stock evcxr)", {
-        "LIBTORCH": str(torch.folder), "TMPDIR": str(own), "CARGO_HOME": tools.cargo_environment().get("CARGO_HOME"),
+        "LIBTORCH": str(torch.folder), "TMPDIR": str(own), machines.LIBRARY_PATH: std, "CARGO_HOME": tools.cargo_environment().get("CARGO_HOME"),
         "GLASSLAB_NOTEBOOK": "1", "GLASSLAB_COMMAND": str(program("glasslab"))})
 
 
