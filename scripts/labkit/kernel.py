@@ -4,6 +4,7 @@ makes a first cell quick."""
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -38,8 +39,10 @@ def binding_folder(torch: Libtorch, compiler: str | None = None, source: Path | 
 
 def configure(binding: Path) -> None:
     """Tells cargo, in the workspace and in cells, in which folder the C++ binding is: then it does not compile one."""
-    for config in (CARGO_CONFIG, work_folder() / ".cargo" / "config.toml"):
-        _write_if_changed(config, cargo_config(binding, tools.host_triple()))
+    _write_if_changed(CARGO_CONFIG, cargo_config(binding, tools.host_triple()))
+    # Cells link zstd, which tch's archives bring along; the workspace has compiled it, which takes half a minute.
+    _write_if_changed(work_folder() / ".cargo" / "config.toml",
+                      cargo_config(binding, tools.host_triple(), {"tch": "tch", "zstd": "static=zstd"}))
 
 
 def configured_binding() -> Path:
@@ -110,11 +113,12 @@ def _torch_sys_source() -> Path:
     return next(Path(package["manifest_path"]).parent for package in packages if package["name"] == "torch-sys")
 
 
-def cargo_config(folder: Path, triple: str) -> str:
-    return ("# Written by scripts/lab setup: where cargo finds the C++ binding of tch, compiled once.\n"
-            f"[target.{triple}.tch]\n"
-            f"rustc-link-search = [{json.dumps('native=' + str(folder))}]\n"
-            'rustc-link-lib = ["tch"]\n')
+def cargo_config(folder: Path, triple: str, libraries: dict[str, str] = {"tch": "tch"}) -> str:
+    """Where cargo finds what would else be compiled once more: by a crate's `links`, the library that is linked."""
+    search = json.dumps("native=" + str(folder))
+    tables = [f'[target.{triple}.{links}]\nrustc-link-search = [{search}]\nrustc-link-lib = ["{library}"]\n'
+              for links, library in libraries.items()]
+    return "# Written by scripts/lab setup: where cargo finds the C++ binding of tch, compiled once.\n" + "".join(tables)
 
 
 def _write_if_changed(path: Path, text: str) -> None:
@@ -149,7 +153,16 @@ def build_programs(binding: Future) -> None:
     if status != 0 and (was_there or build() != 0):
         raise Problem("cargo could not build the kernel (its message stands above). If it names the network, connect and "
                       "run the same command again; if it says 'No space left', free some disk.")
+    _keep_zstd(configured_binding())
     done(str(program("glasslab-kernel")), started)
+
+
+def _keep_zstd(folder: Path) -> None:
+    """Puts the zstd that the workspace has compiled where cells find it."""
+    compiled = max((target_folder() / "release" / "build").glob("zstd-sys-*/out/libzstd.a"), key=lambda path: path.stat().st_mtime)
+    part = folder / "libzstd.a.part"
+    shutil.copyfile(compiled, part)
+    part.replace(folder / compiled.name)
 
 
 def prepare() -> None:

@@ -64,7 +64,8 @@ def pack(out: str | None, preset: int = 2) -> int:
         archive.addfile(member, io.BytesIO(text))
         for program in PROGRAMS:
             archive.add(kernel.program(program), f"programs/{program}")
-        archive.add(kernel.configured_binding() / "libtch.so", "binding/libtch.so")
+        for library in ("libtch.so", "libzstd.a"):
+            archive.add(kernel.configured_binding() / library, f"binding/{library}")
         for folder in ("template", "answers", "outline", "config"):
             archive.add(work_folder() / folder, f"work/{folder}", filter=_wanted)
     part.replace(target)
