@@ -143,7 +143,7 @@ impl Gallery {
             "Attention over training",
             "The same text through a new model of the same sizes, while it learns. Move the slider.",
         );
-        let ModelConfig::Transformer(sizes) = model.model_config() else {
+        let Some(ModelConfig::Transformer(sizes)) = model.model_config() else {
             return Err(Error::Config("a transformer has a transformer's config".to_owned()));
         };
         let mut young = TransformerLm::new(sizes, best_device())?;

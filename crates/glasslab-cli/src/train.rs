@@ -34,7 +34,7 @@ impl Train {
         let data = dataset(settings.data.as_deref(), settings.held_out.as_deref())?;
         let (train_tokens, held_out) = (encode(&data.train, &tokenizer)?, encode(&data.held_out, &tokenizer)?);
         let mut model = AnyModel::new(*config, best_device())?;
-        let parameters = count_parameters(&mut model);
+        let parameters = count_parameters(&model);
         eprintln!(
             "{}: {} characters to learn from; {parameters} parameters on {:?}",
             data.source,

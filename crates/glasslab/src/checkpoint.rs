@@ -64,13 +64,11 @@ impl AnyModel {
     ///
     /// # Errors
     /// If a file can't be written.
-    pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let header = Header { version: VERSION, config: self.config() };
         let text = serde_json::to_string_pretty(&header).map_err(|error| Error::Data(error.to_string()))? + "\n";
-        let tensors: Vec<(String, Tensor)> =
-            self.parameters().into_iter().map(|Parameter { name, tensor, .. }| (name, tensor.detach())).collect();
-        write_tensors(path, tensors)?;
+        write_parameters(path, self.parameters())?;
         let header_path = path.with_extension("json");
         write_whole(&header_path, |part| std::fs::write(part, text).map_err(file_error(part)))
     }
@@ -93,37 +91,55 @@ impl AnyModel {
                 header.version
             )));
         }
-        let mut tensors = read_tensors(path)?;
-        let mut model = AnyModel::new(header.config, device)?;
-        let _guard = tch::no_grad_guard();
-        for Parameter { name, tensor, .. } in model.parameters() {
-            let place = tensors.iter().position(|(other, values)| *other == name && values.size() == tensor.size());
-            let Some(place) = place else {
-                return Err(Error::Data(format!(
-                    "{} has no {name} of shape {:?}, which {} asks for: the two files don't belong together",
-                    path.display(),
-                    tensor.size(),
-                    header_path.display()
-                )));
-            };
-            let values = tensors.swap_remove(place).1;
-            if !values.f_isfinite()?.f_all()?.f_is_nonzero()? {
-                return Err(Error::Data(format!(
-                    "{}: {name} holds numbers that are NaN or infinite, so it is no trained model any more: train again",
-                    path.display()
-                )));
-            }
-            tensor.f_copy_(&values)?;
-        }
-        match tensors.first() {
-            None => Ok(model),
-            Some((name, _)) => Err(Error::Data(format!(
-                "{} holds {name}, which {} does not ask for: the two files don't belong together",
-                path.display(),
-                header_path.display()
-            ))),
-        }
+        let model = AnyModel::new(header.config, device)?;
+        read_parameters(path, model.parameters(), &header_path.display().to_string())?;
+        Ok(model)
     }
+}
+
+/// Writes parameters by their names, as a safetensors file.
+pub(crate) fn write_parameters(path: &Path, parameters: Vec<Parameter>) -> Result<()> {
+    let names: Vec<&String> = parameters.iter().map(|parameter| &parameter.name).collect();
+    if let Some(twice) = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
+        return Err(Error::Config(format!("two parameters are named {}: give each a name of its own", twice.1)));
+    }
+    let tensors = parameters.into_iter().map(|Parameter { name, tensor, .. }| (name, tensor.detach())).collect();
+    write_tensors(path, tensors)
+}
+
+/// Reads parameters by their names, all or none. `owner` asks for them: a model, or the file that describes it.
+pub(crate) fn read_parameters(path: &Path, parameters: Vec<Parameter>, owner: &str) -> Result<()> {
+    let mut tensors = read_tensors(path)?;
+    let mut values = Vec::new();
+    for Parameter { name, tensor, .. } in &parameters {
+        let place = tensors.iter().position(|(other, values)| other == name && values.size() == tensor.size());
+        let Some(place) = place else {
+            return Err(Error::Data(format!(
+                "{} has no {name} of shape {:?}, which {owner} asks for: the two don't belong together",
+                path.display(),
+                tensor.size(),
+            )));
+        };
+        let value = tensors.swap_remove(place).1;
+        if !value.f_isfinite()?.f_all()?.f_is_nonzero()? {
+            return Err(Error::Data(format!(
+                "{}: {name} holds numbers that are NaN or infinite, so it is no trained model any more: train again",
+                path.display()
+            )));
+        }
+        values.push(value);
+    }
+    if let Some((name, _)) = tensors.first() {
+        return Err(Error::Data(format!(
+            "{} holds {name}, which {owner} does not ask for: the two don't belong together",
+            path.display(),
+        )));
+    }
+    let _guard = tch::no_grad_guard();
+    for (Parameter { mut tensor, .. }, value) in parameters.into_iter().zip(values) {
+        tensor.f_copy_(&value)?;
+    }
+    Ok(())
 }
 
 /// Writes tensors as a safetensors file, which is whole or not there.
@@ -228,12 +244,19 @@ impl LanguageModel for AnyModel {
     }
 }
 
-impl Trainable for AnyModel {
-    fn parameters(&mut self) -> Vec<Parameter<'_>> {
+impl AnyModel {
+    /// The parameters with their names, always in the same order.
+    pub fn parameters(&self) -> Vec<Parameter> {
         match self {
             AnyModel::Mlp(model) => model.parameters(),
             AnyModel::Transformer(model) => model.parameters(),
         }
+    }
+}
+
+impl Trainable for AnyModel {
+    fn parameters(&self) -> Vec<Parameter> {
+        AnyModel::parameters(self)
     }
 }
 
@@ -255,7 +278,7 @@ mod tests {
     fn saved(config: ModelConfig) -> (tempfile::TempDir, PathBuf, AnyModel) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
-        let mut model = wake(AnyModel::new(config, Device::Cpu).unwrap(), 1.0);
+        let model = wake(AnyModel::new(config, Device::Cpu).unwrap(), 1.0);
         model.save(&path).unwrap();
         (folder, path, model)
     }
@@ -275,7 +298,7 @@ mod tests {
     #[test]
     fn a_loaded_model_can_be_trained_on() {
         let (_folder, path, _) = saved(configs()[1]);
-        let mut model = AnyModel::load(&path, Device::Cpu).unwrap();
+        let model = AnyModel::load(&path, Device::Cpu).unwrap();
         assert!(model.parameters().iter().all(|parameter| parameter.tensor.requires_grad()));
     }
 

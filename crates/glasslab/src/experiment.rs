@@ -73,7 +73,7 @@ impl Sweep {
         let count = seeds.clone().count();
         for seed in seeds {
             let (mut model, config) = make(seed)?;
-            variant.parameters = count_parameters(&mut model);
+            variant.parameters = count_parameters(&model);
             let history = train_with(&mut model, train, held_out, &config, |_| match should_stop() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),

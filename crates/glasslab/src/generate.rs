@@ -205,7 +205,7 @@ fn window_start(place: usize, context_len: usize) -> usize {
 mod tests {
     use super::*;
     use crate::data::{Stories, Tokens};
-    use crate::model::{NGram, Trainable, TransformerConfig, TransformerLm, wake};
+    use crate::model::{NGram, TransformerConfig, TransformerLm, wake};
     use crate::tokenizer::{BytePair, CharTokenizer};
 
     fn counted() -> NGram {
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_model_that_is_none_any_more_is_an_error() {
-        let mut model = transformer(TransformerConfig::small());
+        let model = transformer(TransformerConfig::small());
         let _guard = tch::no_grad_guard();
         let _ = model.parameters()[0].tensor.f_fill_(f64::NAN).unwrap();
         let message = generate(&model, &CharTokenizer::default(), "a", &hot(5)).unwrap_err().to_string();

@@ -24,7 +24,7 @@ pub use lens::{Lens, LensRow};
 
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
-use crate::model::{LanguageModel, NoProbe, Probe};
+use crate::model::{LanguageModel, NoProbe, Parameter, Probe};
 use crate::trace::{Trace, Traceable, shape};
 use std::collections::HashMap;
 use std::fmt::{self, Display};
@@ -200,8 +200,12 @@ impl<M: Traceable> Traceable for Altered<'_, M> {
         Ok(logits)
     }
 
-    fn model_config(&self) -> ModelConfig {
+    fn model_config(&self) -> Option<ModelConfig> {
         self.model.model_config()
+    }
+
+    fn learnt(&self) -> Vec<Parameter> {
+        self.model.learnt()
     }
 }
 

@@ -5,12 +5,14 @@ pub mod cache;
 mod mlp;
 mod ngram;
 pub mod norm;
+mod own;
 mod probe;
 pub mod rotary;
 pub mod transformer;
 
 pub use mlp::{MlpConfig, MlpLm};
 pub use ngram::NGram;
+pub use own::{Model, Sizes};
 pub use probe::{NoProbe, Probe, Recording, Step};
 pub use transformer::{Activation, Positions, TransformerConfig, TransformerLm};
 
@@ -79,29 +81,29 @@ pub trait LanguageModel {
 /// A model whose numbers are learnt.
 pub trait Trainable: LanguageModel {
     /// The parameters with their names, always in the same order.
-    fn parameters(&mut self) -> Vec<Parameter<'_>>;
+    fn parameters(&self) -> Vec<Parameter>;
 }
 
 /// A learnt tensor of a model.
 #[derive(Debug)]
-pub struct Parameter<'a> {
+pub struct Parameter {
     /// Its name, e.g. `block.0.mlp.hidden.weight`.
     pub name: String,
-    /// The tensor.
-    pub tensor: &'a mut Tensor,
+    /// The tensor: a handle to the model's own numbers, so that what changes them changes the model.
+    pub tensor: Tensor,
     /// Whether it is a matrix between two hidden layers, which Muon moves (see [`Optimiser`](crate::train::Optimiser)).
     pub hidden_matrix: bool,
 }
 
-impl<'a> Parameter<'a> {
+impl Parameter {
     /// A parameter that Adam moves: a table, a bias, a scale.
-    pub fn new(name: impl Into<String>, tensor: &'a mut Tensor) -> Parameter<'a> {
-        Parameter { name: name.into(), tensor, hidden_matrix: false }
+    pub fn new(name: impl Into<String>, tensor: &Tensor) -> Parameter {
+        Parameter { name: name.into(), tensor: tensor.shallow_clone(), hidden_matrix: false }
     }
 
     /// A matrix between two hidden layers.
-    pub fn matrix(name: impl Into<String>, tensor: &'a mut Tensor) -> Parameter<'a> {
-        Parameter { name: name.into(), tensor, hidden_matrix: true }
+    pub fn matrix(name: impl Into<String>, tensor: &Tensor) -> Parameter {
+        Parameter { name: name.into(), tensor: tensor.shallow_clone(), hidden_matrix: true }
     }
 }
 
@@ -139,10 +141,10 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
 
 /// A model with noise on every parameter: a new one's zeros would hide what a test is after.
 #[cfg(test)]
-pub(crate) fn wake<M: Trainable>(mut model: M, deviation: f64) -> M {
+pub(crate) fn wake<M: Trainable>(model: M, deviation: f64) -> M {
     let mut rng = Rng::new(2);
     let _guard = tch::no_grad_guard();
-    for parameter in model.parameters() {
+    for mut parameter in model.parameters() {
         let noise = random_tensor(&mut rng, &parameter.tensor.size(), deviation).unwrap();
         let _ = parameter.tensor.f_add_(&noise.to_device(parameter.tensor.device())).unwrap();
     }
@@ -150,7 +152,7 @@ pub(crate) fn wake<M: Trainable>(mut model: M, deviation: f64) -> M {
 }
 
 /// The number of learnt numbers in a model.
-pub fn count_parameters(model: &mut (impl Trainable + ?Sized)) -> i64 {
+pub fn count_parameters(model: &(impl Trainable + ?Sized)) -> i64 {
     model.parameters().iter().map(|parameter| parameter.tensor.numel() as i64).sum()
 }
 

@@ -16,13 +16,13 @@ pub use crate::model::attention::{AttentionConfig, Head, MultiHeadAttention, Wei
 pub use crate::model::norm::{Norm, NormKind};
 pub use crate::model::transformer::Block;
 pub use crate::model::{
-    Activation, LanguageModel, MlpConfig, MlpLm, NGram, NoProbe, Parameter, Positions, Probe, Recording, Trainable,
+    Activation, LanguageModel, MlpConfig, MlpLm, Model, NGram, NoProbe, Parameter, Positions, Probe, Recording, Sizes,
     TransformerConfig, TransformerLm, count_parameters, cross_entropy,
 };
 pub use crate::proofs;
 pub use crate::rng::Rng;
 pub use crate::tokenizer::{BytePair, CharTokenizer, Encoded, Tokenizer, visible};
-pub use crate::trace::{ByHand, Comparison, Trace, TraceStep, Traceable};
+pub use crate::trace::{ByHand, Comparison, Nudge, Trace, TraceStep, Traceable};
 pub use crate::train::{History, Length, OptimiserKind, TrainConfig, resume, train};
 pub use crate::view::{Attention, Bars, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise};
 pub use tch::{self, Device, Kind, Tensor};

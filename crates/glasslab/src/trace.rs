@@ -19,21 +19,23 @@
 //! # }
 //! ```
 
+mod backward;
 mod by_hand;
 mod compare;
 mod describe;
 
+pub use backward::Nudge;
 pub use by_hand::ByHand;
 pub use compare::Comparison;
 
 use crate::checkpoint::{AnyModel, ModelConfig};
 use crate::error::{Error, Result};
 use crate::model::attention::{Head, UNSEEN_FROM};
-use crate::model::{LanguageModel, MlpLm, NoProbe, Probe, Recording, Step, TransformerLm};
+use crate::model::{LanguageModel, MlpLm, NoProbe, Parameter, Probe, Recording, Step, TransformerLm};
 use crate::tokenizer::{CharTokenizer, visible};
 use crate::view::Quantity;
 use std::fmt;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// By how much logits may differ that were computed in another order.
 const ROUNDING: f64 = 1e-3;
@@ -51,8 +53,15 @@ pub trait Traceable: LanguageModel {
     /// As the model's `forward`.
     fn forward_with(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor>;
 
-    /// Its kind and sizes, for the formulas of its steps.
-    fn model_config(&self) -> ModelConfig;
+    /// Its kind and sizes, for the formulas of its steps; `None` for a model that the library does not know.
+    fn model_config(&self) -> Option<ModelConfig> {
+        None
+    }
+
+    /// Its parameters, for the gradients of a backward pass; none for a model that has none.
+    fn learnt(&self) -> Vec<Parameter> {
+        Vec::new()
+    }
 
     /// What the model does with a text, step by step.
     ///
@@ -66,6 +75,30 @@ pub trait Traceable: LanguageModel {
     {
         Trace::of(self, text)
     }
+
+    /// The same with the way back: each step, and each parameter, also has its gradient, ∂loss/∂number in nats per unit,
+    /// where the loss is the mean of the text's predictions.
+    ///
+    /// # Errors
+    /// If less than two characters of the text are left, or nothing of the model is to be learnt.
+    fn backward(&self, text: &str) -> Result<Trace>
+    where
+        Self: Sized,
+    {
+        Trace::backward_of(self, text)
+    }
+
+    /// Moves one number of a step or a parameter by `by`, and tells what becomes of the loss, and what the gradient promised.
+    /// The model stays as it is.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward), and if there is no such number.
+    fn nudge(&self, text: &str, name: &str, place: &[i64], by: f64) -> Result<Nudge>
+    where
+        Self: Sized,
+    {
+        Nudge::of(self, text, name, place, by)
+    }
 }
 
 impl Traceable for MlpLm {
@@ -73,8 +106,12 @@ impl Traceable for MlpLm {
         self.forward(ids, probe)
     }
 
-    fn model_config(&self) -> ModelConfig {
-        ModelConfig::Mlp(self.config)
+    fn model_config(&self) -> Option<ModelConfig> {
+        Some(ModelConfig::Mlp(self.config))
+    }
+
+    fn learnt(&self) -> Vec<Parameter> {
+        self.parameters()
     }
 }
 
@@ -83,8 +120,12 @@ impl Traceable for TransformerLm {
         self.forward(ids, probe)
     }
 
-    fn model_config(&self) -> ModelConfig {
-        ModelConfig::Transformer(self.config)
+    fn model_config(&self) -> Option<ModelConfig> {
+        Some(ModelConfig::Transformer(self.config))
+    }
+
+    fn learnt(&self) -> Vec<Parameter> {
+        self.parameters()
     }
 }
 
@@ -96,8 +137,12 @@ impl Traceable for AnyModel {
         }
     }
 
-    fn model_config(&self) -> ModelConfig {
-        self.config()
+    fn model_config(&self) -> Option<ModelConfig> {
+        Some(self.config())
+    }
+
+    fn learnt(&self) -> Vec<Parameter> {
+        self.parameters()
     }
 }
 
@@ -130,12 +175,13 @@ impl Head {
             text: text.to_owned(),
             labels,
             steps: Vec::new(),
+            parameters: Vec::new(),
             max_abs_error,
             checked: "output",
             bfloat16: false,
             notes: Vec::new(),
         };
-        trace.take(recording, None)?;
+        trace.take(recording.steps, None)?;
         Ok(trace)
     }
 }
@@ -163,10 +209,12 @@ pub struct TraceStep {
     pub not_finite: usize,
     /// The numbers.
     pub tensor: Tensor,
+    /// ∂loss/∂ each of them, in a trace of a backward pass; see [`gradient`](Self::gradient).
+    pub gradient: Option<Box<TraceStep>>,
 }
 
 impl TraceStep {
-    fn new(step: Step, config: Option<&ModelConfig>) -> Result<TraceStep> {
+    fn new(step: Step, config: Option<&ModelConfig>, time: i64) -> Result<TraceStep> {
         let Step { name, tensor } = step;
         let numbers = numbers(&tensor)?;
         let finite: Vec<f64> = numbers.iter().copied().filter(|number| number.is_finite()).collect();
@@ -180,7 +228,13 @@ impl TraceStep {
             Some(described) if described.axes.len() == size.len() => {
                 described.axes.iter().map(|&axis| axis.to_owned()).collect()
             }
-            _ => (0..size.len()).map(|axis| format!("axis {axis}")).collect(),
+            _ => (0..size.len())
+                .map(|axis| match axis {
+                    0 if size[0] == 1 => "batch".to_owned(),
+                    1 if size[1] == time => "time".to_owned(),
+                    _ => format!("axis {axis}"),
+                })
+                .collect(),
         };
         let (formula, meaning, quantity) = match described {
             Some(described) => (described.formula, described.meaning.to_owned(), described.quantity),
@@ -195,6 +249,7 @@ impl TraceStep {
             mean: finite.iter().sum::<f64>() / finite.len() as f64,
             max: fold(f64::NEG_INFINITY, f64::max),
             not_finite: numbers.len() - finite.len(),
+            gradient: None,
             tensor,
             name,
         })
@@ -228,30 +283,16 @@ impl TraceStep {
     }
 }
 
-/// What a model did with a text.
-#[derive(Debug)]
-pub struct Trace {
-    /// The characters that the model saw.
-    pub text: String,
-    /// Each of them as a plot shows it.
-    pub labels: Vec<String>,
-    /// The steps, in order.
-    pub steps: Vec<TraceStep>,
-    /// The largest difference between the recorded result and that of a pass without a probe.
-    pub max_abs_error: f64,
-    /// What was left out of the text.
-    pub notes: Vec<String>,
-    checked: &'static str,
-    /// Whether the pass without a probe was computed in bfloat16; a trace never is.
-    bfloat16: bool,
+/// A text as a model takes it.
+struct Input {
+    ids: Vec<i64>,
+    text: String,
+    labels: Vec<String>,
+    notes: Vec<String>,
 }
 
-impl Trace {
-    /// What a model does with a text; the same as `model.trace(text)`.
-    ///
-    /// # Errors
-    /// If nothing of the text is left, see [`Traceable::trace`].
-    pub fn of(model: &impl Traceable, text: &str) -> Result<Trace> {
+impl Input {
+    fn new(model: &impl LanguageModel, text: &str) -> Result<Input> {
         let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
         let encoded = tokenizer.encode_all(text);
         let mut notes = Vec::new();
@@ -276,39 +317,105 @@ impl Trace {
         }
         let text = tokenizer.decode(&ids)?;
         let labels = text.chars().map(visible).collect();
-        Trace::of_ids(model, &ids, text, labels, notes)
+        Ok(Input { ids, text, labels, notes })
     }
 
-    fn of_ids(
-        model: &impl Traceable,
-        ids: &[i64],
-        text: String,
-        labels: Vec<String>,
-        notes: Vec<String>,
-    ) -> Result<Trace> {
+    /// A text in which there is something to predict.
+    fn for_loss(model: &impl LanguageModel, text: &str) -> Result<Input> {
+        let input = Input::new(model, text)?;
+        match input.ids.len() {
+            1 => Err(Error::Data(format!(
+                "a backward pass begins at a loss, and a single character ({text:?}) has none: give at least two that the \
+                 model knows and has room for"
+            ))),
+            _ => Ok(input),
+        }
+    }
+
+    /// # Shapes
+    /// (1, T)
+    fn tensor(&self, device: Device) -> Result<Tensor> {
+        Ok(Tensor::f_from_slice(&self.ids)?.f_unsqueeze(0)?.f_to_device(device)?)
+    }
+}
+
+/// What a model did with a text.
+#[derive(Debug)]
+pub struct Trace {
+    /// The characters that the model saw.
+    pub text: String,
+    /// Each of them as a plot shows it.
+    pub labels: Vec<String>,
+    /// The steps, in order.
+    pub steps: Vec<TraceStep>,
+    /// The model's parameters with their gradients, in a trace of a backward pass.
+    pub parameters: Vec<TraceStep>,
+    /// The largest difference between the recorded result and that of a pass without a probe.
+    pub max_abs_error: f64,
+    /// What was left out of the text.
+    pub notes: Vec<String>,
+    checked: &'static str,
+    /// Whether the pass without a probe was computed in bfloat16; a trace never is.
+    bfloat16: bool,
+}
+
+impl Trace {
+    /// What a model does with a text; the same as `model.trace(text)`.
+    ///
+    /// # Errors
+    /// If nothing of the text is left, see [`Traceable::trace`].
+    pub fn of(model: &impl Traceable, text: &str) -> Result<Trace> {
+        let input = Input::new(model, text)?;
         let _guard = tch::no_grad_guard();
-        let input = Tensor::f_from_slice(ids)?.f_unsqueeze(0)?.f_to_device(model.device())?; // (1, T)
+        let ids = input.tensor(model.device())?; // (1, T)
+        let time = input.ids.len() as i64;
         let mut recording = Recording::default();
-        let logits = model.forward_with(&input, &mut recording)?; // (1, T, V)
-        let max_abs_error = largest_difference(&logits, &model.logits(&input)?)?;
+        let logits = model.forward_with(&ids, &mut recording)?; // (1, T, V)
+        let max_abs_error = largest_difference(&logits, &model.logits(&ids)?)?;
         let log_probabilities = logits.f_log_softmax(-1, Kind::Float)?; // (1, T, V)
         let _ = recording.at("probabilities", log_probabilities.f_exp()?);
-        if ids.len() > 1 {
-            let (next, last) = (input.f_narrow(1, 1, ids.len() as i64 - 1)?, ids.len() as i64 - 1);
-            let chosen = log_probabilities.f_narrow(1, 0, last)?.f_gather(-1, &next.f_unsqueeze(-1)?, false)?;
+        if time > 1 {
+            let next = ids.f_narrow(1, 1, time - 1)?.f_unsqueeze(-1)?;
+            let chosen = log_probabilities.f_narrow(1, 0, time - 1)?.f_gather(-1, &next, false)?;
             let _ = recording.at("loss", chosen.f_squeeze_dim(-1)?.f_neg()?); // (1, T − 1)
         }
-        let config = model.model_config();
-        let bfloat16 =
-            matches!(config, ModelConfig::Transformer(config) if config.bfloat16 && model.device().is_cuda());
-        let mut trace = Trace { text, labels, steps: Vec::new(), max_abs_error, notes, checked: "logits", bfloat16 };
-        trace.take(recording, Some(&config))?;
+        let mut trace = Trace::empty(model, input, max_abs_error);
+        trace.take(recording.steps, model.model_config().as_ref())?;
         Ok(trace)
     }
 
-    fn take(&mut self, recording: Recording, config: Option<&ModelConfig>) -> Result<()> {
-        self.steps = recording.steps.into_iter().map(|step| TraceStep::new(step, config)).collect::<Result<_>>()?;
+    /// Of a model's pass whose steps are still to come.
+    fn empty(model: &impl Traceable, input: Input, max_abs_error: f64) -> Trace {
+        let Input { text, labels, notes, .. } = input;
+        let bfloat16 = matches!(model.model_config(), Some(ModelConfig::Transformer(config)) if config.bfloat16 && model.device().is_cuda());
+        let (steps, parameters) = (Vec::new(), Vec::new());
+        Trace { text, labels, steps, parameters, max_abs_error, notes, checked: "logits", bfloat16 }
+    }
+
+    fn take(&mut self, steps: impl IntoIterator<Item = Step>, config: Option<&ModelConfig>) -> Result<()> {
+        let time = self.labels.len() as i64;
+        self.steps = steps.into_iter().map(|step| TraceStep::new(step, config, time)).collect::<Result<_>>()?;
+        if config.is_none() && self.checked == "logits" {
+            self.keep_true_formulas();
+        }
         Ok(())
+    }
+
+    /// Of a model that the library does not know, a step has the formula that its name stands for only if its numbers obey
+    /// it at its first and last place.
+    fn keep_true_formulas(&mut self) {
+        for at in 0..self.steps.len() {
+            let TraceStep { name, tensor, .. } = &self.steps[at];
+            let is_plain = matches!(name.as_str(), "ids" | "probabilities" | "loss");
+            let places = [vec![0; tensor.dim()], tensor.size().iter().map(|size| size - 1).collect()];
+            let obeys = |place: &Vec<i64>| {
+                self.by_hand(name, place)
+                    .is_ok_and(|by_hand| by_hand.difference() <= 1e-4 * by_hand.traced.abs().clamp(1.0, 1e300))
+            };
+            if !is_plain && !places.iter().all(obeys) {
+                self.steps[at].formula.clear();
+            }
+        }
     }
 
     /// A step by its name.
@@ -360,19 +467,27 @@ impl Trace {
     pub fn table(&self) -> String {
         let mut table = format!("trace of {:?}\n", self.text);
         self.notes.iter().for_each(|note| table.push_str(&format!("note: {note}\n")));
-        let wide = |text: &dyn Fn(&TraceStep) -> usize| self.steps.iter().map(text).max().unwrap_or(0);
+        let wide =
+            |text: &dyn Fn(&TraceStep) -> usize| self.steps.iter().chain(&self.parameters).map(text).max().unwrap_or(0);
         let names = wide(&|step| step.name.chars().count());
         let shapes = wide(&|step| step.axes_and_sizes().chars().count());
+        let backward = self.has_gradients();
+        let slopes = if backward { format!(" {:>10} {:>10}", "∂loss from", "to") } else { String::new() };
         table.push_str(&format!(
-            "{:<names$}  {:<shapes$}  {:>9} {:>9} {:>9}  formula\n",
+            "{:<names$}  {:<shapes$}  {:>9} {:>9} {:>9}{slopes}  formula\n",
             "step", "shape", "min", "mean", "max"
         ));
-        for step in &self.steps {
+        for step in self.steps.iter().chain(&self.parameters) {
             let TraceStep { name, min, mean, max, formula, .. } = step;
+            let slopes = match &step.gradient {
+                Some(gradient) => format!(" {:>10.1e} {:>10.1e}", gradient.min, gradient.max),
+                None if backward => format!(" {:>10} {:>10}", "–", "–"),
+                None => String::new(),
+            };
             let shape = step.axes_and_sizes();
             let odd = if step.not_finite > 0 { format!("  ({} not finite)", step.not_finite) } else { String::new() };
             table.push_str(&format!(
-                "{name:<names$}  {shape:<shapes$}  {min:>9.3} {mean:>9.3} {max:>9.3}  {formula}{odd}\n"
+                "{name:<names$}  {shape:<shapes$}  {min:>9.3} {mean:>9.3} {max:>9.3}{slopes}  {formula}{odd}\n"
             ));
         }
         table + &self.check() + "\n"

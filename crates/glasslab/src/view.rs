@@ -19,6 +19,7 @@ mod sweep;
 mod table;
 
 pub use attention::Attention;
+pub(crate) use attention::attention_of;
 pub use bars::Bars;
 pub use colour::Quantity;
 pub use curve::LossCurve;

@@ -38,8 +38,8 @@ fn assert_close(what: &str, got: &Tensor, expected: &Value) {
 }
 
 /// Gives a model the golden parameters, and compares its logits, loss and every gradient.
-fn assert_computes(golden: &Value, mut model: impl Trainable) {
-    for Parameter { name, tensor, .. } in model.parameters() {
+fn assert_computes(golden: &Value, model: impl Trainable) {
+    for Parameter { name, mut tensor, .. } in model.parameters() {
         let values = Tensor::from_slice(&numbers(&golden["parameters"][&name])).to_kind(Kind::Float);
         tensor.set_data(&values.view(&tensor.size()[..]));
     }

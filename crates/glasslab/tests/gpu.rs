@@ -8,6 +8,7 @@
 //! in TF32, whose products keep 10 bits, by about 5e-4. So 1e-4 tells the two apart. In bfloat16, which keeps 8 bits, eight
 //! blocks are off by 1e-2.
 
+use glasslab::model::Trainable;
 use glasslab::prelude::*;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -55,10 +56,10 @@ fn presets() -> Vec<(&'static str, ModelConfig)> {
 }
 
 /// A model with noise on every parameter: the zeros of a new one would hide most of it.
-fn awake<M: Trainable>(mut model: M) -> M {
+fn awake<M: Trainable>(model: M) -> M {
     let mut rng = Rng::new(2);
     let _guard = tch::no_grad_guard();
-    for parameter in model.parameters() {
+    for mut parameter in model.parameters() {
         let noise: Vec<f32> = (0..parameter.tensor.numel()).map(|_| 0.05 * rng.normal() as f32).collect();
         let noise = Tensor::from_slice(&noise).view(&parameter.tensor.size()[..]);
         let _ = parameter.tensor.f_add_(&noise.to_device(parameter.tensor.device())).unwrap();

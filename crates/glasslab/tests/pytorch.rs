@@ -6,7 +6,7 @@
 
 use glasslab::checkpoint::{AnyModel, ModelConfig};
 use glasslab::model::attention::Weighting;
-use glasslab::model::{Activation, LanguageModel, MlpConfig, Positions, Trainable, TransformerConfig};
+use glasslab::model::{Activation, LanguageModel, MlpConfig, Positions, TransformerConfig};
 use std::path::Path;
 use std::process::Command;
 use tch::{Device, Kind, Tensor};
@@ -34,9 +34,9 @@ fn pytorch_gives_a_kept_model_the_same_logits() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
-        let mut model = AnyModel::new(config, Device::Cpu).unwrap();
+        let model = AnyModel::new(config, Device::Cpu).unwrap();
         let guard = tch::no_grad_guard();
-        for parameter in model.parameters() {
+        for mut parameter in model.parameters() {
             let noise = parameter.tensor.randn_like() * 0.1;
             let _ = parameter.tensor.f_add_(&noise).unwrap();
         }

@@ -41,7 +41,7 @@ pub fn transformer_parameters(f: impl Fn(&TransformerConfig) -> i64) -> Verdict 
                     },
                 }
             },
-            reference: |config| Ok(count_parameters(&mut TransformerLm::new(*config, Device::Cpu)?)),
+            reference: |config| Ok(count_parameters(&TransformerLm::new(*config, Device::Cpu)?)),
             mistakes: vec![
                 Mistake {
                     named: "you forgot the positions: a row of emb_dim numbers for each of context_len places",

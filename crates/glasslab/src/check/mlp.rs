@@ -30,7 +30,7 @@ pub fn mlp_parameters(f: impl Fn(i64, i64, i64) -> i64) -> Verdict {
             },
             reference: |&(n_vocab, emb_dim, n_hidden)| {
                 let config = MlpConfig { n_vocab, emb_dim, n_hidden, seed: 0 };
-                Ok(count_parameters(&mut inputs::mlp(&mut Rng::new(0), config)))
+                Ok(count_parameters(&inputs::mlp(&mut Rng::new(0), config)))
             },
             mistakes: vec![
                 Mistake {

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::model::Recording;
 use crate::tokenizer::CharTokenizer;
 use crate::trace::{Traceable, numbers};
-use crate::view::Html;
 use crate::view::colour::{Quantity, Scale, css, ink_on};
+use crate::view::{Html, attention_of};
 use std::fmt;
 use tch::Tensor;
 
@@ -168,8 +168,9 @@ fn weights(model: &impl Traceable, ids: &[i64]) -> Result<Vec<Vec<Vec<f64>>>> {
     let mut recording = Recording::default();
     let _ = model.forward_with(&input, &mut recording)?;
     let mut layers = Vec::new();
-    for step in recording.steps.iter().filter(|step| step.name.ends_with(".weights")) {
-        let heads = step.tensor.f_get(0)?; // (H, T, T)
+    for step in recording.steps.iter().filter(|step| attention_of(&step.name, &step.tensor).is_some()) {
+        let heads = step.tensor.f_get(0)?; // (H, T, T), or (T, T) where there is one head
+        let heads = if heads.dim() == 2 { heads.f_unsqueeze(0)? } else { heads };
         layers.push((0..heads.size()[0]).map(|head| numbers(&heads.f_get(head)?)).collect::<Result<Vec<_>>>()?);
     }
     match layers.is_empty() {

@@ -144,15 +144,22 @@ impl LanguageModel for MlpLm {
     }
 }
 
-impl Trainable for MlpLm {
-    fn parameters(&mut self) -> Vec<Parameter<'_>> {
+impl MlpLm {
+    /// The parameters with their names, always in the same order.
+    pub fn parameters(&self) -> Vec<Parameter> {
         vec![
-            Parameter::new("embedding", &mut self.embedding),
-            Parameter::new("hidden.weight", &mut self.hidden_weight),
-            Parameter::new("hidden.bias", &mut self.hidden_bias),
-            Parameter::new("output.weight", &mut self.output_weight),
-            Parameter::new("output.bias", &mut self.output_bias),
+            Parameter::new("embedding", &self.embedding),
+            Parameter::new("hidden.weight", &self.hidden_weight),
+            Parameter::new("hidden.bias", &self.hidden_bias),
+            Parameter::new("output.weight", &self.output_weight),
+            Parameter::new("output.bias", &self.output_bias),
         ]
+    }
+}
+
+impl Trainable for MlpLm {
+    fn parameters(&self) -> Vec<Parameter> {
+        MlpLm::parameters(self)
     }
 }
 
@@ -171,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_original_has_16544_parameters() {
-        assert_eq!(count_parameters(&mut model()), 16_544);
+        assert_eq!(count_parameters(&model()), 16_544);
     }
 
     #[test]
@@ -224,7 +231,7 @@ mod tests {
 
     #[test]
     fn the_loss_looked_up_in_the_table_is_the_cross_entropy_with_its_gradient() {
-        let mut model = model();
+        let model = model();
         let ids = Tensor::randint(256, [8, 65], (Kind::Int64, Device::Cpu));
         let (inputs, targets) = (ids.narrow(1, 0, 64), ids.narrow(1, 1, 64));
         let losses =

@@ -55,8 +55,8 @@ impl Norm {
         }
     }
 
-    pub(super) fn parameters(&mut self, name: &str) -> Vec<Parameter<'_>> {
-        match &mut self.learnt {
+    pub(super) fn parameters(&self, name: &str) -> Vec<Parameter> {
+        match &self.learnt {
             Some((scale, shift)) => {
                 vec![Parameter::new(format!("{name}.weight"), scale), Parameter::new(format!("{name}.bias"), shift)]
             }

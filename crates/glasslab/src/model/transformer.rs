@@ -265,28 +265,32 @@ impl LanguageModel for TransformerLm {
     }
 }
 
-impl Trainable for TransformerLm {
-    fn parameters(&mut self) -> Vec<Parameter<'_>> {
-        let mut all = vec![Parameter::new("embedding", &mut self.embedding)];
-        all.extend(self.position.as_mut().map(|tensor| Parameter::new("position", tensor)));
-        for (number, block) in self.blocks.iter_mut().enumerate() {
+impl TransformerLm {
+    /// The parameters with their names, always in the same order.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut all = vec![Parameter::new("embedding", &self.embedding)];
+        all.extend(self.position.as_ref().map(|tensor| Parameter::new("position", tensor)));
+        for (number, block) in self.blocks.iter().enumerate() {
             all.extend(block.norm1.parameters(&format!("block.{number}.norm1")));
-            all.push(Parameter::matrix(format!("block.{number}.attn.qkv.weight"), &mut block.attention.qkv_weight));
-            all.push(Parameter::matrix(
-                format!("block.{number}.attn.output.weight"),
-                &mut block.attention.output_weight,
-            ));
+            all.push(Parameter::matrix(format!("block.{number}.attn.qkv.weight"), &block.attention.qkv_weight));
+            all.push(Parameter::matrix(format!("block.{number}.attn.output.weight"), &block.attention.output_weight));
             all.extend(block.norm2.parameters(&format!("block.{number}.norm2")));
-            all.push(Parameter::matrix(format!("block.{number}.mlp.hidden.weight"), &mut block.mlp.hidden_weight));
-            all.push(Parameter::matrix(format!("block.{number}.mlp.output.weight"), &mut block.mlp.output_weight));
-            if let Some((hidden, output)) = &mut block.mlp.biases {
+            all.push(Parameter::matrix(format!("block.{number}.mlp.hidden.weight"), &block.mlp.hidden_weight));
+            all.push(Parameter::matrix(format!("block.{number}.mlp.output.weight"), &block.mlp.output_weight));
+            if let Some((hidden, output)) = &block.mlp.biases {
                 all.push(Parameter::new(format!("block.{number}.mlp.hidden.bias"), hidden));
                 all.push(Parameter::new(format!("block.{number}.mlp.output.bias"), output));
             }
         }
-        all.extend(self.final_norm.iter_mut().flat_map(|norm| norm.parameters("final_norm")));
-        all.extend(self.head.as_mut().map(|tensor| Parameter::new("head", tensor)));
+        all.extend(self.final_norm.iter().flat_map(|norm| norm.parameters("final_norm")));
+        all.extend(self.head.as_ref().map(|tensor| Parameter::new("head", tensor)));
         all
+    }
+}
+
+impl Trainable for TransformerLm {
+    fn parameters(&self) -> Vec<Parameter> {
+        TransformerLm::parameters(self)
     }
 }
 
@@ -325,10 +329,7 @@ mod tests {
 
     #[test]
     fn the_original_has_21920_parameters() {
-        assert_eq!(
-            count_parameters(&mut TransformerLm::new(TransformerConfig::original(), Device::Cpu).unwrap()),
-            21_920
-        );
+        assert_eq!(count_parameters(&TransformerLm::new(TransformerConfig::original(), Device::Cpu).unwrap()), 21_920);
     }
 
     #[test]

@@ -246,7 +246,7 @@ fn joined(terms: impl ExactSizeIterator<Item = String>, between: &str) -> String
     format!("{first}{between}… {} more …{between}{last}", count - (TERMS - 4) - 2)
 }
 
-fn show(number: f64) -> String {
+pub(super) fn show(number: f64) -> String {
     match number {
         f64::NEG_INFINITY => "−∞".to_owned(),
         f64::INFINITY => "∞".to_owned(),

@@ -110,7 +110,7 @@ impl Optimiser {
     }
 }
 
-fn is_muons(kind: OptimiserKind, parameter: &Parameter<'_>) -> bool {
+fn is_muons(kind: OptimiserKind, parameter: &Parameter) -> bool {
     kind == OptimiserKind::Muon && parameter.hidden_matrix
 }
 
@@ -174,7 +174,7 @@ struct Stack {
 
 impl Muon {
     /// From now on the matrices are views of their stack.
-    fn new(matrices: &mut [Parameter<'_>]) -> Result<Muon> {
+    fn new(matrices: &mut [Parameter]) -> Result<Muon> {
         let mut sizes: Vec<Vec<i64>> = matrices.iter().map(|matrix| matrix.tensor.size()).collect();
         let all = sizes.clone();
         sizes.sort_unstable();
@@ -255,9 +255,9 @@ mod tests {
     }
 
     impl Trainable for Two {
-        fn parameters(&mut self) -> Vec<Parameter<'_>> {
+        fn parameters(&self) -> Vec<Parameter> {
             let hidden_matrix = self.2;
-            vec![Parameter::new("a", &mut self.0), Parameter { hidden_matrix, ..Parameter::new("b", &mut self.1) }]
+            vec![Parameter::new("a", &self.0), Parameter { hidden_matrix, ..Parameter::new("b", &self.1) }]
         }
     }
 

@@ -209,8 +209,8 @@ impl Training {
         }
         let mut training = Training::new(model, data, &state.config)?;
         let _guard = tch::no_grad_guard();
-        for (parameter, best) in model.parameters().into_iter().zip(&mut training.best.0) {
-            for (target, part) in [(parameter.tensor, "model"), (best, "best")] {
+        for (mut parameter, best) in model.parameters().into_iter().zip(&mut training.best.0) {
+            for (target, part) in [(&mut parameter.tensor, "model"), (best, "best")] {
                 let name = format!("{part}.{}", parameter.name);
                 let Some(values) = get(&name).filter(|values| values.size() == target.size()) else {
                     return Err(wrong(&format!("it has no {name} of shape {:?}", target.size())));
@@ -236,7 +236,7 @@ fn copies(model: &mut impl Trainable) -> Vec<Tensor> {
 
 fn put_back(model: &mut impl Trainable, values: &[Tensor]) -> Result<()> {
     let _guard = tch::no_grad_guard();
-    for (parameter, values) in model.parameters().into_iter().zip(values) {
+    for (mut parameter, values) in model.parameters().into_iter().zip(values) {
         parameter.tensor.f_copy_(values)?;
     }
     Ok(())

@@ -18,8 +18,8 @@ pub struct Attention {
     pub layers: Vec<Tensor>,
     /// The characters, as a plot shows them.
     pub labels: Vec<String>,
-    /// For each layer its scores and its masked scores, (H, T, T) each.
-    stages: Vec<[Tensor; 2]>,
+    /// For each layer the name of its attention, and its scores and masked scores, (H, T, T) each, if they were seen.
+    stages: Vec<(String, Option<[Tensor; 2]>)>,
 }
 
 /// The side of one head's picture in the grid.
@@ -39,9 +39,11 @@ impl Trace {
             Ok(if tensor.dim() == 2 { tensor.f_unsqueeze(0)? } else { tensor }) // (H, T, T)
         };
         for step in &self.steps {
-            let Some(layer) = step.name.strip_suffix(".weights") else { continue };
+            let Some(layer) = attention_of(&step.name, &step.tensor) else { continue };
             attention.layers.push(heads(&step.name)?);
-            attention.stages.push([heads(&format!("{layer}.scores"))?, heads(&format!("{layer}.masked"))?]);
+            let stages = [heads(&format!("{layer}.scores")), heads(&format!("{layer}.masked"))];
+            let stages = if let [Ok(scores), Ok(masked)] = stages { Some([scores, masked]) } else { None };
+            attention.stages.push((layer.to_owned(), stages));
         }
         match attention.layers.is_empty() {
             true => Err(Error::Config(
@@ -49,6 +51,15 @@ impl Trace {
             )),
             false => Ok(attention),
         }
+    }
+}
+
+/// The name of the attention whose weights this step is: a model's own are known by the step's name and shape.
+pub(crate) fn attention_of<'a>(step: &'a str, tensor: &Tensor) -> Option<&'a str> {
+    let layer = step.strip_suffix(".weights")?;
+    match tensor.size()[..] {
+        [1, rows, columns] | [1, _, rows, columns] if rows == columns => Some(layer),
+        _ => None,
     }
 }
 
@@ -66,11 +77,7 @@ impl Attention {
     /// # Errors
     /// If there is no such layer or head.
     pub fn weights(&self, layer: usize, head: i64) -> Result<Tensor> {
-        self.of(&self.layers, layer, head)
-    }
-
-    fn of(&self, layers: &[Tensor], layer: usize, head: i64) -> Result<Tensor> {
-        match layers.get(layer) {
+        match self.layers.get(layer) {
             Some(heads) if (0..heads.size()[0]).contains(&head) => Ok(heads.f_get(head)?),
             _ => Err(Error::Config(format!(
                 "there is no head {head} in layer {layer}: layers are 0 to {}, heads 0 to {}",
@@ -99,12 +106,18 @@ impl Attention {
     /// # Errors
     /// If there is no such layer or head.
     pub fn stages(&self, layer: usize, head: i64) -> Result<Html> {
-        let scores: Vec<Tensor> = self.stages.iter().map(|stage| stage[0].shallow_clone()).collect();
-        let masked: Vec<Tensor> = self.stages.iter().map(|stage| stage[1].shallow_clone()).collect();
+        let weights = self.weights(layer, head)?;
+        let (name, stages) = &self.stages[layer];
+        let Some([scores, masked]) = stages else {
+            return Err(Error::Config(format!(
+                "only the weights of {name} are in this trace: let its scores go through the probe as {name}.scores, and \
+                 without the future as {name}.masked"
+            )));
+        };
         let pictures = [
-            (self.of(&scores, layer, head)?, "1 · scores", Quantity::Scores),
-            (self.of(&masked, layer, head)?, "2 · masked: no future", Quantity::Scores),
-            (self.weights(layer, head)?, "3 · softmax: weights", Quantity::Weights),
+            (scores.f_get(head)?, "1 · scores", Quantity::Scores),
+            (masked.f_get(head)?, "2 · masked: no future", Quantity::Scores),
+            (weights, "3 · softmax: weights", Quantity::Weights),
         ];
         let pictures = pictures.into_iter().map(|(matrix, title, quantity)| {
             self.labelled(&matrix)?.title(title).quantity(quantity).largest_cell(20).draw()

@@ -205,7 +205,7 @@ impl<M: Trainable + Traceable> LanguageModel for Filmed<'_, M> {
 }
 
 impl<M: Trainable + Traceable> Trainable for Filmed<'_, M> {
-    fn parameters(&mut self) -> Vec<Parameter<'_>> {
+    fn parameters(&self) -> Vec<Parameter> {
         self.model.parameters()
     }
 }

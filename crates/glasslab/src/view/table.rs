@@ -29,13 +29,22 @@ impl Trace {
     pub fn html(&self) -> Result<Html> {
         let mut html = String::from("<div style=\"overflow-x:auto\">");
         html.push_str(&paragraph(&format!("What the model does with “{}”, step by step.", self.visible_text())));
+        if self.has_gradients() {
+            html.push_str(&paragraph(
+                "Beside each number its gradient, in nats per unit: red, where the loss would rise with the number, blue, where it \
+                 would fall. Read from the loss up, it tells who is to blame.",
+            ));
+        }
         self.notes.iter().for_each(|note| html.push_str(&paragraph(&format!("Note: {note}."))));
         html.push_str("<table style=\"table-layout:auto;border-collapse:collapse;font-size:13px\"><thead><tr>");
-        for head in ["step and shape", "numbers", "min", "mean", "max", "formula, and what one number means"] {
+        let backward = self.has_gradients();
+        let slopes: &[&str] = if backward { &["∂loss/∂number", "from", "to"] } else { &[] };
+        let heads = ["step and shape", "numbers", "min", "mean", "max"].iter().chain(slopes);
+        for head in heads.chain(&["formula, and what one number means"]) {
             html.push_str(&format!("<th scope=\"col\" style=\"padding:3px 8px;text-align:left\">{head}</th>"));
         }
         html.push_str("</tr></thead><tbody>");
-        for step in &self.steps {
+        for step in self.steps.iter().chain(&self.parameters) {
             let size = step.min.abs().max(step.max.abs());
             let odd = match step.not_finite {
                 0 => String::new(),
@@ -50,6 +59,14 @@ impl Trace {
             ));
             for number in [step.min, step.mean, step.max] {
                 html.push_str(&format!("<td style=\"{NUMBER}\">{}</td>", short(number, size)));
+            }
+            if let Some(gradient) = &step.gradient {
+                html.push_str(&format!("<td style=\"{CELL}\">{}</td>", small_pictures(gradient)?));
+                for number in [gradient.min, gradient.max] {
+                    html.push_str(&format!("<td style=\"{NUMBER}\">{}</td>", slope(number)));
+                }
+            } else if backward {
+                html.push_str(&format!("<td style=\"{CELL}\" colspan=\"3\">–</td>"));
             }
             html.push_str(&format!(
                 "<td style=\"{CELL};min-width:17em\"><code>{}</code><br><span style=\"opacity:.8\">{}{odd}</span></td></tr>",
@@ -66,8 +83,8 @@ impl Trace {
     /// # Errors
     /// If there is no step of that name.
     pub fn open(&self, name: &str) -> Result<Html> {
-        let step = self.step(name)?;
-        let words = format!(
+        let step = self.step_or_parameter(name)?;
+        let mut words = format!(
             "{name}: {} · {}. Each number: {}. From {} over {} (mean) to {}.",
             step.axes_and_sizes(),
             step.formula,
@@ -76,7 +93,12 @@ impl Trace {
             short(step.mean, 0.0),
             short(step.max, 0.0)
         );
-        let picture = self.picture_of(step)?;
+        let mut picture = self.picture_of(step)?;
+        if let Some(gradient) = &step.gradient {
+            let (least, most) = (slope(gradient.min), slope(gradient.max));
+            words.push_str(&format!(" Its gradient: {}, from {least} to {most}.", gradient.meaning));
+            picture = beside(400, [picture, self.picture_of(gradient)?]);
+        }
         let html = format!("<div>{}{picture}{}</div>", paragraph(&words), self.written(step)?);
         Ok(Html { html, alt: words })
     }
@@ -160,6 +182,11 @@ impl Trace {
              <table style=\"table-layout:auto;border-collapse:collapse;font-size:12px\">{table}</table></details>"
         ))
     }
+}
+
+/// A gradient, which is often small.
+fn slope(number: f64) -> String {
+    if number == 0.0 { "0".to_owned() } else { format!("{number:.1e}").replace('-', "−") }
 }
 
 /// A step's matrices: one for each head, of the first text of the batch.
