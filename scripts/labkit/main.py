@@ -61,7 +61,7 @@ def _setup_from_source(torch_from: str | None) -> None:
         step(3, total, "libtorch, the tensor library", LIBTORCH)
         torch = libtorch.ensure(torch_from)
         step(4, total, "the notebook kernel, the command `glasslab`, and the C++ binding between Rust and libtorch",
-             "The kernel compiles and runs your cells; it carries a whole rust-analyzer. About 6 minutes.")
+             "The kernel compiles and runs your cells; it carries a whole rust-analyzer. About 5 minutes.")
         crates.result()
         kernel.configure(kernel.binding_folder(torch))
         kernel.build_programs(beside.submit(kernel.build_binding, torch))
@@ -79,7 +79,7 @@ def is_set_up() -> bool:
 
 def open_lab(rest: list[str], archive: str | None = None) -> int:
     if not is_set_up():
-        minutes = "a minute" if archive else "about 10 minutes on two cores"
+        minutes = "a minute" if archive else "about 7 minutes on two cores"
         line(f"First use: setting the lab up. This needs the network once and takes {minutes}.")
         setup(archive=archive)
     else:
