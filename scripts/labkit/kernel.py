@@ -134,8 +134,8 @@ def program(name: str) -> Path:
 
 
 def example(name: str) -> Path:
-    """Builds an example of the library, with the features that the workspace's other programs were built with."""
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "--workspace", "--example", name]
+    """Builds an example of the library beside the programs, as alone it would have all of the library built once more."""
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "--workspace", "--bins", "--example", name]
     if subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode != 0:
         raise Problem(f"cargo could not build the example {name} (its message stands above).")
     return target_folder() / "release" / "examples" / name

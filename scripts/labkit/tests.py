@@ -28,8 +28,9 @@ SUITES = ("scripts", "crates", "notebooks")
 # By the reason that stands in the `#[ignore]` of a test of cargo's: its program, and whether what it needs is here.
 NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
          "needs an NVIDIA GPU": ("gpu", libtorch.has_nvidia_gpu)}
-# What `--quick` runs of the crates: all but examples and the documentation's.
-QUICK = ["--lib", "--bins", "--tests"]
+# What `--quick` runs of the crates: all but examples and the documentation's. What is compiled step by step takes longer once,
+# and then a tenth of the time after a change.
+QUICK = ["--lib", "--bins", "--tests", "--config", "profile.release.incremental=true"]
 
 
 @dataclass

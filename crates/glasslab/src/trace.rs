@@ -20,7 +20,9 @@
 //! ```
 
 mod backward;
+mod blame;
 mod by_hand;
+mod by_weights;
 mod compare;
 mod describe;
 
@@ -177,6 +179,7 @@ impl Head {
             steps: Vec::new(),
             parameters: Vec::new(),
             max_abs_error,
+            learnt: Vec::new(),
             checked: "output",
             bfloat16: false,
             notes: Vec::new(),
@@ -354,6 +357,8 @@ pub struct Trace {
     pub max_abs_error: f64,
     /// What was left out of the text.
     pub notes: Vec<String>,
+    /// The model's parameters as they were, for the arithmetic.
+    learnt: Vec<(String, Tensor)>,
     checked: &'static str,
     /// Whether the pass without a probe was computed in bfloat16; a trace never is.
     bfloat16: bool,
@@ -389,7 +394,10 @@ impl Trace {
         let Input { text, labels, notes, .. } = input;
         let bfloat16 = matches!(model.model_config(), Some(ModelConfig::Transformer(config)) if config.bfloat16 && model.device().is_cuda());
         let (steps, parameters) = (Vec::new(), Vec::new());
-        Trace { text, labels, steps, parameters, max_abs_error, notes, checked: "logits", bfloat16 }
+        // Copies: what is learnt later must not change what was traced.
+        let learnt =
+            model.learnt().into_iter().map(|Parameter { name, tensor, .. }| (name, tensor.detach().copy())).collect();
+        Trace { text, labels, steps, parameters, max_abs_error, notes, learnt, checked: "logits", bfloat16 }
     }
 
     fn take(&mut self, steps: impl IntoIterator<Item = Step>, config: Option<&ModelConfig>) -> Result<()> {

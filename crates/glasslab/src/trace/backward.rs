@@ -88,10 +88,14 @@ impl Trace {
         for step in &mut trace.steps {
             step.keep(gradients.next().flatten())?;
         }
-        for Parameter { name, tensor, .. } in parameters {
-            // A copy: what is learnt later must not change what was traced.
-            let mut parameter = TraceStep::new(Step { name, tensor: tensor.detach().copy() }, None, -1)?;
+        for (name, tensor) in &trace.learnt {
+            let step = Step { name: name.clone(), tensor: tensor.shallow_clone() };
+            let mut parameter = TraceStep::new(step, None, -1)?;
             (parameter.meaning, parameter.quantity) = ("a learnt number".to_owned(), Quantity::Numbers);
+            parameter.axes = match parameter.axes.len() {
+                2 => vec!["row".to_owned(), "column".to_owned()],
+                _ => parameter.axes,
+            };
             parameter.keep(gradients.next().flatten())?;
             trace.parameters.push(parameter);
         }

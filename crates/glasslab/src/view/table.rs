@@ -31,14 +31,14 @@ impl Trace {
         html.push_str(&paragraph(&format!("What the model does with “{}”, step by step.", self.visible_text())));
         if self.has_gradients() {
             html.push_str(&paragraph(
-                "Beside each number its gradient, in nats per unit: red, where the loss would rise with the number, blue, where it \
+                "Beside each number its gradient, in nats per unit: green, where the loss would rise with the number, purple, where it \
                  would fall. Read from the loss up, it tells who is to blame.",
             ));
         }
         self.notes.iter().for_each(|note| html.push_str(&paragraph(&format!("Note: {note}."))));
         html.push_str("<table style=\"table-layout:auto;border-collapse:collapse;font-size:13px\"><thead><tr>");
         let backward = self.has_gradients();
-        let slopes: &[&str] = if backward { &["∂loss/∂number", "from", "to"] } else { &[] };
+        let slopes: &[&str] = if backward { &["∂loss/∂number"] } else { &[] };
         let heads = ["step and shape", "numbers", "min", "mean", "max"].iter().chain(slopes);
         for head in heads.chain(&["formula, and what one number means"]) {
             html.push_str(&format!("<th scope=\"col\" style=\"padding:3px 8px;text-align:left\">{head}</th>"));
@@ -61,12 +61,11 @@ impl Trace {
                 html.push_str(&format!("<td style=\"{NUMBER}\">{}</td>", short(number, size)));
             }
             if let Some(gradient) = &step.gradient {
-                html.push_str(&format!("<td style=\"{CELL}\">{}</td>", small_pictures(gradient)?));
-                for number in [gradient.min, gradient.max] {
-                    html.push_str(&format!("<td style=\"{NUMBER}\">{}</td>", slope(number)));
-                }
+                let (least, most) = (slope(gradient.min), slope(gradient.max));
+                html.push_str(&format!("<td style=\"{CELL}\">{}<br>", small_pictures(gradient)?));
+                html.push_str(&format!("<span style=\"opacity:.8;font-size:12px\">{least} to {most}</span></td>"));
             } else if backward {
-                html.push_str(&format!("<td style=\"{CELL}\" colspan=\"3\">–</td>"));
+                html.push_str(&format!("<td style=\"{CELL}\">–</td>"));
             }
             html.push_str(&format!(
                 "<td style=\"{CELL};min-width:17em\"><code>{}</code><br><span style=\"opacity:.8\">{}{odd}</span></td></tr>",

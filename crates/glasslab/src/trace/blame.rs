@@ -1,0 +1,530 @@
+//! The arithmetic behind one gradient of a backward pass: what a number is to blame for, from the gradients of what was
+//! made with it.
+//!
+//! Every rule is the chain rule: the gradient of a number is the sum, over everything that it went into, of that thing's
+//! gradient times how much the thing changes with the number.
+
+use super::by_hand::{brackets, shared, show, split, vector};
+use super::by_weights::{EPSILON, sum_of_products};
+use super::describe::part;
+use super::{ByHand, Trace, numbers};
+use crate::error::{Error, Result};
+use tch::Tensor;
+
+/// What one use of a number has to do with its gradient: its arithmetic, and what that comes to.
+type Share = (String, f64);
+
+impl Trace {
+    /// Computes one gradient of a step or a parameter again from the gradients of the steps after it, and writes the
+    /// arithmetic out. Of long sums, the largest terms stand there, and the rest as one number.
+    ///
+    /// # Errors
+    /// If this is no trace of a backward pass, there is no such number, or the step is none that the library knows.
+    pub fn blame(&self, name: &str, place: &[i64]) -> Result<ByHand> {
+        let step = self.step_or_parameter(name)?;
+        let traced = step.gradient()?.number(place)?;
+        let is_parameter = self.parameters.iter().any(|parameter| parameter.name == name);
+        let shares = if is_parameter { self.shares_of_parameter(name, place) } else { self.shares(name, place) };
+        let shares = shares
+            .map_err(|error| Error::Config(format!("there is no line of arithmetic for ∂loss/∂{name}: {error}")))?;
+        let result = shares.iter().map(|(_, number)| number).sum();
+        let at = place.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+        let arithmetic = shares.into_iter().map(|(text, _)| text).collect::<Vec<_>>().join("\n  + ");
+        Ok(ByHand {
+            arithmetic: format!("∂loss/∂{name}[{at}] =\n    {arithmetic}\n  = {}", show(result)),
+            result,
+            traced,
+        })
+    }
+
+    fn slopes(&self, step: &str) -> Result<&Tensor> {
+        Ok(&self.step(step)?.gradient()?.tensor)
+    }
+
+    /// How many predictions the loss is the mean of.
+    fn predictions(&self) -> f64 {
+        (self.labels.len() - 1) as f64
+    }
+
+    /// ∂out · column of a weight.
+    fn through(&self, out: &str, weight: &str, lead: &[i64], row: i64, column: i64) -> Result<Share> {
+        let slopes = vector(self.slopes(out)?, lead, row)?;
+        let (sum, result) = sum_of_products(&slopes, &numbers(&self.weight(weight)?.f_select(1, column)?)?);
+        Ok((format!("∂{out}[{row}] · {weight}[·, {column}] = {sum}"), result))
+    }
+
+    fn copied(&self, out: &str, place: &[i64]) -> Result<Share> {
+        let slope = self.step(out)?.gradient()?.number(place)?;
+        Ok((format!("∂{out} = {}, into which it was added as it is", show(slope)), slope))
+    }
+
+    fn shares(&self, name: &str, place: &[i64]) -> Result<Vec<Share>> {
+        let sibling = |part: &str| self.sibling(name, part);
+        let value = |part: &str| -> Result<&Tensor> { Ok(&self.step(&sibling(part))?.tensor) };
+        let last = self.labels.len() as i64 - 1;
+        let count = self.predictions();
+        let came = |row: i64| self.step("ids")?.number(&[place[0], row + 1]).map(|id| id as i64);
+        let one = |share: Share| Ok(vec![share]);
+        match part(name) {
+            "loss" => one((format!("1 / {count}: the loss is the mean of {count} predictions"), 1.0 / count)),
+            "probabilities" | "logits" => {
+                let (_, [row, column]) = split(place)?;
+                if row == last {
+                    return one(("0: nobody knows what comes after the last character".to_owned(), 0.0));
+                }
+                let p = self.step("probabilities")?.number(place)?;
+                let hit = f64::from(came(row)? == column);
+                let next = &self.labels[row as usize + 1];
+                one(match (part(name), hit) {
+                    ("logits", _) => (
+                        format!("(probability − {hit}) / {count} = ({} − {hit}) / {count}, as “{next}” came", show(p)),
+                        (p - hit) / count,
+                    ),
+                    (_, 1.0) => (
+                        format!("−1 / ({count} · {}): the slope of −ln p, for “{next}”, which came", show(p)),
+                        -1.0 / (count * p),
+                    ),
+                    _ => ("0: it was the probability of another character that counted".to_owned(), 0.0),
+                })
+            }
+            "output" | "final_norm" => {
+                let (lead, [row, column]) = split(place)?;
+                one(self.through("logits", self.output_head(), lead, row, column)?)
+            }
+            "activated" => {
+                let (lead, [row, column]) = split(place)?;
+                one(self.through("output", "output.weight", lead, row, column)?)
+            }
+            "hidden" | "mlp.hidden" => {
+                let after = if part(name) == "hidden" { "activated".to_owned() } else { sibling("mlp.activated") };
+                let (x, slope) = (self.step(name)?.number(place)?, self.step(&after)?.gradient()?.number(place)?);
+                let formula = &self.step(&after)?.formula;
+                let (how, inner) = if formula.contains('Φ') {
+                    let share = 0.5 * (1.0 + Tensor::from(x / 2.0_f64.sqrt()).f_erf()?.f_double_value(&[])?);
+                    let bell = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                    (format!("Φ(x) + x·φ(x) at x = {}", show(x)), share + x * bell)
+                } else if formula.ends_with('²') {
+                    (format!("2 · max(0, {})", show(x)), 2.0 * x.max(0.0))
+                } else {
+                    (format!("1 if {} is above 0, else 0", brackets(x)), f64::from(x > 0.0))
+                };
+                one((
+                    format!("∂{after} · slope of the activation ({how}) = {} · {}", brackets(slope), show(inner)),
+                    slope * inner,
+                ))
+            }
+            "mlp.output" => one(self.copied(&sibling("after_mlp"), place)?),
+            "attn.output" => one(self.copied(&sibling("after_attn"), place)?),
+            "mlp.activated" => {
+                let (lead, [row, column]) = split(place)?;
+                one(self.through(&sibling("mlp.output"), &sibling("mlp.output.weight"), lead, row, column)?)
+            }
+            "norm2" => {
+                let (lead, [row, column]) = split(place)?;
+                one(self.through(&sibling("mlp.hidden"), &sibling("mlp.hidden.weight"), lead, row, column)?)
+            }
+            "norm1" => {
+                let (_, [row, column]) = split(place)?;
+                let slopes = self.slopes_of_projections(name, row)?;
+                let matrix = self.weight(&sibling("attn.qkv.weight"))?;
+                let (sum, result) = sum_of_products(&slopes, &numbers(&matrix.f_select(1, column)?)?);
+                one((format!("∂(queries, keys, values)[{row}] · attn.qkv.weight[·, {column}] = {sum}"), result))
+            }
+            "attn.heads" => {
+                let (lead, [row, column]) = split(place)?;
+                let head_dim = self.step(name)?.tensor.size4()?.3;
+                one(self.through(
+                    &sibling("attn.output"),
+                    &sibling("attn.output.weight"),
+                    &lead[..1],
+                    row,
+                    lead[1] * head_dim + column,
+                )?)
+            }
+            "attn.weights" => {
+                let (lead, [row, column]) = split(place)?;
+                let values = value("attn.values")?;
+                let of_values = shared(lead, &self.step(name)?.tensor, values);
+                let (sum, result) = sum_of_products(
+                    &vector(self.slopes(&sibling("attn.heads"))?, lead, row)?,
+                    &vector(values, &of_values, column)?,
+                );
+                one((format!("∂heads[{row}] · values[{column}] = {sum}"), result))
+            }
+            "attn.masked" => {
+                let (lead, [row, column]) = split(place)?;
+                let weights = vector(value("attn.weights")?, lead, row)?;
+                let slopes = vector(self.slopes(&sibling("attn.weights"))?, lead, row)?;
+                let (w, slope) = (weights[column as usize], slopes[column as usize]);
+                let formula = &self.step(&sibling("attn.weights"))?.formula;
+                if formula.contains("head 0") && lead.last() == Some(&0) {
+                    return one(("0: head 0 is not learnt, and does not ask for scores".to_owned(), 0.0));
+                }
+                if formula.contains('σ') {
+                    return one((
+                        format!("w·(1 − w) · ∂w = {0}·(1 − {0}) · {1}", show(w), brackets(slope)),
+                        w * (1.0 - w) * slope,
+                    ));
+                }
+                let mean: f64 = weights.iter().zip(&slopes).map(|(w, slope)| w * slope).sum();
+                let numbers = format!("{} · ({} − {})", show(w), show(slope), brackets(mean));
+                one((format!("w · (∂w − Σₛ w[s]·∂w[s]) = {numbers}: more here is less elsewhere"), w * (slope - mean)))
+            }
+            "attn.scores" => {
+                let (_, [row, column]) = split(place)?;
+                match column <= row {
+                    true => one(self.copied(&sibling("attn.masked"), place)?),
+                    false => one((format!("0: {column} > {row}, the mask lets nothing through"), 0.0)),
+                }
+            }
+            "attn.values" | "attn.keys" => {
+                let (lead, [row, column]) = split(place)?;
+                let heads = value("attn.weights")?.size4()?.1;
+                let groups = self.step(name)?.tensor.size4()?.1;
+                let is_values = part(name) == "attn.values";
+                let [text, group] = lead[..] else {
+                    return Err(Error::Config("it is not of a model's heads".to_owned()));
+                };
+                let root = (self.step(name)?.tensor.size4()?.3 as f64).sqrt();
+                (group * heads / groups..(group + 1) * heads / groups)
+                    .map(|head| {
+                        let of_head = |tensor: &Tensor, column: i64| -> Result<Vec<f64>> {
+                            numbers(&tensor.f_get(text)?.f_get(head)?.f_select(1, column)?)
+                        };
+                        Ok(if is_values {
+                            let (weights, slopes) = (
+                                of_head(value("attn.weights")?, row)?,
+                                of_head(self.slopes(&sibling("attn.heads"))?, column)?,
+                            );
+                            let (sum, result) = sum_of_products(&weights, &slopes);
+                            (format!("Σₜ weights[t, {row}] · ∂heads[t, {column}], head {head} = {sum}"), result)
+                        } else {
+                            let (slopes, queries) = (
+                                of_head(self.slopes(&sibling("attn.scores"))?, row)?,
+                                of_head(value("attn.queries")?, column)?,
+                            );
+                            let (sum, result) = sum_of_products(&slopes, &queries);
+                            (
+                                format!(
+                                    "Σₜ ∂scores[t, {row}] · queries[t, {column}] / {}, head {head} = ({sum}) / {}",
+                                    show(root),
+                                    show(root)
+                                ),
+                                result / root,
+                            )
+                        })
+                    })
+                    .collect()
+            }
+            "attn.queries" => {
+                let (lead, [row, column]) = split(place)?;
+                let keys = value("attn.keys")?;
+                let mut of_keys = keys.shallow_clone();
+                for at in shared(lead, &self.step(name)?.tensor, keys) {
+                    of_keys = of_keys.f_get(at)?;
+                }
+                let root = (keys.size4()?.3 as f64).sqrt();
+                let slopes = vector(self.slopes(&sibling("attn.scores"))?, lead, row)?;
+                let (sum, result) = sum_of_products(&slopes, &numbers(&of_keys.f_select(1, column)?)?);
+                one((
+                    format!("Σₛ ∂scores[{row}, s] · keys[s, {column}] / {0} = ({sum}) / {0}", show(root)),
+                    result / root,
+                ))
+            }
+            "attn.unturned" => {
+                let (lead, [row, column]) = split(place)?;
+                let queries = value("attn.queries")?.size4()?.1;
+                let [text, head] = lead[..] else {
+                    return Err(Error::Config("it is not of a model's heads".to_owned()));
+                };
+                let (of, head) = if head < queries { ("attn.queries", head) } else { ("attn.keys", head - queries) };
+                let slopes = vector(self.slopes(&sibling(of))?, &[text, head], row)?;
+                let pair = column / 2;
+                let (a, b) = (slopes[2 * pair as usize], slopes[2 * pair as usize + 1]);
+                let angle = row as f64 * 10_000_f64.powf(-2.0 * pair as f64 / slopes.len() as f64);
+                let (a_, b_, of_angle) = (show(a), brackets(b), show(angle));
+                one(match column % 2 {
+                    0 => (
+                        format!("turned back by θ = {of_angle}: {a_} · cos θ + {b_} · sin θ"),
+                        a * angle.cos() + b * angle.sin(),
+                    ),
+                    _ => (
+                        format!("turned back by θ = {of_angle}: −{} · sin θ + {b_} · cos θ", brackets(a)),
+                        -a * angle.sin() + b * angle.cos(),
+                    ),
+                })
+            }
+            "embedded" if self.step("hidden").is_ok() => {
+                let (lead, [row, column]) = split(place)?;
+                one(self.through("hidden", "hidden.weight", lead, row, column)?)
+            }
+            "embedded" if self.step("positioned").is_ok() => one(self.copied("positioned", place)?),
+            "embedded" | "positioned" | "after_attn" | "after_mlp" => self.shares_of_stream(name, place),
+            _ => Err(Error::Config("it is no step of the library's models".to_owned())),
+        }
+    }
+
+    /// What reads the stream after a step: the norm of the next part, or the output head; and the stream that goes on.
+    fn shares_of_stream(&self, name: &str, place: &[i64]) -> Result<Vec<Share>> {
+        let (lead, [row, column]) = split(place)?;
+        let at = self.steps.iter().position(|step| step.name == name).unwrap_or(0);
+        let mut shares = Vec::new();
+        for step in &self.steps[at + 1..] {
+            match part(&step.name) {
+                "norm1" | "norm2" | "final_norm" if shares.is_empty() => {
+                    shares.push(self.through_norm(&step.name, name, lead, row, column)?)
+                }
+                "after_attn" | "after_mlp" => {
+                    shares.push(self.copied(&step.name, place)?);
+                    return Ok(shares);
+                }
+                "logits" if shares.is_empty() => {
+                    shares.push(self.through("logits", self.output_head(), lead, row, column)?)
+                }
+                _ => {}
+            }
+        }
+        Ok(shares)
+    }
+
+    fn through_norm(&self, norm: &str, stream: &str, lead: &[i64], row: i64, column: i64) -> Result<Share> {
+        let (x, mut slopes) = (vector(&self.step(stream)?.tensor, lead, row)?, vector(self.slopes(norm)?, lead, row)?);
+        let learnt = self.weight(&format!("{norm}.weight")).ok();
+        if let Some(scale) = learnt {
+            slopes.iter_mut().zip(numbers(scale)?).for_each(|(slope, scale)| *slope *= scale);
+        }
+        let (normed, size) = normed(&x, learnt.is_some());
+        let mean = |numbers: &mut dyn Iterator<Item = f64>| numbers.sum::<f64>() / x.len() as f64;
+        let shift = if learnt.is_some() { mean(&mut slopes.iter().copied()) } else { 0.0 };
+        let along = mean(&mut slopes.iter().zip(&normed).map(|(slope, x)| slope * x));
+        let (slope, here) = (slopes[column as usize], normed[column as usize]);
+        let result = (slope - shift - here * along) / size;
+        let less = if learnt.is_some() { format!(" − {}", brackets(shift)) } else { String::new() };
+        Ok((
+            format!(
+                "through {norm}: ({}{less} − {}·{}) / {}: what all numbers of the row have in common is no use to it",
+                show(slope),
+                brackets(here),
+                brackets(along),
+                show(size)
+            ),
+            result,
+        ))
+    }
+
+    /// The table that makes logits.
+    fn output_head(&self) -> &'static str {
+        if self.weight("head").is_ok() { "head" } else { "embedding" }
+    }
+
+    /// The step that the output head reads.
+    fn last_stream(&self) -> Result<String> {
+        match self.step("final_norm").or_else(|_| self.step("output")) {
+            Ok(step) => Ok(step.name.clone()),
+            Err(_) => self.before("logits"),
+        }
+    }
+
+    /// ∂loss of what a place's queries, keys and values are before they are brought to one length and turned.
+    fn slopes_of_projections(&self, name: &str, row: i64) -> Result<Vec<f64>> {
+        let sibling = |part: &str| self.sibling(name, part);
+        let mut all = Vec::new();
+        let unturned = self.step(&sibling("attn.unturned")).is_ok();
+        let parts: &[&str] =
+            if unturned { &["attn.unturned", "attn.values"] } else { &["attn.queries", "attn.keys", "attn.values"] };
+        let matrix = self.weight(&sibling("attn.qkv.weight"))?;
+        let x = vector(&self.step(&sibling("norm1"))?.tensor, &[0], row)?;
+        for &of in parts {
+            let step = self.step(&sibling(of))?;
+            let (_, heads, _, head_dim) = step.tensor.size4()?;
+            for head in 0..heads {
+                let slopes = vector(self.slopes(&step.name)?, &[0, head], row)?;
+                if of == "attn.values" || !step.formula.contains("one_length") {
+                    all.extend(slopes);
+                    continue;
+                }
+                let first = all.len() as i64;
+                let products = (0..head_dim).map(|at| Ok(sum_of_products(&x, &vector(matrix, &[], first + at)?).1));
+                let (normed, size) = normed(&products.collect::<Result<Vec<f64>>>()?, false);
+                let along = slopes.iter().zip(&normed).map(|(slope, x)| slope * x).sum::<f64>() / head_dim as f64;
+                all.extend(slopes.iter().zip(&normed).map(|(slope, x)| (slope - x * along) / size));
+            }
+        }
+        Ok(all)
+    }
+
+    /// A sum over the characters of ∂out · in, each with its character.
+    fn over_places(&self, slopes: &[f64], inputs: Option<&[f64]>, what: &str) -> Share {
+        let ones = vec![1.0; slopes.len()];
+        let (sum, result) = sum_of_products(slopes, inputs.unwrap_or(&ones));
+        let terms = slopes.iter().zip(inputs.unwrap_or(&ones)).map(|(a, b)| (a * b).abs()).enumerate();
+        let most = terms.max_by(|one, other| one.1.total_cmp(&other.1)).map_or(0, |(place, _)| place);
+        (format!("Σₜ {what} = {sum}, most of it at {most} (“{}”)", self.labels[most]), result)
+    }
+
+    fn shares_of_parameter(&self, name: &str, place: &[i64]) -> Result<Vec<Share>> {
+        let column_of = |tensor: &Tensor, column: i64| numbers(&tensor.f_get(0)?.f_select(1, column)?);
+        let one = |share: Share| Ok(vec![share]);
+        let sum_over = |out: &str, input: &str| -> Result<Vec<Share>> {
+            let [row, column] = place[..] else {
+                return Err(Error::Config("a weight has a row and a column".to_owned()));
+            };
+            let (slopes, inputs) = (column_of(self.slopes(out)?, row)?, column_of(&self.step(input)?.tensor, column)?);
+            one(self.over_places(&slopes, Some(&inputs), &format!("∂{out}[t, {row}] · {input}[t, {column}]")))
+        };
+        let bias = |out: &str| -> Result<Vec<Share>> {
+            let slopes = column_of(self.slopes(out)?, place[0])?;
+            one(self.over_places(&slopes, None, &format!("∂{out}[t, {}]", place[0])))
+        };
+        let as_head = || -> Result<Vec<Share>> { sum_over("logits", &self.last_stream()?) };
+        let block = |part: &str| self.sibling(name, part);
+        match part(name) {
+            "embedding" => {
+                let [id, column] = place[..] else { return Err(Error::Config("it has a row and a column".to_owned())) };
+                let stands: Vec<usize> = numbers(&self.step("ids")?.tensor)?
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, other)| **other as i64 == id)
+                    .map(|(place, _)| place)
+                    .collect();
+                let all = column_of(self.slopes("embedded")?, column)?;
+                let terms: Vec<String> = stands.iter().map(|&at| format!("{} at {at}", brackets(all[at]))).collect();
+                let mut shares = vec![match terms.is_empty() {
+                    true => ("0: this character does not stand in the text".to_owned(), 0.0),
+                    false => (
+                        format!("∂embedded[t, {column}] where the character stands: {}", terms.join(" + ")),
+                        stands.iter().map(|&at| all[at]).sum(),
+                    ),
+                }];
+                if self.output_head() == "embedding" {
+                    shares.extend(as_head()?);
+                }
+                Ok(shares)
+            }
+            "head" => as_head(),
+            "position" => match place[0] < self.labels.len() as i64 {
+                true => one(self.copied("positioned", &[0, place[0], place[1]])?),
+                false => one(("0: the text does not reach so far".to_owned(), 0.0)),
+            },
+            "hidden.weight" => sum_over("hidden", "embedded"),
+            "hidden.bias" => bias("hidden"),
+            "output.weight" => sum_over("output", "activated"),
+            "output.bias" => bias("output"),
+            "mlp.hidden.weight" => sum_over(&block("mlp.hidden"), &block("norm2")),
+            "mlp.hidden.bias" => bias(&block("mlp.hidden")),
+            "mlp.output.weight" => sum_over(&block("mlp.output"), &block("mlp.activated")),
+            "mlp.output.bias" => bias(&block("mlp.output")),
+            "attn.output.weight" => {
+                let [row, column] = place[..] else {
+                    return Err(Error::Config("it has a row and a column".to_owned()));
+                };
+                let heads = &self.step(&block("attn.heads"))?.tensor;
+                let head_dim = heads.size4()?.3;
+                let slopes = column_of(self.slopes(&block("attn.output"))?, row)?;
+                let inputs = numbers(&heads.f_get(0)?.f_get(column / head_dim)?.f_select(1, column % head_dim)?)?;
+                one(self.over_places(&slopes, Some(&inputs), &format!("∂attn.output[t, {row}] · heads[t, {column}]")))
+            }
+            "attn.qkv.weight" => {
+                let [row, column] = place[..] else {
+                    return Err(Error::Config("it has a row and a column".to_owned()));
+                };
+                let slopes =
+                    (0..self.labels.len() as i64).map(|at| Ok(self.slopes_of_projections(name, at)?[row as usize]));
+                let inputs = column_of(&self.step(&block("norm1"))?.tensor, column)?;
+                one(self.over_places(
+                    &slopes.collect::<Result<Vec<f64>>>()?,
+                    Some(&inputs),
+                    &format!("∂(queries, keys, values)[t, {row}] · norm1[t, {column}]"),
+                ))
+            }
+            other => {
+                let (norm, is_scale) = match other.rsplit_once('.') {
+                    Some((norm @ ("norm1" | "norm2" | "final_norm"), end @ ("weight" | "bias"))) => {
+                        (block(norm), end == "weight")
+                    }
+                    _ => return Err(Error::Config("it is no parameter of the library's models".to_owned())),
+                };
+                let slopes = column_of(self.slopes(&norm)?, place[0])?;
+                if !is_scale {
+                    return one(self.over_places(&slopes, None, &format!("∂{norm}[t, {}]", place[0])));
+                }
+                let stream = &self.step(&self.before(&norm)?)?.tensor;
+                let inputs = (0..slopes.len() as i64)
+                    .map(|at| Ok(normed(&vector(stream, &[0], at)?, true).0[place[0] as usize]));
+                one(self.over_places(
+                    &slopes,
+                    Some(&inputs.collect::<Result<Vec<f64>>>()?),
+                    &format!("∂{norm}[t, {0}] · normed[t, {0}]", place[0]),
+                ))
+            }
+        }
+    }
+}
+
+/// A row brought to one size, around its mean or around 0, and the size that it had.
+fn normed(x: &[f64], centred: bool) -> (Vec<f64>, f64) {
+    let mean = if centred { x.iter().sum::<f64>() / x.len() as f64 } else { 0.0 };
+    let size = (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64 + EPSILON).sqrt();
+    (x.iter().map(|x| (x - mean) / size).collect(), size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Traceable;
+    use super::super::tests::{awake, variants};
+    use crate::model::{MlpConfig, MlpLm, wake};
+    use crate::trace::Trace;
+    use tch::{Device, Kind};
+
+    fn check(trace: &Trace) {
+        for step in trace.steps.iter().chain(&trace.parameters).filter(|step| step.name != "ids") {
+            let gradient = &step.gradient().unwrap().tensor;
+            let size = gradient.size();
+            let most = gradient.abs().max().double_value(&[]);
+            let mut at = gradient.abs().argmax(None, false).int64_value(&[]);
+            let mut largest = Vec::new();
+            for size in size.iter().rev() {
+                largest.insert(0, at % size);
+                at /= size;
+            }
+            let places = [
+                largest,
+                size.iter().map(|size| size / 2).collect(),
+                size.iter().map(|size| size - 1).collect(),
+                vec![0; size.len()],
+            ];
+            for place in places {
+                let blame = trace.blame(&step.name, &place).unwrap();
+                assert!(blame.difference() <= 2e-4 * most.max(1e-6), "{}{place:?}: {blame}", step.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_gradient_of_every_model_is_what_its_arithmetic_comes_to() {
+        check(&wake(MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap(), 0.2).backward("Once upon").unwrap());
+        for config in variants() {
+            check(&awake(config).backward("Once upon").unwrap());
+        }
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_there_is_told() {
+        let model = awake(variants()[0]);
+        assert!(
+            model
+                .trace("Once")
+                .unwrap()
+                .blame("logits", &[0, 0, 0])
+                .unwrap_err()
+                .to_string()
+                .contains("model.backward")
+        );
+        let trace = model.backward("Once").unwrap();
+        assert!(trace.blame("ids", &[0, 0]).is_err() && trace.blame("logits", &[0, 0, 256]).is_err());
+        let logits = trace.blame("logits", &[0, 0, 110]).unwrap().to_string();
+        assert!(logits.contains("“n” came") && logits.contains("/ 3"), "{logits}");
+        assert!(trace.blame("embedding", &[110, 3]).unwrap().arithmetic.contains("at 1"), "where the character stands");
+        assert_eq!(trace.steps.iter().filter(|step| step.tensor.kind() == Kind::Int64).count(), 1);
+    }
+}
