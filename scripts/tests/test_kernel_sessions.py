@@ -105,6 +105,16 @@ class SessionTest(unittest.TestCase):
         _, _, _ = kernel.run("panic!(\"on purpose\")")
         self.assertEqual(kernel.run("kept + 1")[1]["text/plain"], "42")
 
+    def test_a_cell_that_defines_a_type_anew_can_be_run_beside_variables_of_the_old_one(self):
+        kernel = self.start()
+        for derive in ("", "#[derive(Clone, Copy)]\n"):
+            kernel.run(derive + "struct Mine { x: i64 }\nlet mine = Mine { x: 1 };")
+            kernel.run("let all = vec![Mine { x: 2 }];\nlet other = 5_i64;")
+            text, _, errors = kernel.run(derive + "struct Mine { x: i64, y: i64 }\nlet mine = Mine { x: 1, y: 40 };")
+            self.assertNotIn("mismatched", errors)
+            self.assertIn("Gone with the type that this cell defines anew: all.", text + errors)
+            self.assertEqual(kernel.run("mine.x + mine.y + other")[1]["text/plain"], "46")
+
     def test_the_librarys_result_leaves_room_for_other_errors(self):
         kernel = self.start()
         _, _, errors = kernel.run("fn half(n: i64) -> Result<i64, String> { if n % 2 == 0 { Ok(n / 2) } else { Err(\"odd\".into()) } }")

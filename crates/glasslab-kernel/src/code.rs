@@ -1,6 +1,30 @@
 //! Questions about a cell's text: whether it is complete, and where a name begins and ends.
 
 use jupyter_protocol::{IsCompleteReply, IsCompleteReplyStatus};
+use ra_ap_syntax::ast::{HasModuleItem, HasName, Item};
+use ra_ap_syntax::{AstNode, Edition, SourceFile};
+
+/// The types that a cell defines; none if it is no whole Rust.
+pub fn defined_types(code: &str) -> Vec<String> {
+    let file = SourceFile::parse(&format!("fn cell() {{\n{code}\n}}"), Edition::Edition2024);
+    if !file.errors().is_empty() {
+        return Vec::new();
+    }
+    let cell = file.tree().items().find_map(|item| if let Item::Fn(cell) = item { cell.body() } else { None });
+    let items = cell.into_iter().flat_map(|body| body.syntax().descendants()).filter_map(Item::cast);
+    let name = |item| match item {
+        Item::Struct(item) => item.name(),
+        Item::Enum(item) => item.name(),
+        Item::Union(item) => item.name(),
+        _ => None,
+    };
+    items.filter_map(name).map(|name| name.text().to_string()).collect()
+}
+
+/// Whether a type is made with the one of this name: `Vec<Mine>` is with `Mine`, and not with `Min`.
+pub fn is_made_with(type_name: &str, name: &str) -> bool {
+    type_name.split(|character: char| !character.is_alphanumeric() && character != '_').any(|word| word == name)
+}
 
 /// Whether a front-end should run this text or offer a further line: brackets, strings and comments that are open
 /// want more; a bracket that closes nothing can't be mended by more.
@@ -139,6 +163,18 @@ pub fn name_position(code: &str, cursor: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_types_that_a_cell_defines_are_found() {
+        assert_eq!(
+            defined_types("#[derive(Clone)]\nstruct A { x: i32 }\nlet a = A { x: 1 };\nenum B<T> { One(T) }"),
+            ["A", "B"]
+        );
+        assert_eq!(defined_types("impl A { fn x(&self) {} }\ntype C = i32; a.x"), Vec::<String>::new());
+        assert_eq!(defined_types("struct A {"), Vec::<String>::new());
+        assert!(is_made_with("Vec<Mine>", "Mine") && is_made_with("&'static Mine", "Mine"));
+        assert!(!is_made_with("Miner", "Mine") && !is_made_with("Vec<i32>", "Mine"));
+    }
 
     fn status(code: &str) -> IsCompleteReplyStatus {
         is_complete(code).status

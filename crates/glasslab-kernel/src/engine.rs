@@ -250,9 +250,19 @@ impl Engine {
         let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
         self.output.begin(request, silent);
         let begun = Instant::now();
+        let outdated = let_go_of_outdated(context, code);
         let mut callbacks = EvalCallbacks::default();
         let run = std::panic::AssertUnwindSafe(|| context.execute_with_callbacks(code, &mut callbacks));
         let result = std::panic::catch_unwind(run);
+        let gone = outdated.iter().filter(|gone| context.variables_and_types().all(|(name, _)| name != **gone));
+        let gone: Vec<&str> = gone.map(String::as_str).collect();
+        if !gone.is_empty() {
+            let text = format!(
+                "Gone with the type that this cell defines anew: {}. Run the cell that makes it.\n",
+                gone.join(", ")
+            );
+            self.shared.publish("stream", json!({ "name": "stderr", "text": text }), Some(request));
+        }
         let interrupted = self.shared.interrupt.is_asked();
         let died = matches!(result, Ok(Err(evcxr::Error::SubprocessTerminated(_))));
         if died {
@@ -363,6 +373,26 @@ impl Engine {
 }
 
 /// A rough kind for the icon beside a completion.
+/// Lets go of the variables of a type that the code defines anew, and gives their names: they would be of the old one. evcxr
+/// tries such a cell for ever.
+fn let_go_of_outdated(context: &mut CommandContext, code: &str) -> Vec<String> {
+    let types = code::defined_types(code);
+    let variables = |context: &CommandContext| -> Vec<String> {
+        let is_outdated = |type_name: &str| types.iter().any(|name| code::is_made_with(type_name, name));
+        let all = context.variables_and_types();
+        all.filter(|(_, type_name)| is_outdated(type_name)).map(|(name, _)| name.to_owned()).collect()
+    };
+    let outdated = variables(context);
+    for name in &outdated {
+        let _ = context.execute(&format!("drop({name});"));
+    }
+    // What can be copied is still there.
+    for name in variables(context) {
+        let _ = context.execute(&format!("let {name} = ();"));
+    }
+    outdated
+}
+
 fn kind_of(label: &str) -> &'static str {
     if label.contains('(') || label.ends_with('!') { "function" } else { "instance" }
 }
