@@ -4,14 +4,15 @@ use jupyter_protocol::{IsCompleteReply, IsCompleteReplyStatus};
 use ra_ap_syntax::ast::{HasModuleItem, HasName, Item};
 use ra_ap_syntax::{AstNode, Edition, SourceFile};
 
-/// The types that a cell defines; none if it is no whole Rust.
+/// The types that a cell defines for the cells after it; none if it is no whole Rust.
 pub fn defined_types(code: &str) -> Vec<String> {
     let file = SourceFile::parse(&format!("fn cell() {{\n{code}\n}}"), Edition::Edition2024);
     if !file.errors().is_empty() {
         return Vec::new();
     }
     let cell = file.tree().items().find_map(|item| if let Item::Fn(cell) = item { cell.body() } else { None });
-    let items = cell.into_iter().flat_map(|body| body.syntax().descendants()).filter_map(Item::cast);
+    let statements = cell.and_then(|body| body.stmt_list());
+    let items = statements.into_iter().flat_map(|all| all.syntax().children()).filter_map(Item::cast);
     let name = |item| match item {
         Item::Struct(item) => item.name(),
         Item::Enum(item) => item.name(),
@@ -171,6 +172,7 @@ mod tests {
             ["A", "B"]
         );
         assert_eq!(defined_types("impl A { fn x(&self) {} }\ntype C = i32; a.x"), Vec::<String>::new());
+        assert_eq!(defined_types("fn f() { struct A { x: i32 } }"), Vec::<String>::new(), "no other cell sees it");
         assert_eq!(defined_types("struct A {"), Vec::<String>::new());
         assert!(is_made_with("Vec<Mine>", "Mine") && is_made_with("&'static Mine", "Mine"));
         assert!(!is_made_with("Miner", "Mine") && !is_made_with("Vec<i32>", "Mine"));

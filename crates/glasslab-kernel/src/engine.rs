@@ -250,9 +250,11 @@ impl Engine {
         let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
         self.output.begin(request, silent);
         let begun = Instant::now();
-        let outdated = let_go_of_outdated(context, code);
-        let mut callbacks = EvalCallbacks::default();
-        let run = std::panic::AssertUnwindSafe(|| context.execute_with_callbacks(code, &mut callbacks));
+        let (mut outdated, mut callbacks) = (Vec::new(), EvalCallbacks::default());
+        let run = std::panic::AssertUnwindSafe(|| {
+            outdated = let_go_of_outdated(context, code);
+            context.execute_with_callbacks(code, &mut callbacks)
+        });
         let result = std::panic::catch_unwind(run);
         let gone = outdated.iter().filter(|gone| context.variables_and_types().all(|(name, _)| name != **gone));
         let gone: Vec<&str> = gone.map(String::as_str).collect();
@@ -372,7 +374,6 @@ impl Engine {
     }
 }
 
-/// A rough kind for the icon beside a completion.
 /// Lets go of the variables of a type that the code defines anew, and gives their names: they would be of the old one. evcxr
 /// tries such a cell for ever.
 fn let_go_of_outdated(context: &mut CommandContext, code: &str) -> Vec<String> {
@@ -393,6 +394,7 @@ fn let_go_of_outdated(context: &mut CommandContext, code: &str) -> Vec<String> {
     outdated
 }
 
+/// A rough kind for the icon beside a completion.
 fn kind_of(label: &str) -> &'static str {
     if label.contains('(') || label.ends_with('!') { "function" } else { "instance" }
 }
