@@ -148,9 +148,11 @@ class SessionTest(unittest.TestCase):
         self.assertFalse(folder.exists())
         killed = Kernel()
         left = killed.folder()
+        family = psutil.Process(killed.manager.provisioner.pid).children(recursive=True)
         os.kill(killed.manager.provisioner.pid, signal.SIGKILL)
         killed.client.stop_channels()
-        time.sleep(0.5)
+        # On a busy machine it takes a while until its children have ended, too, and nobody holds the folder.
+        psutil.wait_procs(family, timeout=30)
         next_one = self.start()
         # The next one may have taken the folder's name, but nothing of the killed one is in it.
         self.assertTrue(next_one.folder() == left or not left.exists())
