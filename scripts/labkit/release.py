@@ -49,7 +49,9 @@ def generate() -> dict[Path, str]:
         command = [VENV / "bin" / "python", Path(__file__).parent / "generate_learners.py", marked, made, exercises.STUB]
         tools.run(command, "nbgrader could not make the learners' notebooks.", env=python_env.environment())
         for path in sources:
-            wanted[NOTEBOOKS / path.name] = exercises.text(exercises.read(made / path.name))
+            # The learners' are a folder nearer to the glossary.
+            learners = exercises.text(exercises.read(made / path.name)).replace("](../../docs/", "](../docs/")
+            wanted[NOTEBOOKS / path.name] = learners
     return wanted
 
 

@@ -110,8 +110,10 @@ impl Parameter {
 /// Random numbers around 0 with a standard deviation, from the library's own generator: the same ones on every
 /// device, whatever else draws random numbers meanwhile.
 pub(crate) fn random_tensor(rng: &mut Rng, size: &[i64], deviation: f64) -> Result<Tensor> {
-    let numbers: Vec<f32> = (0..size.iter().product::<i64>()).map(|_| (deviation * rng.normal()) as f32).collect();
-    Ok(Tensor::f_from_slice(&numbers)?.f_view(size)?)
+    match size.iter().all(|&length| length >= 0) {
+        true => Ok(rng.normal_tensor(size, deviation)),
+        false => Err(Error::Config(format!("no tensor has the size {size:?}"))),
+    }
 }
 
 /// A random (rows, columns) matrix with variance 1 / `fan_in`, to be learnt.

@@ -21,7 +21,7 @@ pub use crate::model::{
 };
 pub use crate::proofs;
 pub use crate::rng::Rng;
-pub use crate::tokenizer::{BytePair, CharTokenizer, Encoded, Tokenizer, visible};
+pub use crate::tokenizer::{BytePair, CharTokenizer, Encoded, Tokenizer, printable, visible};
 pub use crate::trace::{ByHand, Comparison, Nudge, Trace, TraceStep, Traceable};
 pub use crate::train::{History, Length, OptimiserKind, TrainConfig, resume, train};
 pub use crate::view::{Attention, Bars, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise};

@@ -2,6 +2,8 @@
 //!
 //! Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
 
+use tch::Tensor;
+
 /// A seeded stream of random numbers.
 #[derive(Debug, Clone)]
 pub struct Rng {
@@ -39,6 +41,16 @@ impl Rng {
         let (radius, angle) = ((-2.0 * (1.0 - self.unit()).ln()).sqrt(), std::f64::consts::TAU * self.unit());
         radius * angle.cos()
     }
+
+    /// A tensor of numbers around 0 with this standard deviation, on the processor: what a weight begins with.
+    ///
+    /// # Shapes
+    /// `size`; a negative one counts as 0
+    pub fn normal_tensor(&mut self, size: &[i64], deviation: f64) -> Tensor {
+        let size: Vec<i64> = size.iter().map(|&length| length.max(0)).collect();
+        let numbers: Vec<f32> = (0..size.iter().product()).map(|_: i64| (deviation * self.normal()) as f32).collect();
+        Tensor::from_slice(&numbers).view(&size[..])
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +62,15 @@ mod tests {
         let mut rng = Rng::new(1_234_567);
         let first: Vec<u64> = (0..3).map(|_| rng.bits()).collect();
         assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    #[test]
+    fn a_tensor_of_any_size_has_the_deviation_that_is_asked_for() {
+        let tensor = Rng::new(3).normal_tensor(&[100, 50], 0.1);
+        assert_eq!(tensor.size(), [100, 50]);
+        assert!((tensor.std(true).double_value(&[]) - 0.1).abs() < 0.005);
+        assert_eq!(Rng::new(3).normal_tensor(&[-2, 5], 1.0).size(), [0, 5]);
+        assert_eq!(Rng::new(3).normal_tensor(&[], 1.0).size(), [0_i64; 0]);
     }
 
     #[test]

@@ -153,6 +153,16 @@ pub fn visible(character: char) -> String {
     }
 }
 
+/// A text that a model has written, as a page or a terminal may show it: control characters as signs, all else as it is.
+pub fn printable(text: &str) -> String {
+    let shown = |character: char| match character {
+        '\n' => "\n".to_owned(),
+        control if control.is_control() => visible(control),
+        other => other.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +173,11 @@ mod tests {
         let text: String = (0..256_u32).map(|code| char::from_u32(code).unwrap()).collect();
         assert_eq!(tokenizer.encode(&text), (0..256).collect::<Vec<i64>>());
         assert_eq!(tokenizer.decode(&tokenizer.encode(&text)).unwrap(), text);
+    }
+
+    #[test]
+    fn a_written_text_is_shown_without_what_would_act_on_a_terminal() {
+        assert_eq!(printable("a b\n\"c\" é\u{1b}[31m\u{7}"), "a b\n\"c\" é\\x1b[31m\\x07");
     }
 
     #[test]

@@ -25,7 +25,7 @@ def run(brief: bool) -> dict:
     from ..say import Problem, line
 
     kernel.ensure_stock(libtorch.ensure())
-    notebook = SOLUTIONS / "05_transformer_language_model.ipynb"
+    notebook = SOLUTIONS / "07_transformer_language_model.ipynb"
     command = [python_env.python(), __file__, str(kernel.LIBRARY), notebook, "brief" if brief else "full"]
     answer = subprocess.run(command, env=python_env.environment(), stdout=subprocess.PIPE, **tools.TEXT)
     if answer.returncode != 0:
