@@ -15,33 +15,46 @@
 //! println!("{verdict}"); // … it looks as if you took the absolute value: …
 //! println!("{}", check::hint("relu", 1));
 //! ```
-//! A file for each notebook; each exercise has its task, its hints, its reference and its mistakes in one place.
+//! Who is stuck goes on with the library's answer, [`reference`]: `check::reference::relu(x)` in the body of `my_relu`.
+//!
+//! A file for each topic; each exercise has its task, its hints and its mistakes in one place.
 
 mod answer;
 mod attention;
+mod block;
 mod comparing;
 mod experiments;
 mod inputs;
 mod judge;
+mod learning;
 mod looking;
+mod masking;
 mod mlp;
+pub mod reference;
 mod scaling;
 mod tokenization;
 mod tracing;
+mod training;
 mod transformer;
 mod verdict;
+mod whole;
 
 pub use answer::{Difference, Place};
-pub use attention::{attend, causal_mask, head_scores, one_score, scores, softmax_rows, split_heads};
-pub use comparing::transformer_parameters;
-pub use experiments::mean_and_error;
+pub use attention::{attend, head_scores, one_score, scores, split_heads};
+pub use block::{block, block_gradient};
+pub use comparing::{best_next, transformer_parameters, windows};
+pub use experiments::{errors_apart, mean_and_error};
+pub use learning::{adam_step, embedding_gradient, linear_gradients, logits_gradient, momentum_step, relu_gradient};
 pub use looking::{previous_score, surprise};
+pub use masking::{causal_mask, softmax_gradient, softmax_rows};
 pub use mlp::{cross_entropy, mlp_forward, mlp_parameters, relu, temperature};
 pub use scaling::{generation_cost, kv_cache_bytes};
 pub use tokenization::{decode, encode, targets};
 pub use tracing::{bigram_counts, bits_and_perplexity, embed, normalise_rows};
-pub use transformer::{add_positions, block, layer_norm, top_k};
+pub use training::{batch, sgd_step, write};
+pub use transformer::{add_positions, layer_norm, rms_norm, top_k};
 pub use verdict::{Hint, Outcome, Verdict};
+pub use whole::transformer;
 
 /// An exercise: what is asked, and hints that lead to it step by step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +65,12 @@ pub struct Exercise {
     pub task: &'static str,
     /// From a nudge to nearly the answer.
     pub hints: [&'static str; 3],
+    /// How the library's answer is called in the function's body, behind `check::reference::`.
+    pub reference: &'static str,
 }
 
 /// Every exercise, in the order of the notebooks.
-pub const EXERCISES: [Exercise; 29] = [
+pub const EXERCISES: [Exercise; 45] = [
     tokenization::ENCODE,
     tokenization::DECODE,
     tokenization::TARGETS,
@@ -63,28 +78,44 @@ pub const EXERCISES: [Exercise; 29] = [
     mlp::RELU,
     mlp::MLP_FORWARD,
     mlp::CROSS_ENTROPY,
+    training::BATCH,
+    training::SGD_STEP,
     mlp::TEMPERATURE,
+    training::WRITE,
     tracing::EMBED,
+    tracing::BITS_AND_PERPLEXITY,
     tracing::BIGRAM_COUNTS,
     tracing::NORMALISE_ROWS,
-    tracing::BITS_AND_PERPLEXITY,
+    learning::LOGITS_GRADIENT,
+    learning::LINEAR_GRADIENTS,
+    learning::RELU_GRADIENT,
+    learning::EMBEDDING_GRADIENT,
+    learning::MOMENTUM_STEP,
+    learning::ADAM_STEP,
     attention::ONE_SCORE,
     attention::SCORES,
     attention::HEAD_SCORES,
-    attention::SOFTMAX_ROWS,
-    attention::CAUSAL_MASK,
+    masking::SOFTMAX_ROWS,
+    masking::CAUSAL_MASK,
     attention::ATTEND,
+    masking::SOFTMAX_GRADIENT,
     attention::SPLIT_HEADS,
-    transformer::LAYER_NORM,
     transformer::ADD_POSITIONS,
-    transformer::BLOCK,
+    transformer::LAYER_NORM,
+    block::BLOCK,
+    block::BLOCK_GRADIENT,
+    whole::TRANSFORMER,
+    transformer::RMS_NORM,
     transformer::TOP_K,
     looking::PREVIOUS_SCORE,
     looking::SURPRISE,
     comparing::TRANSFORMER_PARAMETERS,
+    comparing::WINDOWS,
+    comparing::BEST_NEXT,
     experiments::MEAN_AND_ERROR,
-    scaling::KV_CACHE_BYTES,
+    experiments::ERRORS_APART,
     scaling::GENERATION_COST,
+    scaling::KV_CACHE_BYTES,
 ];
 
 /// A hint for an exercise: `step` 1 is a nudge, 2 says more, 3 nearly gives it away.
@@ -101,8 +132,11 @@ pub fn hint(name: &str, step: usize) -> Hint {
         ),
         Some(hint) => format!("Hint {step} of {last} for {name}: {hint}"),
         None => {
+            let without =
+                format!("`check::reference::{}` in the function's body goes on without it", exercise.reference);
             format!(
-                "{name} has hints 1 to {last}. After the last one, the notebook of the same name in solutions/ helps."
+                "{name} has hints 1 to {last}. After the last one, {without}; the notebook of the same name in solutions/ \
+                 shows how it is done."
             )
         }
     };
@@ -112,6 +146,9 @@ pub fn hint(name: &str, step: usize) -> Hint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Result;
+    use crate::model::{Model, Parameter, Probe};
+    use tch::Tensor;
 
     #[test]
     fn every_exercise_has_a_name_of_its_own_and_hints_that_say_something() {
@@ -123,6 +160,77 @@ mod tests {
                 let shown = hint(exercise.name, step + 1).to_string();
                 assert!(shown.contains(text) && shown.contains(&format!("{} of 3", step + 1)), "{shown}");
             }
+        }
+    }
+
+    #[test]
+    fn every_reference_is_right_and_is_called_as_its_exercise_says() {
+        /// Goes on with the library's forward pass.
+        struct Stuck(crate::model::Mine);
+        impl Model for Stuck {
+            fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+                reference::transformer(self, ids, probe)
+            }
+            fn parameters(&self) -> Vec<Parameter> {
+                Model::parameters(&self.0)
+            }
+        }
+        macro_rules! verdicts {
+            ($($name:ident),* $(,)?) => { vec![$($name(reference::$name)),*] };
+        }
+        let mut verdicts = verdicts![
+            encode,
+            decode,
+            targets,
+            mlp_parameters,
+            relu,
+            mlp_forward,
+            cross_entropy,
+            batch,
+            sgd_step,
+            temperature,
+            write,
+            embed,
+            bits_and_perplexity,
+            bigram_counts,
+            normalise_rows,
+            logits_gradient,
+            linear_gradients,
+            relu_gradient,
+            embedding_gradient,
+            momentum_step,
+            adam_step,
+            one_score,
+            scores,
+            head_scores,
+            softmax_rows,
+            causal_mask,
+            attend,
+            softmax_gradient,
+            split_heads,
+            add_positions,
+            layer_norm,
+            block,
+            block_gradient,
+            rms_norm,
+            top_k,
+            previous_score,
+            surprise,
+            transformer_parameters,
+            windows,
+            best_next,
+            mean_and_error,
+            errors_apart,
+            generation_cost,
+            kv_cache_bytes,
+        ];
+        verdicts.push(transformer(&Stuck(crate::model::Mine::new())));
+        for verdict in &verdicts {
+            assert!(verdict.is_right(), "{verdict}");
+        }
+        for exercise in EXERCISES {
+            assert!(verdicts.iter().any(|verdict| verdict.exercise == exercise), "{}", exercise.name);
+            assert!(exercise.reference.starts_with(&format!("{}(", exercise.name)), "{}", exercise.reference);
         }
     }
 

@@ -258,6 +258,10 @@ impl Trainable for AnyModel {
     fn parameters(&self) -> Vec<Parameter> {
         AnyModel::parameters(self)
     }
+
+    fn settings(&self) -> Option<ModelConfig> {
+        Some(self.config())
+    }
 }
 
 #[cfg(test)]

@@ -52,12 +52,14 @@ pub enum Error {
     #[error("libtorch: {0}")]
     Torch(String),
     /// An exercise that a graded notebook requires.
-    #[error("exercise {name}: {what}")]
+    #[error("exercise {name}: {what}. {without}")]
     Exercise {
         /// The exercise.
         name: &'static str,
         /// What it lacks.
         what: &'static str,
+        /// How to go on without it.
+        without: String,
     },
     /// A picture that could not be drawn.
     #[error("could not draw: {0}")]

@@ -12,10 +12,13 @@ pub mod transformer;
 
 pub use mlp::{MlpConfig, MlpLm};
 pub use ngram::NGram;
+#[cfg(test)]
+pub(crate) use own::mine::Mine;
 pub use own::{Model, Sizes};
 pub use probe::{NoProbe, Probe, Recording, Step};
 pub use transformer::{Activation, Positions, TransformerConfig, TransformerLm};
 
+use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use cache::Cache;
@@ -82,6 +85,12 @@ pub trait LanguageModel {
 pub trait Trainable: LanguageModel {
     /// The parameters with their names, always in the same order.
     fn parameters(&self) -> Vec<Parameter>;
+
+    /// Its kind and sizes; `None` for a model that the library does not know. Two models with equal ones compute the same
+    /// from the same numbers.
+    fn settings(&self) -> Option<ModelConfig> {
+        None
+    }
 }
 
 /// A learnt tensor of a model.

@@ -2,7 +2,7 @@
 //!
 //! Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 /// A seeded stream of random numbers.
 #[derive(Debug, Clone)]
@@ -51,6 +51,32 @@ impl Rng {
         let numbers: Vec<f32> = (0..size.iter().product()).map(|_: i64| (deviation * self.normal()) as f32).collect();
         Tensor::from_slice(&numbers).view(&size[..])
     }
+
+    /// Draws a place by its probability: as [`generate`](crate::generate::generate) draws the next character.
+    ///
+    /// The numbers need not sum to 1: each has its share of their sum. One that is no probability (negative, or NaN) has
+    /// none; if there is no other, the answer is 0.
+    ///
+    /// # Shapes
+    /// `probabilities`: (V), or (1, V) → a place in `0..V`
+    pub fn draw(&mut self, probabilities: &Tensor) -> i64 {
+        let flat = probabilities.detach().to_device(Device::Cpu).to_kind(Kind::Double).contiguous().view([-1]); // (V)
+        let weights: Vec<f64> = Vec::try_from(&flat).unwrap_or_default();
+        let likeliest = || (0..weights.len()).max_by(|&a, &b| weights[a].total_cmp(&weights[b])).unwrap_or(0);
+        if !weights.iter().any(|&weight| weight > 0.0) {
+            return 0;
+        }
+        self.draw_weighted(weights.iter().map(|weight| weight.max(0.0))).unwrap_or_else(likeliest) as i64
+    }
+
+    /// Draws a place by its weight; `None` if rounding leaves nothing of the last one.
+    pub(crate) fn draw_weighted(&mut self, mut weights: impl Iterator<Item = f64> + Clone) -> Option<usize> {
+        let mut left = self.unit() * weights.clone().sum::<f64>();
+        weights.position(|weight| {
+            left -= weight;
+            left < 0.0
+        })
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +108,22 @@ mod tests {
             assert!((0.0..1.0).contains(&rng.unit()));
         }
         assert_eq!(seen, [true; 10]);
+    }
+
+    #[test]
+    fn places_are_drawn_by_their_probability_and_what_is_no_probability_never() {
+        let mut rng = Rng::new(1);
+        let mut shares = [0.0_f64; 4];
+        let weights = Tensor::from_slice(&[0.2_f32, f32::NAN, -1.0, 0.6]).unsqueeze(0);
+        for _ in 0..20_000 {
+            shares[rng.draw(&weights) as usize] += 1.0 / 20_000.0;
+        }
+        assert!((shares[0] - 0.25).abs() < 0.02 && (shares[3] - 0.75).abs() < 0.02, "{shares:?}");
+        assert_eq!((shares[1], shares[2]), (0.0, 0.0));
+        for nothing in [vec![f64::NAN; 3], vec![-1.0, 0.0], Vec::new()] {
+            assert_eq!(rng.draw(&Tensor::from_slice(&nothing)), 0, "{nothing:?}");
+        }
+        assert_eq!(rng.draw(&Tensor::from_slice(&[0.0, f64::INFINITY])), 1);
     }
 
     #[test]

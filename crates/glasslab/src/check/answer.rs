@@ -36,11 +36,11 @@ pub struct Place {
 }
 
 impl Place {
-    fn whole(expected: String, got: String) -> Place {
+    pub(super) fn whole(expected: String, got: String) -> Place {
         Place { place: String::new(), expected, got }
     }
 
-    fn within(self, part: &str) -> Place {
+    pub(super) fn within(self, part: &str) -> Place {
         let place = if self.place.is_empty() { part.to_owned() } else { format!("{part}, {}", self.place) };
         Place { place, ..self }
     }
@@ -55,11 +55,17 @@ pub struct Difference {
     pub place: Place,
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place { place, expected, got } = self;
+        let at = if place.is_empty() { String::new() } else { format!(" ({place})") };
+        write!(out, "expected: {expected}{at}\ngot:      {got}")
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place { place, expected, got } = &self.place;
-        let at = if place.is_empty() { String::new() } else { format!(" ({place})") };
-        write!(out, "input:    {}\nexpected: {expected}{at}\ngot:      {got}", self.input)
+        write!(out, "input:    {}\n{}", self.input, self.place)
     }
 }
 
@@ -112,7 +118,7 @@ macro_rules! whole_numbers {
     )* };
 }
 
-whole_numbers!(i64, u64, u8, usize);
+whole_numbers!(i32, i64, u64, u8, usize);
 
 impl Shown for f64 {
     fn shown(&self) -> String {
@@ -197,11 +203,25 @@ impl Answer for Tensor {
     }
 }
 
-impl<A: Shown, B: Shown> Shown for (A, B) {
-    fn shown(&self) -> String {
-        format!("{} and {}", self.0.shown(), self.1.shown())
-    }
+/// Several inputs, or several answers, one after the other.
+macro_rules! several {
+    ($($names:ident)* | $last:ident) => {
+        impl<$($names: Shown,)* $last: Shown> Shown for ($($names,)* $last) {
+            #[allow(non_snake_case)]
+            fn shown(&self) -> String {
+                let ($($names,)* $last) = self;
+                let first = [$($names.shown()),*].join(", ");
+                format!("{first} and {}", $last.shown())
+            }
+        }
+    };
 }
+
+several!(A | B);
+several!(A B | C);
+several!(A B C | D);
+several!(A B C D | E);
+several!(A B C D E | F);
 
 impl<A: Answer, B: Answer> Answer for (A, B) {
     fn difference(&self, expected: &(A, B)) -> Option<Place> {
@@ -214,15 +234,16 @@ impl<A: Answer, B: Answer> Answer for (A, B) {
     }
 }
 
-impl<A: Shown, B: Shown, C: Shown> Shown for (A, B, C) {
-    fn shown(&self) -> String {
-        format!("{}, {} and {}", self.0.shown(), self.1.shown(), self.2.shown())
+impl<A: Answer, B: Answer, C: Answer> Answer for (A, B, C) {
+    fn difference(&self, expected: &(A, B, C)) -> Option<Place> {
+        let first = self.0.difference(&expected.0).map(|place| place.within("the first of the three"));
+        let second = || self.1.difference(&expected.1).map(|place| place.within("the second of the three"));
+        let third = || self.2.difference(&expected.2).map(|place| place.within("the third of the three"));
+        first.or_else(second).or_else(third)
     }
-}
 
-impl<A: Shown, B: Shown, C: Shown, D: Shown> Shown for (A, B, C, D) {
-    fn shown(&self) -> String {
-        format!("{}, {}, {} and {}", self.0.shown(), self.1.shown(), self.2.shown(), self.3.shown())
+    fn is_finite(&self) -> bool {
+        self.0.is_finite() && self.1.is_finite() && self.2.is_finite()
     }
 }
 
@@ -241,7 +262,7 @@ impl Shown for Head {
 
 impl Shown for TransformerLm {
     fn shown(&self) -> String {
-        format!("a random block with emb_dim {}, {} heads", self.config.emb_dim, self.config.n_heads)
+        format!("a random transformer with emb_dim {}, {} heads", self.config.emb_dim, self.config.n_heads)
     }
 }
 
@@ -290,5 +311,7 @@ mod tests {
     fn pairs_say_which_of_the_two() {
         assert!(difference(&(1_i64, 2_i64), &(1, 3)).contains("second of the two"));
         assert!(difference(&(0_i64, 3_i64), &(1, 3)).contains("first of the two"));
+        assert!(difference(&(0_i64, 3_i64, 4_i64), &(0, 3, 5)).contains("third of the three"));
+        assert_eq!((1_i64, 2_i64, 3_i64).shown(), "1, 2 and 3");
     }
 }

@@ -1,14 +1,16 @@
-//! The exercise of notebook 7: what a transformer's numbers are spent on.
+//! The exercises on why the transformer is so much better: what its numbers are spent on, a model with a fixed window, and
+//! what each one would write next.
 
 use super::Exercise;
 use super::judge::{Given, Judge, Mistake};
-use super::{inputs, verdict::Verdict};
-use crate::model::{TransformerConfig, TransformerLm, count_parameters};
-use tch::Device;
+use super::{inputs, reference, verdict::Verdict};
+use crate::error::Result;
+use crate::model::TransformerConfig;
+use tch::Tensor;
 
 pub(super) const TRANSFORMER_PARAMETERS: Exercise = Exercise {
     name: "transformer_parameters",
-    task: "Write a function of a TransformerConfig like original() (learnt positions, layer norm, biases in the MLP, tied head, no \
+    task: "Write a function of a TransformerConfig (its fields are the sizes) like original() (learnt positions, layer norm, biases in the MLP, tied head, no \
            final norm) that gives the number of parameters.",
     hints: [
         "The embedding and the positions come once, everything else once for each layer. In a layer: two norms, attention, MLP.",
@@ -16,6 +18,7 @@ pub(super) const TRANSFORMER_PARAMETERS: Exercise = Exercise {
          one back, all without bias. The MLP has two linear layers with biases. original() must give 21,920.",
         "(n_vocab + context_len) * emb_dim + n_layers * (2 * 2 * emb_dim + 4 * emb_dim * n_heads * head_dim + …)",
     ],
+    reference: "transformer_parameters(config)",
 };
 
 /// Checks `transformer_parameters`: sizes → the number of parameters.
@@ -41,7 +44,7 @@ pub fn transformer_parameters(f: impl Fn(&TransformerConfig) -> i64) -> Verdict 
                     },
                 }
             },
-            reference: |config| Ok(count_parameters(&TransformerLm::new(*config, Device::Cpu)?)),
+            reference: |config| Ok(reference::transformer_parameters(config)),
             mistakes: vec![
                 Mistake {
                     named: "you forgot the positions: a row of emb_dim numbers for each of context_len places",
@@ -135,10 +138,129 @@ impl Parts {
     }
 }
 
+pub(super) const WINDOWS: Exercise = Exercise {
+    name: "windows",
+    task: "Write what a model with a fixed window sees: ids (B, T) and a width W → (B, T, W), whole numbers: at place t the ids of the \
+           places t − W + 1 to t, the current one last, and 0 where there is none before the text.",
+    hints: [
+        "What does the first character see? W − 1 zeros, and itself. So begin by putting W − 1 zeros before each text.",
+        "Tensor::cat(&[&zeros, ids], 1) puts (B, W − 1) and (B, T) beside each other, (B, T + W − 1), with zeros = Tensor::zeros([B, \
+         width - 1], (Kind::Int64, ids.device())). x.unfold(1, size, 1) takes all pieces of a size, each one place further on.",
+        "Tensor::cat(&[&zeros, ids], 1).unfold(1, …, 1)",
+    ],
+    reference: "windows(ids, width)",
+};
+
+/// Checks `windows`: ids (B, T) and W → (B, T, W).
+pub fn windows(f: impl Fn(&Tensor, i64) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, i64), Tensor>) -> Verdict {
+        /// Windows over a text with so many zeros before it, and so many behind.
+        fn padded((ids, width): &(Tensor, i64), before: i64, behind: i64) -> Result<Tensor> {
+            Ok(ids.f_constant_pad_nd([before, behind])?.f_unfold(1, *width, 1)?)
+        }
+        let judge = Judge {
+            exercise: WINDOWS,
+            input: |number, rng| {
+                let (batch, time) = (1 + number as i64 % 2, 5 + number as i64);
+                // No id is 0: that stands for none.
+                let ids: Vec<i64> = inputs::ids(rng, batch * time, 9).iter().map(|id| id + 1).collect();
+                (Tensor::from_slice(&ids).view([batch, time]), [3, 2, 4, 3, 5, 8][number])
+            },
+            reference: |(ids, width)| Ok(reference::windows(ids, *width)),
+            mistakes: vec![
+                Mistake {
+                    named: "each window is one place ahead: it sees the next character, which is its own target, so the model would only copy",
+                    done: |input| padded(input, input.1 - 2, 1),
+                },
+                Mistake {
+                    named: "your windows run backwards: the current character stands last",
+                    done: |input| Ok(padded(input, input.1 - 1, 0)?.f_flip([-1])?),
+                },
+                Mistake {
+                    named: "the current character is missing: a window ends with the one that it stands on, t, not with the one before",
+                    done: |input| Ok(padded(input, input.1, 0)?.f_narrow(1, 0, input.0.size()[1])?),
+                },
+                Mistake {
+                    named: "you filled up at the end: a window looks back, so the zeros stand before the text. Yours sees its targets",
+                    done: |input| padded(input, 0, input.1 - 1),
+                },
+                Mistake {
+                    named: "you left out the places that have no whole window before them: zeros fill it up, so that each place has one",
+                    done: |input| padded(input, 0, 0),
+                },
+                Mistake {
+                    named: "you filled up with the first character: 0 stands for none",
+                    done: |input| {
+                        let (ids, width) = input;
+                        let before = ids.f_narrow(1, 0, 1)?.f_repeat([1, width - 1])?;
+                        Ok(Tensor::f_cat(&[&before, ids], 1)?.f_unfold(1, *width, 1)?)
+                    },
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|(ids, width)| f(ids, *width))
+}
+
+pub(super) const BEST_NEXT: Exercise = Exercise {
+    name: "best_next",
+    task: "Write what a model thinks comes next at each place of a text: logits (T, V) → a list of T ids, the likeliest one at each place.",
+    hints: [
+        "The likeliest character has the highest score. Which axis holds the scores of one place?",
+        "x.argmax(axis, false) says where along an axis the largest number stands; the last axis is -1. It gives (T) whole numbers.",
+        "Vec::try_from(logits.argmax(…, false)).unwrap() makes a list of them.",
+    ],
+    reference: "best_next(logits)",
+};
+
+/// Checks `best_next`: logits (T, V) → T ids.
+pub fn best_next(f: impl Fn(&Tensor) -> Vec<i64>) -> Verdict {
+    fn judged(f: Given<'_, Tensor, Vec<i64>>) -> Verdict {
+        fn list(ids: &Tensor) -> Result<Vec<i64>> {
+            Ok(Vec::try_from(ids)?)
+        }
+        let judge = Judge {
+            exercise: BEST_NEXT,
+            input: |number, rng| inputs::tensor(rng, &[3 + number as i64, 6], 1.5),
+            reference: |logits| Ok(reference::best_next(logits)),
+            mistakes: vec![
+                Mistake {
+                    named: "you looked for the place where each character is likeliest: it is the characters of one place that compete (axis −1)",
+                    done: |logits| list(&logits.f_argmax(0, false)?),
+                },
+                Mistake {
+                    named: "you took the least likely one: argmax, not argmin",
+                    done: |logits| list(&logits.f_argmin(-1, false)?),
+                },
+                Mistake {
+                    named: "you answered for the last place only: one id for each place",
+                    done: |logits| list(&logits.f_narrow(0, -1, 1)?.f_argmax(-1, false)?),
+                },
+                Mistake {
+                    named: "the first place is missing: one id for each place",
+                    done: |logits| list(&logits.f_narrow(0, 1, logits.size()[0] - 1)?.f_argmax(-1, false)?),
+                },
+                Mistake {
+                    named: "the last place is missing: one id for each place, also where nothing follows any more",
+                    done: |logits| list(&logits.f_narrow(0, 0, logits.size()[0] - 1)?.f_argmax(-1, false)?),
+                },
+                Mistake {
+                    named: "you looked at the sizes of the scores without their sign: the highest one counts",
+                    done: |logits| list(&logits.f_abs()?.f_argmax(-1, false)?),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&f)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::check::judge::named;
+    use tch::Kind;
 
     /// As a learner would write it, with a factor or a term for each part.
     fn count(c: &TransformerConfig, norms: i64, projections: i64, biases: bool) -> i64 {
@@ -175,9 +297,56 @@ mod tests {
         named(transformer_parameters(|c| right(c) + 2 * c.emb_dim), "final norm");
     }
 
+    /// Windows over a text with so many zeros before and behind it.
+    fn seen(ids: &Tensor, width: i64, before: i64, behind: i64) -> Tensor {
+        let zeros = |count: i64| Tensor::zeros([ids.size()[0], count], (Kind::Int64, ids.device()));
+        Tensor::cat(&[zeros(before), ids.shallow_clone(), zeros(behind)], 1).unfold(1, width, 1)
+    }
+
+    #[test]
+    fn windows_are_right_or_named() {
+        let by_shifts = |ids: &Tensor, width: i64| {
+            let time = ids.size()[1];
+            let shifted: Vec<Tensor> =
+                (0..width).rev().map(|back| ids.constant_pad_nd([back, 0]).narrow(1, 0, time)).collect();
+            Tensor::stack(&shifted, -1)
+        };
+        for verdict in [windows(|ids, w| seen(ids, w, w - 1, 0)), windows(by_shifts)] {
+            assert!(verdict.is_right(), "{verdict}");
+        }
+        named(windows(|ids, w| seen(ids, w, w - 2, 1)), "its own target");
+        named(windows(|ids, w| seen(ids, w, w - 1, 0).flip([2])), "backwards");
+        named(windows(|ids, w| seen(ids, w, w, 0).narrow(1, 0, ids.size()[1])), "current character is missing");
+        named(windows(|ids, w| seen(ids, w, 0, w - 1)), "filled up at the end");
+        named(windows(|ids, w| ids.unfold(1, w, 1)), "no whole window");
+        let first =
+            |ids: &Tensor, w: i64| Tensor::cat(&[&ids.narrow(1, 0, 1).repeat([1, w - 1]), ids], 1).unfold(1, w, 1);
+        named(windows(first), "first character");
+    }
+
+    #[test]
+    fn the_best_next_are_right_or_named() {
+        let list = |ids: Tensor| Vec::<i64>::try_from(ids).unwrap();
+        let one_by_one = |logits: &Tensor| {
+            (0..logits.size()[0]).map(|t| logits.get(t).argmax(None, false).int64_value(&[])).collect::<Vec<i64>>()
+        };
+        for verdict in [best_next(|x| list(x.argmax(-1, false))), best_next(one_by_one)] {
+            assert!(verdict.is_right(), "{verdict}");
+        }
+        named(best_next(|x| list(x.argmax(0, false))), "the place where");
+        named(best_next(|x| list(x.argmin(1, false))), "least likely");
+        named(best_next(|x| vec![x.get(-1).argmax(-1, false).int64_value(&[])]), "last place only");
+        named(best_next(|x| one_by_one(x)[1..].to_vec()), "first place is missing");
+        named(best_next(|x| one_by_one(&x.narrow(0, 0, x.size()[0] - 1))), "last place is missing");
+        named(best_next(|x| one_by_one(&x.abs())), "without their sign");
+    }
+
     #[test]
     fn unwritten_and_wrong_ones_get_a_verdict() {
-        assert!(transformer_parameters(|_| todo!()).to_string().contains("not written yet"));
+        for verdict in [transformer_parameters(|_| todo!()), windows(|_, _| todo!()), best_next(|_| todo!())] {
+            assert!(verdict.to_string().contains("not written yet"), "{verdict}");
+        }
+        assert!(windows(|ids, w| ids.unfold(1, w + 99, 1)).to_string().contains("stopped with"));
         let said = transformer_parameters(|_| 7).to_string();
         assert!(said.contains("expected: 21920") && said.contains("got:      7"), "{said}");
         assert!(transformer_parameters(|c| c.n_layers / (c.n_layers - 1)).to_string().contains("divide by zero"));

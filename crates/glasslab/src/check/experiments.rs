@@ -1,13 +1,12 @@
-//! The exercise of notebook 8: what a few measurements say, and how sure one can be of it.
+//! The exercises on experiments: what a few measurements say, and how sure one can be of it.
 
 use super::Exercise;
 use super::judge::{Given, Judge, Mistake};
-use super::verdict::Verdict;
-use crate::experiment::Variant;
+use super::{reference, verdict::Verdict};
 
 pub(super) const MEAN_AND_ERROR: Exercise = Exercise {
     name: "mean_and_error",
-    task: "Write a function that gives the mean of n ≥ 2 measurements, and its standard error: the standard deviation (with n − 1) \
+    task: "Write a function of n ≥ 2 measurements (a list of numbers) that gives a pair: their mean, and its standard error: the standard deviation (with n − 1) \
            divided by √n.",
     hints: [
         "Three steps: the mean; the variance, that is the sum of the squared distances from it divided by n − 1; then the root.",
@@ -16,6 +15,7 @@ pub(super) const MEAN_AND_ERROR: Exercise = Exercise {
         "let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0); and then \
          (mean, (variance / …).sqrt())",
     ],
+    reference: "mean_and_error(results)",
 };
 
 /// Checks `mean_and_error`: n measurements → their mean and its standard error.
@@ -31,11 +31,7 @@ pub fn mean_and_error(f: impl Fn(&[f64]) -> (f64, f64)) -> Verdict {
         let judge = Judge {
             exercise: MEAN_AND_ERROR,
             input: |number, rng| (0..[3, 2, 5, 10, 4, 7][number]).map(|_| 2.0 + rng.normal()).collect::<Vec<f64>>(),
-            reference: |values| {
-                let losses = values.clone();
-                let variant = Variant { name: String::new(), losses, parameters: 0, chars_per_second: 0.0 };
-                Ok((variant.mean(), variant.standard_error().unwrap_or(f64::NAN)))
-            },
+            reference: |values| Ok(reference::mean_and_error(values)),
             mistakes: vec![
                 Mistake {
                     named: "you divided by n instead of n − 1: a few measurements lie closer to their own mean than to the true one",
@@ -74,6 +70,86 @@ pub fn mean_and_error(f: impl Fn(&[f64]) -> (f64, f64)) -> Verdict {
     judged(&|values| f(values))
 }
 
+pub(super) const ERRORS_APART: Exercise = Exercise {
+    name: "errors_apart",
+    task: "Write how far apart two results are, in units of their common standard error: two pairs (mean, standard error) → one number, \
+           |m₁ − m₂| / √(e₁² + e₂²). Below 2 or so, the difference may be chance; from 3 on, believe it.",
+    hints: [
+        "Two steps: the distance of the two means, without its sign, and the error of that distance.",
+        "Errors of two measurements don't simply add up, since they seldom go the same way: their squares do. A pair has the parts \
+         one.0 and one.1.",
+        "(one.0 - other.0).abs() / (one.1.powi(2) + …).sqrt()",
+    ],
+    reference: "errors_apart(one, other)",
+};
+
+/// Checks `errors_apart`: two results, each a mean and its standard error → one number.
+pub fn errors_apart(f: impl Fn((f64, f64), (f64, f64)) -> f64) -> Verdict {
+    type Result2 = ((f64, f64), (f64, f64));
+    fn judged(f: Given<'_, Result2, f64>) -> Verdict {
+        fn apart((one, other): &Result2) -> f64 {
+            (one.0 - other.0).abs()
+        }
+        fn common((one, other): &Result2) -> f64 {
+            one.1.hypot(other.1)
+        }
+        let judge = Judge {
+            exercise: ERRORS_APART,
+            input: |number, rng| -> Result2 {
+                let mut result = || (1.0 + rng.unit(), 0.01 + 0.1 * rng.unit());
+                let (one, other) = (result(), result());
+                // Both the better and the worse one come first.
+                if (one.0 < other.0) == (number % 2 == 0) { (one, other) } else { (other, one) }
+            },
+            reference: |(one, other)| Ok(reference::errors_apart(*one, *other)),
+            mistakes: vec![
+                Mistake {
+                    named: "you added the errors: they seldom go the same way, so it is their squares that add up, √(e₁² + e₂²)",
+                    done: |both| Ok(apart(both) / (both.0.1 + both.1.1)),
+                },
+                Mistake {
+                    named: "you used one of the two errors only: both means are uncertain",
+                    done: |both| Ok(apart(both) / both.0.1),
+                },
+                Mistake {
+                    named: "you used one of the two errors only: both means are uncertain",
+                    done: |both| Ok(apart(both) / both.1.1),
+                },
+                Mistake {
+                    named: "you used the longer of the two errors only: both means are uncertain",
+                    done: |both| Ok(apart(both) / both.0.1.max(both.1.1)),
+                },
+                Mistake {
+                    named: "you forgot the root: e₁² + e₂² is the square of the common error",
+                    done: |both| Ok(apart(both) / common(both).powi(2)),
+                },
+                Mistake {
+                    named: "you kept the sign: how far two results are apart does not depend on which comes first",
+                    done: |both| Ok((both.0.0 - both.1.0) / common(both)),
+                },
+                Mistake {
+                    named: "you kept the sign: how far two results are apart does not depend on which comes first",
+                    done: |both| Ok((both.1.0 - both.0.0) / common(both)),
+                },
+                Mistake {
+                    named: "you divided by the mean of the results: it is their error that says what a difference is worth",
+                    done: |both| Ok(apart(both) / ((both.0.0 + both.1.0) / 2.0)),
+                },
+                Mistake {
+                    named: "you divided by the mean of the two errors: the error of a difference is √(e₁² + e₂²)",
+                    done: |both| Ok(apart(both) / ((both.0.1 + both.1.1) / 2.0)),
+                },
+                Mistake {
+                    named: "you gave the difference alone: divide it by the common error",
+                    done: |both| Ok(apart(both)),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|(one, other)| f(*one, *other))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,8 +185,26 @@ mod tests {
     }
 
     #[test]
+    fn errors_apart_are_right_or_named() {
+        let verdict = errors_apart(|a, b| (a.0 - b.0).abs() / (a.1 * a.1 + b.1 * b.1).sqrt());
+        assert!(verdict.is_right(), "{verdict}");
+        let apart = |a: (f64, f64), b: (f64, f64)| (a.0 - b.0).abs();
+        named(errors_apart(|a, b| apart(a, b) / (a.1 + b.1)), "added the errors");
+        named(errors_apart(|a, b| apart(a, b) / a.1), "one of the two errors");
+        named(errors_apart(|a, b| apart(a, b) / b.1), "one of the two errors");
+        named(errors_apart(|a, b| apart(a, b) / a.1.max(b.1)), "longer of the two");
+        named(errors_apart(|a, b| apart(a, b) / (a.1.powi(2) + b.1.powi(2))), "forgot the root");
+        named(errors_apart(|a, b| (a.0 - b.0) / a.1.hypot(b.1)), "kept the sign");
+        named(errors_apart(|a, b| (b.0 - a.0) / a.1.hypot(b.1)), "kept the sign");
+        named(errors_apart(|a, b| apart(a, b) / (a.0 + b.0) * 2.0), "mean of the results");
+        named(errors_apart(|a, b| apart(a, b) / (a.1 + b.1) * 2.0), "mean of the two errors");
+        named(errors_apart(apart), "difference alone");
+    }
+
+    #[test]
     fn unwritten_and_wrong_ones_get_a_verdict() {
         assert!(mean_and_error(|_| todo!()).to_string().contains("not written yet"));
+        assert!(errors_apart(|_, _| todo!()).to_string().contains("not written yet"));
         assert!(mean_and_error(|values| (0.0, values[99])).to_string().contains("stopped with"));
         assert!(mean_and_error(|_| (0.0, f64::NAN)).to_string().contains("first of the two"));
         assert!(mean_and_error(|values| (mean(values), f64::NAN)).to_string().contains("NaN (not a number)"));

@@ -50,8 +50,9 @@ impl<I: Shown, A: Answer> Judge<I, A> {
         let outcome = self.outcome(f).unwrap_or_else(|error| Outcome::Panicked {
             input: "(none)".to_owned(),
             message: format!("the check itself failed, which is not your fault: {error}"),
+            named: None,
         });
-        Verdict { exercise: self.exercise, outcome }
+        Verdict { exercise: self.exercise, outcome, note: None }
     }
 
     fn outcome(&self, f: Given<'_, I, A>) -> Result<Outcome> {
@@ -61,7 +62,10 @@ impl<I: Shown, A: Answer> Judge<I, A> {
             match quietly(|| f(&input)) {
                 Ok(answer) => answers.push(answer),
                 Err(message) if is_unwritten(&message) => return Ok(Outcome::NotWritten),
-                Err(message) => return Ok(Outcome::Panicked { input: self.make(number).shown(), message }),
+                Err(message) => {
+                    let input = self.make(number).shown();
+                    return Ok(Outcome::Panicked { input, message, named: self.named(&answers, |_| true) });
+                }
             }
         }
         let mut first = None;
@@ -75,18 +79,24 @@ impl<I: Shown, A: Answer> Judge<I, A> {
         // A mistake that makes everything infinite on one input may be another one on all the rest.
         let finite: Vec<bool> = answers.iter().map(Answer::is_finite).collect();
         for only_finite in [false, true] {
-            let counts = |number: usize| !only_finite || finite[number];
-            let seen = |mistake: &&Mistake<I, A>| self.is_seen(mistake, &answers, counts);
-            if let Some(Mistake { named, .. }) = self.mistakes.iter().find(seen) {
+            if let Some(named) = self.named(&answers, |number| !only_finite || finite[number]) {
                 return Ok(Outcome::Mistake { named, difference });
             }
         }
         Ok(Outcome::Different { difference })
     }
 
-    /// Whether a mistake gives exactly these answers, on at least one input not the right ones.
+    /// The mistake that gives exactly these answers to the inputs that count.
+    fn named(&self, answers: &[A], counts: impl Fn(usize) -> bool) -> Option<&'static str> {
+        let seen = |mistake: &&Mistake<I, A>| self.is_seen(mistake, answers, &counts);
+        self.mistakes.iter().find(seen).map(|mistake| mistake.named)
+    }
+
+    /// Whether a mistake gives exactly these answers, on at least one input not the right ones. Where the function stopped
+    /// before the last input, it is enough that the mistake stops there as well: a shape that it can't take is wrong, too.
     fn is_seen(&self, mistake: &Mistake<I, A>, answers: &[A], counts: impl Fn(usize) -> bool) -> bool {
-        let mut wrong = false;
+        let stops = |number: usize| !matches!(quietly(|| (mistake.done)(&self.make(number))), Ok(Ok(_)));
+        let mut wrong = (1..INPUTS).contains(&answers.len()) && stops(answers.len());
         for (number, answer) in answers.iter().enumerate().filter(|(number, _)| counts(*number)) {
             match quietly(|| (mistake.done)(&self.make(number))) {
                 Ok(Ok(done)) if answer.difference(&done).is_none() => {}
@@ -108,7 +118,7 @@ fn is_unwritten(message: &str) -> bool {
 static HOOK: Mutex<()> = Mutex::new(());
 
 /// Calls `f`; a panic becomes its message, and prints nothing.
-fn quietly<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+pub(super) fn quietly<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
     let Ok(held) = HOOK.try_lock() else {
         // Another check is at it, perhaps the one that has called this function: it puts the hook back.
@@ -142,15 +152,47 @@ fn message(panic: &(dyn Any + Send)) -> String {
     let text = text.replace("\\n", "\n");
     let end = text.find("\nException raised from").unwrap_or(text.len());
     let text = text[..end].trim();
-    // tch unwraps its own errors, and their debug form is not for reading.
-    let unwrapped = text.strip_prefix("called `Result::unwrap()` on an `Err` value: Torch(\"");
-    unwrapped.map_or_else(|| text.to_owned(), |said| format!("libtorch: {}", said.trim_end_matches("\")")))
+    // The library's errors are sentences; tch's, which it unwraps itself, have a form that is not for reading.
+    let text = text.strip_prefix("called `Result::unwrap()` on an `Err` value: ").unwrap_or(text);
+    let torch = text.strip_prefix("Torch(\"");
+    torch.map_or_else(|| text.to_owned(), |said| format!("libtorch: {}", said.trim_end_matches("\")")))
+}
+
+/// What a message of libtorch's means here, where a learner can't know it.
+pub(super) fn explained(message: &str) -> Option<&'static str> {
+    const MEANINGS: [(&str, &str); 6] = [
+        (
+            "a leaf Variable that requires grad is being used in an in-place operation",
+            "libtorch keeps a record of all that is done with a parameter, for its gradient, so it may not be changed in place. \
+             A step is not to be recorded: put it into tch::no_grad(|| { … }).",
+        ),
+        (
+            "does not require grad and does not have a grad_fn",
+            "The loss does not hang on any parameter: was it made under no_grad, or detached?",
+        ),
+        ("undefined Tensor", "A parameter has no gradient before backward has run: loss.backward() comes first."),
+        ("backward through the graph a second time", "A loss goes backward once: call loss.backward() one time."),
+        (
+            "t() expects a tensor with <= 2 dimensions",
+            "tr() turns a table on its side, and takes nothing else. With a batch before it, x.transpose(-2, -1) does: it exchanges \
+             the last two axes of any tensor.",
+        ),
+        (
+            "ids of shape (B, T) with T ≤",
+            "The text has grown longer than the model can take: give it the last model.context_len() ids only.",
+        ),
+    ];
+    MEANINGS.iter().find(|(sign, _)| message.contains(sign)).map(|(_, meaning)| *meaning)
 }
 
 /// Fails unless a verdict names the mistake by these words.
 #[cfg(test)]
 pub fn named(verdict: Verdict, words: &str) {
-    assert!(matches!(&verdict.outcome, Outcome::Mistake { named, .. } if named.contains(words)), "{words}: {verdict}");
+    let said = match &verdict.outcome {
+        Outcome::Mistake { named, .. } | Outcome::Panicked { named: Some(named), .. } => *named,
+        _ => "nothing",
+    };
+    assert!(said.contains(words), "{words}: {verdict}");
 }
 
 #[cfg(test)]
@@ -177,6 +219,27 @@ mod tests {
         assert!(said.contains("for the input: a tensor of shape") && !said.contains("frame #"), "{said}");
         let said = check::relu(|_| panic!("on purpose")).to_string();
         assert!(said.contains("on purpose"), "{said}");
+    }
+
+    #[test]
+    fn a_panic_that_comes_late_is_named_by_the_answers_before_it_or_by_a_mistake_that_stops_there_too() {
+        // Right for tables, and a batch of one hides nothing; a batch of two stops it.
+        let by_the_first_axis = |scores: &Tensor| {
+            let time = scores.size()[0];
+            let future = Tensor::ones([time, time], (tch::Kind::Bool, tch::Device::Cpu)).triu(1);
+            scores.masked_fill(&future, f64::NEG_INFINITY)
+        };
+        let verdict = check::causal_mask(by_the_first_axis);
+        assert!(matches!(verdict.outcome, Outcome::Panicked { .. }), "{verdict}");
+        named(verdict, "size()[0]");
+        let untold = check::relu(|x| if x.size()[0] < 4 { x + 7.0 } else { panic!("enough") });
+        assert!(matches!(untold.outcome, Outcome::Panicked { named: None, .. }), "{untold}");
+    }
+
+    #[test]
+    fn what_libtorch_says_of_gradients_and_axes_is_explained() {
+        let said = check::scores(|queries, keys| queries.matmul(&keys.tr())).to_string();
+        assert!(said.contains("x.transpose(-2, -1)"), "{said}");
     }
 
     #[test]

@@ -1,10 +1,9 @@
-//! The exercises of notebook 6: measuring what a head does, and how surprised a model is.
+//! The exercises on tracing the transformer: measuring what a head does, and how surprised a model is.
 
 use super::Exercise;
 use super::judge::{Given, Judge, Mistake};
-use super::{inputs, verdict::Verdict};
+use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;
-use crate::evaluate::Evaluation;
 use tch::{Kind, Tensor};
 
 pub(super) const PREVIOUS_SCORE: Exercise = Exercise {
@@ -16,6 +15,7 @@ pub(super) const PREVIOUS_SCORE: Exercise = Exercise {
         "weights.diagonal(offset, 0, 1) is such a line: offset 0 the diagonal itself, 1 the one above it, −1 …",
         "weights.diagonal(-1, 0, 1).mean(Kind::…).double_value(&[])",
     ],
+    reference: "previous_score(weights)",
 };
 
 /// Checks `previous_score`: weights (T, T) → one number from 0 to 1.
@@ -34,7 +34,7 @@ pub fn previous_score(f: impl Fn(&Tensor) -> f64) -> Verdict {
                 let size = 4 + number as i64;
                 inputs::tensor(rng, &[size, size], 1.0).softmax(-1, Kind::Float)
             },
-            reference: |weights| mean(weights, -1),
+            reference: |weights| Ok(reference::previous_score(weights)),
             mistakes: vec![
                 Mistake {
                     named: "you took the weights on the diagonal: there each character looks at itself",
@@ -68,6 +68,7 @@ pub(super) const SURPRISE: Exercise = Exercise {
         "probabilities.double_value(&[id]) is the probability of that id; a number has the methods ln() and log2().",
         "-probabilities.double_value(&[id]).…()",
     ],
+    reference: "surprise(probabilities, id)",
 };
 
 /// Checks `surprise`: probabilities (V) and an id → bits.
@@ -84,7 +85,7 @@ pub fn surprise(f: impl Fn(&Tensor, i64) -> f64) -> Verdict {
                 // Not the first or last: an id that is one off must still be one.
                 (probabilities, inputs::between(rng, 1, 6))
             },
-            reference: |input| Ok(Evaluation { nats_per_char: -of(input).ln(), chars: 1 }.bits_per_char()),
+            reference: |(probabilities, id)| Ok(reference::surprise(probabilities, *id)),
             mistakes: vec![
                 Mistake {
                     named: "you took ln: that is the surprise in nats, bits need log2",

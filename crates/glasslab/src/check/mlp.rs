@@ -1,22 +1,23 @@
-//! The exercises of notebook 2: the MLP language model, its loss, and the temperature.
+//! The exercises on the MLP: the language model, its loss, and the temperature.
 
 use super::Exercise;
 use super::judge::{Given, Judge, Mistake};
-use super::{inputs, verdict::Verdict};
+use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;
-use crate::model::{self, LanguageModel, MlpConfig, MlpLm, Probe, count_parameters};
-use crate::rng::Rng;
+use crate::model::{self, LanguageModel, MlpConfig, MlpLm, Probe};
 use tch::{Kind, Tensor};
 
 pub(super) const MLP_PARAMETERS: Exercise = Exercise {
     name: "mlp_parameters",
-    task: "Write a function of n_vocab, emb_dim and n_hidden that gives the number of parameters of the MLP language model.",
+    task: "Write a function of n_vocab, emb_dim and n_hidden (whole numbers) that gives the number of parameters of the MLP \
+           language model.",
     hints: [
         "Three things hold numbers: the embedding table, and two linear layers with a bias each.",
         "A linear layer from a numbers to b has a·b weights and b biases. The output head is the embedding table again: \
          it adds none.",
         "n_vocab * emb_dim + (emb_dim * n_hidden + n_hidden) + (…): the second layer goes back from n_hidden to emb_dim.",
     ],
+    reference: "mlp_parameters(n_vocab, emb_dim, n_hidden)",
 };
 
 /// Checks `mlp_parameters`: n_vocab, emb_dim, n_hidden → the number of parameters.
@@ -28,10 +29,7 @@ pub fn mlp_parameters(f: impl Fn(i64, i64, i64) -> i64) -> Verdict {
                 0 => (256, 32, 128),
                 _ => (inputs::between(rng, 20, 60), inputs::between(rng, 3, 9), inputs::between(rng, 10, 18)),
             },
-            reference: |&(n_vocab, emb_dim, n_hidden)| {
-                let config = MlpConfig { n_vocab, emb_dim, n_hidden, seed: 0 };
-                Ok(count_parameters(&inputs::mlp(&mut Rng::new(0), config)))
-            },
+            reference: |&(n_vocab, emb_dim, n_hidden)| Ok(reference::mlp_parameters(n_vocab, emb_dim, n_hidden)),
             mistakes: vec![
                 Mistake {
                     named: "you counted the output head twice: it is the embedding table itself (weight tying)",
@@ -62,12 +60,14 @@ pub fn mlp_parameters(f: impl Fn(i64, i64, i64) -> i64) -> Verdict {
 
 pub(super) const RELU: Exercise = Exercise {
     name: "relu",
-    task: "Write ReLU: every negative number of a tensor becomes 0, all others stay. Any shape → the same shape.",
+    task: "Write ReLU: every negative number of a tensor becomes 0, all others stay. Any shape → the same shape. \
+           x.clamp_min(limit) raises whatever is below a limit.",
     hints: [
-        "ReLU of a number is the larger one of two: itself and 0.",
-        "A tensor has methods that do this to each of its numbers: look for clamp_min, or for relu itself.",
-        "x.clamp_min(…)",
+        "ReLU of a number is the larger one of two: itself and 0. clamp_min makes all that is below a limit as large as the limit.",
+        "Which limit leaves the positive numbers as they are, and makes 0 of the negative ones?",
+        "x.clamp_min(…) with the number that nothing may be below.",
     ],
+    reference: "relu(x)",
 };
 
 /// Checks `relu`: any shape → the same.
@@ -76,7 +76,7 @@ pub fn relu(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
         let judge = Judge {
             exercise: RELU,
             input: |number, rng| inputs::tensor(rng, &[2 + number as i64, 3], 1.0),
-            reference: |x| Ok(x.f_relu()?),
+            reference: |x| Ok(reference::relu(x)),
             mistakes: vec![
                 Mistake {
                     named: "you took the absolute value: a negative number should become 0, not positive",
@@ -109,6 +109,7 @@ pub(super) const MLP_FORWARD: Exercise = Exercise {
         "x.linear(&model.hidden_weight, Some(&model.hidden_bias)), then .relu(), then .linear(…) with the output's, and in \
          the end .linear(&model.embedding, None::<&Tensor>).",
     ],
+    reference: "mlp_forward(model, ids)",
 };
 
 /// Checks `mlp_forward`: a model and ids (B, T) → logits (B, T, V).
@@ -122,7 +123,7 @@ pub fn mlp_forward(f: impl Fn(&MlpLm, &Tensor) -> Tensor) -> Verdict {
                 let ids = Tensor::from_slice(&inputs::ids(rng, batch * time, 11)).view([batch, time]);
                 (inputs::mlp(rng, config), ids)
             },
-            reference: |(model, ids)| model.logits(ids),
+            reference: |(model, ids)| Ok(reference::mlp_forward(model, ids)),
             mistakes: vec![
                 Mistake {
                     named: "you left out the ReLU: two linear layers without it are no more than one",
@@ -200,14 +201,16 @@ fn altered(model: &MlpLm, ids: &Tensor, steps: &[&str], change: fn(&Tensor, &str
 
 pub(super) const CROSS_ENTROPY: Exercise = Exercise {
     name: "cross_entropy",
-    task: "Write the loss: logits (T, V) and targets (T) → the mean of −ln p over all places, where p is the probability that \
-           softmax gives to the target.",
+    task: "Write the loss: logits (T, V) and targets (T) → one number, the mean of −ln p over all places, where p is the \
+           probability that softmax gives to the target. x.mean(Kind::Double) is the mean of a tensor, .double_value(&[]) the \
+           plain number.",
     hints: [
         "Three steps: probabilities from logits, the one of the target at each place, the mean of −ln of them.",
         "logits.log_softmax(-1, Kind::Double) gives ln p for all characters, (T, V); \
          .gather(1, &targets.unsqueeze(1), false) picks the targets' ones, (T, 1).",
         "-(logits.log_softmax(…).gather(…).mean(Kind::Double).double_value(&[]))",
     ],
+    reference: "cross_entropy(logits, targets)",
 };
 
 /// Checks `cross_entropy`: logits (T, V), targets (T) → nats per character.
@@ -227,7 +230,7 @@ pub fn cross_entropy(f: impl Fn(&Tensor, &Tensor) -> f64) -> Verdict {
                 let targets = Tensor::from_slice(&inputs::ids(rng, time, n_vocab));
                 (inputs::tensor(rng, &[time, n_vocab], 2.0), targets)
             },
-            reference: |(logits, targets)| Ok(model::cross_entropy(logits, targets)?.f_double_value(&[])?),
+            reference: |(logits, targets)| Ok(reference::cross_entropy(logits, targets)),
             mistakes: vec![
                 Mistake {
                     named: "you took the logarithm to the base 2: that is the loss in bits, ours is in nats (ln)",
@@ -273,6 +276,7 @@ pub(super) const TEMPERATURE: Exercise = Exercise {
         "The division comes before softmax, so that the result still sums to 1.",
         "(logits / temperature).softmax(-1, …)",
     ],
+    reference: "temperature(logits, temperature)",
 };
 
 /// Checks `temperature`: logits (V) and a temperature → probabilities (V).
@@ -281,7 +285,7 @@ pub fn temperature(f: impl Fn(&Tensor, f64) -> Tensor) -> Verdict {
         let judge = Judge {
             exercise: TEMPERATURE,
             input: |number, rng| (inputs::tensor(rng, &[6], 2.0), [0.5, 2.0, 1.0, 0.7, 1.5, 0.3][number]),
-            reference: |(logits, temperature)| Ok(logits.f_div_scalar(*temperature)?.f_softmax(-1, Kind::Float)?),
+            reference: |(logits, temperature)| Ok(reference::temperature(logits, *temperature)),
             mistakes: vec![
                 Mistake {
                     named: "you multiplied by the temperature: then a low one would make the model reckless",

@@ -1,10 +1,8 @@
-//! The exercises of notebook 9: what a longer text costs, in memory and in products.
+//! The exercises on scaling: what a longer text costs, in memory and in products.
 
 use super::Exercise;
 use super::judge::{Given, Judge, Mistake};
-use super::{inputs, verdict::Verdict};
-use crate::model::cache::KvCache;
-use tch::{Device, Kind};
+use super::{inputs, reference, verdict::Verdict};
 
 pub(super) const KV_CACHE_BYTES: Exercise = Exercise {
     name: "kv_cache_bytes",
@@ -14,6 +12,7 @@ pub(super) const KV_CACHE_BYTES: Exercise = Exercise {
         "A 32-bit float takes 4 bytes. The queries are not kept: nobody will ask them again.",
         "layers * kv_heads * head_dim * characters * … * 4",
     ],
+    reference: "kv_cache_bytes(n_layers, n_kv_heads, head_dim, characters)",
 };
 
 /// Checks `kv_cache_bytes`: layers, key-value heads, head_dim, characters → bytes.
@@ -29,10 +28,7 @@ pub fn kv_cache_bytes(f: impl Fn(i64, i64, i64, i64) -> i64) -> Verdict {
                 }
             },
             reference: |&(layers, heads, head_dim, characters)| {
-                let cache = KvCache::new(1, heads, characters, head_dim, (Kind::Float, Device::Cpu))?;
-                let bytes =
-                    [&cache.keys, &cache.values].map(|x| x.numel() as i64 * x.kind().elt_size_in_bytes() as i64);
-                Ok(layers * (bytes[0] + bytes[1]))
+                Ok(reference::kv_cache_bytes(layers, heads, head_dim, characters))
             },
             mistakes: vec![
                 Mistake {
@@ -70,12 +66,13 @@ pub fn kv_cache_bytes(f: impl Fn(i64, i64, i64, i64) -> i64) -> Verdict {
 pub(super) const GENERATION_COST: Exercise = Exercise {
     name: "generation_cost",
     task: "Write a function that counts query·key products while a text grows from 1 to n characters, one forward pass at each \
-           length: without a cache all t queries meet all t keys, with one only the newest query does. Gives both sums.",
+           length: without a cache all t queries meet all t keys, with one only the newest query does. Gives both sums, as a pair.",
     hints: [
         "At length t: t · t products without a cache, t with one. And the text passes through every length from 1 to n.",
         "(1..=n) are the lengths; .map(|t| …).sum() adds up.",
         "((1..=n).map(|t| t * t).sum(), (1..=n).…())",
     ],
+    reference: "generation_cost(n)",
 };
 
 /// Checks `generation_cost`: n characters → products without and with a cache.
@@ -88,7 +85,7 @@ pub fn generation_cost(f: impl Fn(u64) -> (u64, u64)) -> Verdict {
         let judge = Judge {
             exercise: GENERATION_COST,
             input: |number, _| [5, 1, 2, 10, 64, 100][number],
-            reference: |&n| Ok(sums(1..=n, |t| t * t)),
+            reference: |&n| Ok(reference::generation_cost(n)),
             mistakes: vec![
                 Mistake {
                     named: "you counted the last pass only: the text passes through every length from 1 to n",

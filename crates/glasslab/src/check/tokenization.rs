@@ -1,20 +1,20 @@
-//! The exercises of notebook 1: text to ids and back, and where the targets come from.
+//! The exercises on tokenization: text to ids and back, and where the targets come from.
 
 use super::Exercise;
 use super::judge::{Given, Judge, Mistake};
-use super::{inputs, verdict::Verdict};
+use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;
 use crate::rng::Rng;
-use crate::tokenizer::CharTokenizer;
 
 pub(super) const ENCODE: Exercise = Exercise {
     name: "encode",
-    task: "Write a function that turns a text into ids: the code point of each character, without those that are 256 or above.",
+    task: "Write a function that turns a text into its ids, a list: the code point of each character, without those that are 256 or above.",
     hints: [
         "text.chars() gives the characters one by one. What number does `character as i64` give?",
         "Two steps: map each character to its number, then filter out the numbers that are not below 256.",
         "text.chars().map(|character| character as i64).filter(|id| …).collect(), with a condition for the dots.",
     ],
+    reference: "encode(text)",
 };
 
 /// Checks `encode`: a text → the ids of its characters below 256.
@@ -26,7 +26,7 @@ pub fn encode(f: impl Fn(&str) -> Vec<i64>) -> Verdict {
         let judge = Judge {
             exercise: ENCODE,
             input: text,
-            reference: |text| Ok(CharTokenizer::default().encode(text)),
+            reference: |text| Ok(reference::encode(text)),
             mistakes: vec![
                 Mistake {
                     named: "you kept the characters outside of the vocabulary: only ids below 256 have a row in the model",
@@ -77,6 +77,7 @@ pub(super) const DECODE: Exercise = Exercise {
         "`*id as u8 as char` is the character of an id below 256 that a list lends you.",
         "ids.iter().map(|id| …).collect(): collecting characters gives a String.",
     ],
+    reference: "decode(ids)",
 };
 
 /// Checks `decode`: ids → the text.
@@ -89,7 +90,7 @@ pub fn decode(f: impl Fn(&[i64]) -> String) -> Verdict {
                 1 => Vec::new(),
                 _ => [inputs::ids(rng, 5, 128), inputs::ids(rng, 2, 256), vec![233]].concat(),
             },
-            reference: |ids: &Vec<i64>| CharTokenizer::default().decode(ids),
+            reference: |ids: &Vec<i64>| Ok(reference::decode(ids)),
             mistakes: vec![
                 Mistake {
                     named: "you took the ids for the bytes of UTF-8: above 127 these are no longer the code points",
@@ -122,13 +123,14 @@ pub fn decode(f: impl Fn(&[i64]) -> String) -> Verdict {
 
 pub(super) const TARGETS: Exercise = Exercise {
     name: "targets",
-    task: "Write a function that gives, for the ids of a text, the inputs and the targets: the target of each input is the id \
-           that comes next. The last id has no target, so it is no input.",
+    task: "Write a function that gives, for the T ids of a text, a pair: T − 1 inputs and T − 1 targets. The target of each input is \
+           the id that comes next. The last id has no target, so it is no input.",
     hints: [
         "A text of 5 characters holds 4 exercises. Which of its characters are never an input, and which are never a target?",
         "Both are slices of ids, one shorter than it: inputs without the last, targets without the first.",
         "(ids[..ids.len() - 1].to_vec(), ids[…].to_vec())",
     ],
+    reference: "targets(ids)",
 };
 
 /// Checks `targets`: T ids → T − 1 inputs and T − 1 targets.
@@ -138,7 +140,7 @@ pub fn targets(f: impl Fn(&[i64]) -> (Vec<i64>, Vec<i64>)) -> Verdict {
         let judge = Judge {
             exercise: TARGETS,
             input: |number, rng| inputs::ids(rng, 4 + number as i64, 256),
-            reference: |ids: &Vec<i64>| Ok((ids[..ids.len() - 1].to_vec(), ids[1..].to_vec())),
+            reference: |ids: &Vec<i64>| Ok(reference::targets(ids)),
             mistakes: vec![
                 Mistake { named: SAME, done: |ids| Ok((ids[..ids.len() - 1].to_vec(), ids[..ids.len() - 1].to_vec())) },
                 Mistake { named: SAME, done: |ids| Ok((ids.clone(), ids.clone())) },

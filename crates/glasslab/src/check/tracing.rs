@@ -1,10 +1,9 @@
-//! The exercises of notebook 3: looking ids up, counting pairs, and reading a loss.
+//! The exercises on tracing the MLP: looking ids up, counting pairs, and reading a loss.
 
 use super::Exercise;
 use super::judge::{Given, Judge, Mistake};
-use super::{inputs, verdict::Verdict};
+use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;
-use crate::evaluate::Evaluation;
 use tch::{Kind, Tensor};
 
 pub(super) const EMBED: Exercise = Exercise {
@@ -15,6 +14,7 @@ pub(super) const EMBED: Exercise = Exercise {
         "table.index_select(axis, &numbers) picks rows or columns; Tensor::from_slice(ids) makes a tensor of the ids.",
         "table.index_select(0, &Tensor::from_slice(…)): axis 0 are the rows.",
     ],
+    reference: "embed(table, ids)",
 };
 
 /// Checks `embed`: a table (V, C) and T ids → (T, C).
@@ -29,7 +29,7 @@ pub fn embed(f: impl Fn(&Tensor, &[i64]) -> Tensor) -> Verdict {
                 let ids = [vec![3, 3], inputs::ids(rng, 1 + number as i64, 7)].concat();
                 (inputs::tensor(rng, &[9, 7], 1.0), ids)
             },
-            reference: |(table, ids)| Ok(Tensor::f_embedding(table, &Tensor::f_from_slice(ids)?, -1, false, false)?),
+            reference: |(table, ids)| Ok(reference::embed(table, ids)),
             mistakes: vec![
                 Mistake {
                     named: "you picked columns of the table: each character has a row",
@@ -64,6 +64,7 @@ pub(super) const BIGRAM_COUNTS: Exercise = Exercise {
         "for pair in ids.windows(2) { counts[pair[0] as usize * 256 + …] += 1; } and then \
          Tensor::from_slice(&counts).view([256, 256])",
     ],
+    reference: "bigram_counts(ids)",
 };
 
 /// Checks `bigram_counts`: ids → (256, 256).
@@ -84,7 +85,7 @@ pub fn bigram_counts(f: impl Fn(&[u8]) -> Tensor) -> Verdict {
                 let ids = inputs::ids(rng, 30 + 10 * number as i64, 4);
                 ids.iter().map(|&id| [97_u8, 98, 32, 255][id as usize]).collect::<Vec<u8>>()
             },
-            reference: |ids| count(pairs(ids)),
+            reference: |ids| Ok(reference::bigram_counts(ids)),
             mistakes: vec![
                 Mistake {
                     named: "your table is transposed: the row is the first character of a pair, the column the one after it",
@@ -126,6 +127,7 @@ pub(super) const NORMALISE_ROWS: Exercise = Exercise {
          it, with size 1, so that dividing goes row by row.",
         "counts / counts.sum_dim_intlist(-1, true, …)",
     ],
+    reference: "normalise_rows(counts)",
 };
 
 /// Checks `normalise_rows`: (R, K) → (R, K).
@@ -142,7 +144,7 @@ pub fn normalise_rows(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
                 let counts: Vec<f32> = (0..size * size).map(|_| (1 + rng.below(9)) as f32).collect();
                 Tensor::from_slice(&counts).view([size, size])
             },
-            reference: |counts| divided(counts, -1, true),
+            reference: |counts| Ok(reference::normalise_rows(counts)),
             mistakes: vec![
                 Mistake {
                     named: "you made the columns sum to 1: a row says what follows one character, so the rows must",
@@ -173,13 +175,14 @@ pub fn normalise_rows(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
 
 pub(super) const BITS_AND_PERPLEXITY: Exercise = Exercise {
     name: "bits_and_perplexity",
-    task: "Write a function that turns a loss in nats per character into bits per character and perplexity.",
+    task: "Write a function that turns a loss in nats per character into a pair: bits per character, and perplexity.",
     hints: [
         "One bit is ln 2 nats. Perplexity is the number of equally likely characters that would give this loss: guessing among \
          256 has ln 256 nats and perplexity 256.",
         "So bits are nats divided by ln 2, and perplexity undoes the ln.",
         "(nats / 2_f64.ln(), nats.…()) with the method that raises e to a number.",
     ],
+    reference: "bits_and_perplexity(nats)",
 };
 
 /// Checks `bits_and_perplexity`: nats per character → bits per character, perplexity.
@@ -189,10 +192,7 @@ pub fn bits_and_perplexity(f: impl Fn(f64) -> (f64, f64)) -> Verdict {
         let judge = Judge {
             exercise: BITS_AND_PERPLEXITY,
             input: |number, rng| if number == 0 { 256_f64.ln() } else { 0.5 + 3.0 * rng.unit() },
-            reference: |&nats_per_char| {
-                let loss = Evaluation { nats_per_char, chars: 1 };
-                Ok((loss.bits_per_char(), loss.perplexity()))
-            },
+            reference: |&nats| Ok(reference::bits_and_perplexity(nats)),
             mistakes: vec![
                 Mistake {
                     named: "you multiplied by ln 2: a bit is smaller than a nat, so there are more bits than nats",

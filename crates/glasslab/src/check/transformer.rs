@@ -1,17 +1,31 @@
-//! The exercises of notebook 5: norm, positions, a whole block, and choosing among the likeliest.
+//! The exercises on the transformer's smaller parts: norms, positions, and choosing among the likeliest. A block and the whole
+//! model have files of their own.
 
 use super::Exercise;
 use super::judge::{Given, Judge, Mistake};
-use super::{inputs, verdict::Verdict};
+use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;
-use crate::model::norm::Norm;
-use crate::model::transformer::Block;
-use crate::model::{NoProbe, Probe, TransformerConfig, TransformerLm};
-use tch::{Device, Kind, Tensor};
+use crate::rng::Rng;
+use tch::{Kind, Tensor};
+
+/// What a norm on another axis than the last is.
+const AXIS: &str =
+    "you normalised over the wrong axis: each character's C numbers by themselves, so it is the last one, −1";
+
+/// Rows of one text, and of several: (T, C), then (B, T, C).
+fn rows(number: usize, rng: &mut Rng) -> Tensor {
+    let size = [&[4, 6][..], &[5, 6], &[2, 3, 6], &[7, 6], &[4, 3, 6], &[3, 5, 5]][number];
+    inputs::tensor(rng, size, 1.5)
+}
+
+fn mean(x: &Tensor, axis: i64) -> Result<Tensor> {
+    Ok(x.f_mean_dim(axis, true, Kind::Float)?)
+}
 
 pub(super) const LAYER_NORM: Exercise = Exercise {
     name: "layer_norm",
-    task: "Write layer norm without its learnt scale and shift: x (T, C) → (T, C), each row with mean 0 and variance 1.",
+    task: "Write layer norm without its learnt scale and shift: x (…, C), that is (T, C) or (B, T, C) → the same shape, each row with \
+           mean 0 and variance 1.",
     hints: [
         "Two steps for each row: subtract its mean, then divide by its standard deviation, the root of the variance.",
         "x.mean_dim(-1, true, Kind::Float) is the mean of each row; the variance is the mean of the squares of what is left \
@@ -19,14 +33,12 @@ pub(super) const LAYER_NORM: Exercise = Exercise {
         "let centred = x - x.mean_dim(-1, true, Kind::Float); then \
          &centred / (centred.square().mean_dim(-1, true, Kind::Float) + 1e-5).…()",
     ],
+    reference: "layer_norm(x)",
 };
 
-/// Checks `layer_norm`: (T, C) → (T, C).
+/// Checks `layer_norm`: (…, C) → (…, C).
 pub fn layer_norm(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
     fn judged(f: Given<'_, Tensor, Tensor>) -> Verdict {
-        fn mean(x: &Tensor, axis: i64) -> Result<Tensor> {
-            Ok(x.f_mean_dim(axis, true, Kind::Float)?)
-        }
         fn centred(x: &Tensor, axis: i64) -> Result<Tensor> {
             Ok(x.f_sub(&mean(x, axis)?)?)
         }
@@ -36,20 +48,12 @@ pub fn layer_norm(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
         }
         let judge = Judge {
             exercise: LAYER_NORM,
-            input: |number, rng| inputs::tensor(rng, &[4 + number as i64, 6], 1.5) + 0.7,
-            reference: |x| {
-                let options = (Kind::Float, Device::Cpu);
-                let channels = x.size()[1];
-                let norm = Norm {
-                    learnt: Some((Tensor::f_ones([channels], options)?, Tensor::f_zeros([channels], options)?)),
-                };
-                norm.forward(x)
-            },
+            input: |number, rng| rows(number, rng) + 0.7,
+            reference: |x| Ok(reference::layer_norm(x)),
             mistakes: vec![
-                Mistake {
-                    named: "you normalised over the wrong axis: each character's C numbers by themselves, not the characters together",
-                    done: |x| sized(&centred(x, 0)?, &centred(x, 0)?, 0),
-                },
+                Mistake { named: AXIS, done: |x| sized(&centred(x, 0)?, &centred(x, 0)?, 0) },
+                Mistake { named: AXIS, done: |x| sized(&centred(x, -2)?, &centred(x, -2)?, -2) },
+                Mistake { named: AXIS, done: |x| sized(&centred(x, 1)?, &centred(x, 1)?, 1) },
                 Mistake {
                     named: "you divided by n − 1 in the variance: here all C numbers are there, so it is n",
                     done: |x| {
@@ -90,6 +94,67 @@ pub fn layer_norm(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
     judged(&f)
 }
 
+pub(super) const RMS_NORM: Exercise = Exercise {
+    name: "rms_norm",
+    task: "Write RMS norm: x (…, C), that is (T, C) or (B, T, C) → the same shape, each row divided by the root of the mean of its squares: \
+           x / √(mean of x² + 1e-5). Nothing is subtracted, nothing learnt.",
+    hints: [
+        "Layer norm without its first step: the row keeps its mean. Square, mean of the row, root, divide.",
+        "x.square().mean_dim(-1, true, Kind::Float) is the mean of the squares of each row, (…, 1).",
+        "x / (x.square().mean_dim(-1, true, Kind::Float) + 1e-5).…()",
+    ],
+    reference: "rms_norm(x)",
+};
+
+/// Checks `rms_norm`: (…, C) → (…, C).
+pub fn rms_norm(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, Tensor, Tensor>) -> Verdict {
+        /// The root of the mean square along an axis.
+        fn root(x: &Tensor, axis: i64) -> Result<Tensor> {
+            Ok(mean(&x.f_square()?, axis)?.f_add_scalar(1e-5)?.f_sqrt()?)
+        }
+        let judge = Judge {
+            exercise: RMS_NORM,
+            input: |number, rng| rows(number, rng) + 0.7,
+            reference: |x| Ok(reference::rms_norm(x)),
+            mistakes: vec![
+                Mistake { named: AXIS, done: |x| Ok(x / root(x, 0)?) },
+                Mistake { named: AXIS, done: |x| Ok(x / root(x, -2)?) },
+                Mistake { named: AXIS, done: |x| Ok(x / root(x, 1)?) },
+                Mistake {
+                    named: "you subtracted the mean first (that is layer norm): RMS norm leaves it where it is",
+                    done: |x| {
+                        let left = x - mean(x, -1)?;
+                        Ok(&left / root(&left, -1)?)
+                    },
+                },
+                Mistake {
+                    named: "you divided by the standard deviation, which is measured from the mean: here it is the mean of x² itself",
+                    done: |x| Ok(x / root(&(x - mean(x, -1)?), -1)?),
+                },
+                Mistake {
+                    named: "you divided by the standard deviation (with C − 1): here it is the mean of x² itself",
+                    done: |x| Ok(x / x.f_std_dim(-1, true, true)?),
+                },
+                Mistake {
+                    named: "you took the sum of the squares instead of their mean: then a wider row would get smaller numbers",
+                    done: |x| Ok(x / x.square().sum_dim_intlist(-1, true, Kind::Float).f_add_scalar(1e-5)?.f_sqrt()?),
+                },
+                Mistake {
+                    named: "you forgot the root: divide by √(mean of x²), which has the size of x",
+                    done: |x| Ok(x / mean(&x.square(), -1)?.f_add_scalar(1e-5)?),
+                },
+                Mistake {
+                    named: "you normalised all numbers together: each row by itself",
+                    done: |x| Ok(x / x.square().mean(Kind::Float).f_add_scalar(1e-5)?.f_sqrt()?),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&f)
+}
+
 pub(super) const ADD_POSITIONS: Exercise = Exercise {
     name: "add_positions",
     task: "Write the positions: x (T, C) and a table (L, C) with L ≥ T → (T, C), row t of the table added to row t of x.",
@@ -98,6 +163,7 @@ pub(super) const ADD_POSITIONS: Exercise = Exercise {
         "table.narrow(axis, first, count) takes a part of an axis.",
         "x + table.narrow(0, …, x.size()[0])",
     ],
+    reference: "add_positions(embedded, positions)",
 };
 
 /// Checks `add_positions`: x (T, C), a table (L, C) → (T, C).
@@ -109,7 +175,7 @@ pub fn add_positions(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
         let judge = Judge {
             exercise: ADD_POSITIONS,
             input: |number, rng| (inputs::tensor(rng, &[2 + number as i64, 5], 1.0), inputs::tensor(rng, &[9, 5], 1.0)),
-            reference: |(x, table)| added(x, table, 0),
+            reference: |(x, table)| Ok(reference::add_positions(x, table)),
             mistakes: vec![
                 Mistake {
                     named: "you are one place off: the first character has place 0",
@@ -139,177 +205,17 @@ pub fn add_positions(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
     judged(&|(x, table)| f(x, table))
 }
 
-pub(super) const BLOCK: Exercise = Exercise {
-    name: "block",
-    task: "Write a transformer block: x (B, T, C) → (B, T, C), x plus attention of its norm, and then plus the MLP of the norm of \
-           that.",
-    hints: [
-        "Two lines: x = x + attention(norm1(x)), then x = x + mlp(norm2(x)). What goes into the second line is what the first \
-         one gave.",
-        "block.norm1.forward(&x).unwrap() is the norm; block.attention.forward(&normed, None, None, \"attn\", &mut \
-         NoProbe).unwrap().output looks back. The MLP is linear, ReLU, linear with block.mlp.hidden_weight, \
-         block.mlp.output_weight and the two block.mlp.biases.",
-        "let (hidden_bias, output_bias) = block.mlp.biases.as_ref().unwrap(); let hidden = \
-         normed.linear(&block.mlp.hidden_weight, Some(hidden_bias)).relu(); and x + hidden.linear(…)",
-    ],
-};
-
-/// Checks `block`: a block with layer norm, ReLU and biases, and x (B, T, C) → (B, T, C).
-pub fn block(f: impl Fn(&Block, &Tensor) -> Tensor) -> Verdict {
-    fn judged(f: Given<'_, (TransformerLm, Tensor), Tensor>) -> Verdict {
-        type Input = (TransformerLm, Tensor);
-        fn attended(block: &Block, x: &Tensor) -> Result<Tensor> {
-            Ok(block.attention.forward(x, None, None, "attn", &mut NoProbe)?.output)
-        }
-        fn thought(block: &Block, x: &Tensor) -> Result<Tensor> {
-            let (hidden, output) = block.mlp.biases.as_ref().map_or((None, None), |(a, b)| (Some(a), Some(b)));
-            Ok(x.f_linear(&block.mlp.hidden_weight, hidden)?.f_relu()?.f_linear(&block.mlp.output_weight, output)?)
-        }
-        /// The two lines, each with its own idea of what is added to what.
-        fn two(
-            x: &Tensor,
-            first: impl Fn(&Tensor) -> Result<Tensor>,
-            second: impl Fn(&Tensor) -> Result<Tensor>,
-        ) -> Result<Tensor> {
-            second(&first(x)?)
-        }
-        let judge = Judge {
-            exercise: BLOCK,
-            input: |number, rng| -> Input {
-                let config = TransformerConfig {
-                    n_vocab: 2,
-                    context_len: 8,
-                    emb_dim: 6,
-                    n_heads: 1 + number as i64 % 2,
-                    n_kv_heads: 1 + number as i64 % 2,
-                    head_dim: 3,
-                    n_hidden: 7,
-                    ..TransformerConfig::original()
-                };
-                let model = inputs::one_block(rng, config);
-                (model, inputs::tensor(rng, &[1 + number as i64 % 3, 4, 6], 1.0))
-            },
-            reference: |(model, x)| library_block(model, x),
-            mistakes: vec![
-                Mistake {
-                    named: "the residual around the attention is missing: x = x + attention(…), else what x held is lost",
-                    done: |(model, x)| {
-                        let block = &model.blocks[0];
-                        two(
-                            x,
-                            |x| attended(block, &block.norm1.forward(x)?),
-                            |x| Ok(x + thought(block, &block.norm2.forward(x)?)?),
-                        )
-                    },
-                },
-                Mistake {
-                    named: "the residual around the MLP is missing: x = x + mlp(…), else what x held is lost",
-                    done: |(model, x)| {
-                        let block = &model.blocks[0];
-                        two(
-                            x,
-                            |x| Ok(x + attended(block, &block.norm1.forward(x)?)?),
-                            |x| thought(block, &block.norm2.forward(x)?),
-                        )
-                    },
-                },
-                Mistake {
-                    named: "both residuals are missing: each part is added to x, it does not replace it",
-                    done: |(model, x)| {
-                        let block = &model.blocks[0];
-                        two(
-                            x,
-                            |x| attended(block, &block.norm1.forward(x)?),
-                            |x| thought(block, &block.norm2.forward(x)?),
-                        )
-                    },
-                },
-                Mistake {
-                    named: "the norm stands after each part instead of before it: norm(x + part(x)) is the older post-norm",
-                    done: |(model, x)| {
-                        let block = &model.blocks[0];
-                        two(
-                            x,
-                            |x| block.norm1.forward(&(x + attended(block, x)?)),
-                            |x| block.norm2.forward(&(x + thought(block, x)?)),
-                        )
-                    },
-                },
-                Mistake {
-                    named: "the norm is on the result of each part instead of what goes into it: x + norm(part(x))",
-                    done: |(model, x)| {
-                        let block = &model.blocks[0];
-                        two(
-                            x,
-                            |x| Ok(x + block.norm1.forward(&attended(block, x)?)?),
-                            |x| Ok(x + block.norm2.forward(&thought(block, x)?)?),
-                        )
-                    },
-                },
-                Mistake {
-                    named: "you added to the normalised x instead of to x: the residual stream must pass untouched",
-                    done: |(model, x)| {
-                        let block = &model.blocks[0];
-                        let (first, second) = (&block.norm1, &block.norm2);
-                        two(
-                            x,
-                            |x| Ok(first.forward(x)? + attended(block, &first.forward(x)?)?),
-                            |x| Ok(second.forward(x)? + thought(block, &second.forward(x)?)?),
-                        )
-                    },
-                },
-                Mistake {
-                    named: "the norms are missing: each part gets norm(x)",
-                    done: |(model, x)| {
-                        let block = &model.blocks[0];
-                        two(x, |x| Ok(x + attended(block, x)?), |x| Ok(x + thought(block, x)?))
-                    },
-                },
-                Mistake {
-                    named: "the MLP got the x from before the attention: it should think about what attention has brought",
-                    done: |(model, x)| {
-                        let block = &model.blocks[0];
-                        Ok(x + attended(block, &block.norm1.forward(x)?)? + thought(block, &block.norm2.forward(x)?)?)
-                    },
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|(model, x)| f(&model.blocks[0], x))
-}
-
-/// What the model's own forward pass makes of `x` in its first block.
-fn library_block(model: &TransformerLm, x: &Tensor) -> Result<Tensor> {
-    /// Puts x into the stream, and takes out what the block made of it.
-    struct Around<'a> {
-        x: &'a Tensor,
-        after: Option<Tensor>,
-    }
-    impl Probe for Around<'_> {
-        fn at(&mut self, name: impl std::fmt::Display, tensor: Tensor) -> Tensor {
-            match name.to_string().as_str() {
-                "positioned" => self.x.shallow_clone(),
-                "block.0.after_mlp" => self.after.insert(tensor).shallow_clone(),
-                _ => tensor,
-            }
-        }
-    }
-    let ids = Tensor::f_zeros(&x.size()[..2], (Kind::Int64, Device::Cpu))?; // (B, T)
-    let mut around = Around { x, after: None };
-    let logits = model.forward(&ids, &mut around)?;
-    Ok(around.after.unwrap_or(logits))
-}
-
 pub(super) const TOP_K: Exercise = Exercise {
     name: "top_k",
-    task: "Write top-k: logits (V) and k → probabilities (V): softmax among the k highest scores, 0 for all others.",
+    task: "Write top-k: it takes logits, the scores of V characters (V), and k, and returns probabilities (V): softmax among the k highest \
+           scores, 0 for all others, so that they sum to 1.",
     hints: [
-        "As with the causal mask: what must not be drawn gets −∞ before softmax.",
+        "As with the causal mask: what must not be drawn gets −∞ before softmax, which makes 0 of it. Softmax comes last.",
         "logits.topk(k as i64, -1, true, true).0 are the k highest scores in order; the last of them is the limit.",
         "let limit = logits.topk(k as i64, -1, true, true).0.min(); then \
          logits.masked_fill(&logits.lt_tensor(&limit), f64::…).softmax(-1, Kind::Float)",
     ],
+    reference: "top_k(logits, k)",
 };
 
 /// Checks `top_k`: logits (V) and k → probabilities (V).
@@ -323,10 +229,16 @@ pub fn top_k(f: impl Fn(&Tensor, usize) -> Tensor) -> Verdict {
         let judge = Judge {
             exercise: TOP_K,
             input: |number, rng| (inputs::tensor(rng, &[9], 2.0), [3, 1, 2, 5, 4, 3][number]),
-            reference: |(logits, k)| {
-                Ok(logits.f_masked_fill(&others(logits, *k, true)?, f64::NEG_INFINITY)?.f_softmax(-1, Kind::Float)?)
-            },
+            reference: |(logits, k)| Ok(reference::top_k(logits, *k)),
             mistakes: vec![
+                Mistake {
+                    named: "you gave scores, with −∞ where they are cut: probabilities are asked for, so softmax comes last",
+                    done: |(logits, k)| Ok(logits.f_masked_fill(&others(logits, *k, true)?, f64::NEG_INFINITY)?),
+                },
+                Mistake {
+                    named: "you gave scores, with 0 where they are cut: give −∞ to what is cut, and softmax of that",
+                    done: |(logits, k)| Ok(logits.f_masked_fill(&others(logits, *k, true)?, 0.0)?),
+                },
                 Mistake {
                     named: "you took softmax first and then put zeros: what is left no longer sums to 1",
                     done: |(logits, k)| {
@@ -353,6 +265,10 @@ pub fn top_k(f: impl Fn(&Tensor, usize) -> Tensor) -> Verdict {
                         let hidden = logits.f_le_tensor(&limit)?;
                         Ok(logits.f_masked_fill(&hidden, f64::NEG_INFINITY)?.f_softmax(-1, Kind::Float)?)
                     },
+                },
+                Mistake {
+                    named: "you kept one too many: k of them, the k-th highest is the last",
+                    done: |(logits, k)| Ok(reference::top_k(logits, k + 1)),
                 },
                 Mistake {
                     named: "you gave k probabilities: give V of them, with 0 for the others, so that each keeps its place",

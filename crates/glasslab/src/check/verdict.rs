@@ -2,6 +2,7 @@
 
 use super::Exercise;
 use super::answer::Difference;
+use super::judge::explained;
 use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::view::Html;
@@ -35,6 +36,13 @@ pub enum Outcome {
         input: String,
         /// What it said.
         message: String,
+        /// What it looks as if you did, if its answers before, or where it stopped, tell it.
+        named: Option<&'static str>,
+    },
+    /// A model whose parameters are not those that were asked for.
+    Unfit {
+        /// Which ones they should be.
+        message: String,
     },
 }
 
@@ -46,6 +54,8 @@ pub struct Verdict {
     pub exercise: Exercise,
     /// What was found.
     pub outcome: Outcome,
+    /// Where to look for it, if the check can tell.
+    pub note: Option<String>,
 }
 
 impl Verdict {
@@ -65,7 +75,12 @@ impl Verdict {
             Outcome::NotWritten => "not written yet",
             _ => "not right yet; the box above says why",
         };
-        Err(Error::Exercise { name: self.exercise.name, what })
+        Err(Error::Exercise { name: self.exercise.name, what, without: self.without() })
+    }
+
+    /// How to go on without it.
+    fn without(&self) -> String {
+        format!("To go on without it, write `check::reference::{}` in its body.", self.exercise.reference)
     }
 
     /// Shows it in the notebook; elsewhere prints it.
@@ -91,21 +106,28 @@ impl Verdict {
     fn paragraphs(&self) -> Vec<String> {
         let name = self.exercise.name;
         let help = format!("A hint: check::hint({name:?}, 1)");
-        match &self.outcome {
+        let mut said = match &self.outcome {
             Outcome::Right { inputs } => {
-                vec![format!("Your function gives the library's answers on all {inputs} inputs that were tried.")]
+                return vec![format!(
+                    "Your function gives the library's answers on all {inputs} inputs that were tried."
+                )];
             }
             Outcome::NotWritten => {
-                vec![self.exercise.task.to_owned(), "Put your code in the place of todo!(…).".to_owned(), help]
+                let task = [self.exercise.task, "Put your code in the place of todo!(…)."].map(str::to_owned);
+                return [task.as_slice(), &[help, self.without()]].concat();
             }
-            Outcome::Mistake { named, difference } => {
-                vec![format!("It looks as if {named}."), difference.to_string(), help]
+            Outcome::Mistake { named, difference } => vec![looks_as_if(named), difference.to_string()],
+            Outcome::Different { difference } => vec![difference.to_string()],
+            Outcome::Panicked { input, message, named } => {
+                let stopped = format!("Your function stopped with: {message}\nfor the input: {input}");
+                let meaning = named.map(looks_as_if).or_else(|| explained(message).map(str::to_owned));
+                [stopped].into_iter().chain(meaning).collect()
             }
-            Outcome::Different { difference } => vec![difference.to_string(), help],
-            Outcome::Panicked { input, message } => {
-                vec![format!("Your function stopped with: {message}\nfor the input: {input}"), help]
-            }
-        }
+            Outcome::Unfit { message } => vec![message.clone()],
+        };
+        said.extend(self.note.clone());
+        said.push(help);
+        said
     }
 
     fn block(&self) -> Html {
@@ -123,6 +145,10 @@ impl fmt::Display for Verdict {
         let (sign, word, _) = self.headline();
         write!(out, "{sign} {}: {word}\n{}", self.exercise.name, self.paragraphs().join("\n"))
     }
+}
+
+fn looks_as_if(named: &str) -> String {
+    format!("It looks as if {named}.")
 }
 
 /// A hint. As the last expression of a cell it is shown as a box.
@@ -170,8 +196,10 @@ mod tests {
     fn requiring_lets_the_right_one_pass_and_stops_at_the_others() {
         assert!(check::relu(Tensor::relu).require().is_ok());
         let message = check::relu(|_| todo!()).require().unwrap_err().to_string();
-        assert_eq!(message, "exercise relu: not written yet");
+        let without = "To go on without it, write `check::reference::relu(x)` in its body.";
+        assert_eq!(message, format!("exercise relu: not written yet. {without}"));
+        assert!(check::relu(|_| todo!()).to_string().ends_with(without));
         let message = check::relu(Tensor::neg).require().unwrap_err().to_string();
-        assert!(message.contains("not right yet"), "{message}");
+        assert!(message.contains("not right yet") && message.ends_with(without), "{message}");
     }
 }

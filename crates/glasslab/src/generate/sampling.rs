@@ -96,14 +96,8 @@ impl Sampling {
         if self.top_k.is_some() || self.top_p.is_some() {
             self.keep_likeliest(&mut weights);
         }
-        let mut left = rng.unit() * weights.iter().map(|(_, weight)| weight).sum::<f64>();
-        for (id, weight) in weights {
-            left -= weight;
-            if left < 0.0 {
-                return Ok(id as i64);
-            }
-        }
-        Ok(best as i64)
+        let drawn = rng.draw_weighted(weights.iter().map(|(_, weight)| *weight));
+        Ok(drawn.map_or(best, |place| weights[place].0) as i64)
     }
 
     fn keep_likeliest(&self, weights: &mut Vec<(usize, f64)>) {

@@ -12,6 +12,7 @@
 //! often each character follows another, which one could also count.
 
 use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, ids_on, random_tensor};
+use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -160,6 +161,10 @@ impl MlpLm {
 impl Trainable for MlpLm {
     fn parameters(&self) -> Vec<Parameter> {
         MlpLm::parameters(self)
+    }
+
+    fn settings(&self) -> Option<ModelConfig> {
+        Some(ModelConfig::Mlp(self.config))
     }
 }
 

@@ -174,102 +174,21 @@ impl<M: Model> Traceable for M {
 }
 
 #[cfg(test)]
+pub(crate) mod mine;
+
+#[cfg(test)]
 mod tests {
+    use super::mine::Mine;
     use super::*;
     use crate::data::{Dataset, Tokens};
     use crate::evaluate::{Ladder, evaluate_some};
     use crate::generate::{Sampling, generate};
     use crate::intervene::{Cut, HeadPatterns, Intervene, Lens};
-    use crate::model::attention::attend;
     use crate::model::{TransformerConfig, TransformerLm, count_parameters, random_tensor, wake};
     use crate::rng::Rng;
     use crate::tokenizer::CharTokenizer;
     use crate::train::{Length, TrainConfig, train};
     use tch::Kind;
-
-    /// The course's transformer as a learner writes it: one block with one head, learnt places, layer norm, ReLU.
-    struct Mine {
-        embedding: Tensor,
-        position: Tensor,
-        norms: [(Tensor, Tensor); 2],
-        queries: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        joined: Tensor,
-        hidden: (Tensor, Tensor),
-        output: (Tensor, Tensor),
-    }
-
-    impl Mine {
-        fn new() -> Mine {
-            let mut rng = Rng::new(1);
-            let mut learnt = |size: &[i64]| random_tensor(&mut rng, size, 0.1).unwrap().set_requires_grad(true);
-            let norm = |_| {
-                let ones = Tensor::ones([32], (Kind::Float, Device::Cpu));
-                (ones.copy().set_requires_grad(true), ones.zeros_like().set_requires_grad(true))
-            };
-            Mine {
-                embedding: learnt(&[256, 32]),
-                position: learnt(&[100, 32]),
-                norms: [0, 1].map(norm),
-                queries: learnt(&[16, 32]),
-                keys: learnt(&[16, 32]),
-                values: learnt(&[16, 32]),
-                joined: learnt(&[32, 16]),
-                hidden: (learnt(&[128, 32]), learnt(&[128])),
-                output: (learnt(&[32, 128]), learnt(&[32])),
-            }
-        }
-    }
-
-    impl Model for Mine {
-        fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
-            let ids = probe.at("ids", ids.shallow_clone());
-            let x = probe.at("embedded", Tensor::f_embedding(&self.embedding, &ids, -1, false, false)?); // (B, T, C)
-            let x = probe.at("positioned", x + self.position.narrow(0, 0, ids.size()[1]));
-            let norm = |x: &Tensor, (scale, shift): &(Tensor, Tensor)| {
-                x.layer_norm([32], Some(scale), Some(shift), 1e-5, false)
-            };
-            let normed = probe.at("block.0.norm1", norm(&x, &self.norms[0]));
-            let project = |weight: &Tensor| normed.linear(weight, None::<&Tensor>).unsqueeze(1); // (B, 1, T, D)
-            let queries = probe.at("block.0.attn.queries", project(&self.queries));
-            let keys = probe.at("block.0.attn.keys", project(&self.keys));
-            let values = probe.at("block.0.attn.values", project(&self.values));
-            let heads = attend(&queries, &keys, &values, "block.0.attn", probe)?.output;
-            let output = probe.at("block.0.attn.output", heads.squeeze_dim(1).linear(&self.joined, None::<&Tensor>));
-            let x = probe.at("block.0.after_attn", x + output);
-            let normed = probe.at("block.0.norm2", norm(&x, &self.norms[1]));
-            let hidden = probe.at("block.0.mlp.hidden", normed.linear(&self.hidden.0, Some(&self.hidden.1)));
-            let active = probe.at("block.0.mlp.activated", hidden.relu());
-            let output = probe.at("block.0.mlp.output", active.linear(&self.output.0, Some(&self.output.1)));
-            let x = probe.at("block.0.after_mlp", x + output);
-            Ok(probe.at("logits", x.linear(&self.embedding, None::<&Tensor>)))
-        }
-
-        fn parameters(&self) -> Vec<Parameter> {
-            let [(scale1, shift1), (scale2, shift2)] = &self.norms;
-            vec![
-                Parameter::new("embedding", &self.embedding),
-                Parameter::new("position", &self.position),
-                Parameter::new("norm1.weight", scale1),
-                Parameter::new("norm1.bias", shift1),
-                Parameter::matrix("queries", &self.queries),
-                Parameter::matrix("keys", &self.keys),
-                Parameter::matrix("values", &self.values),
-                Parameter::matrix("joined", &self.joined),
-                Parameter::new("norm2.weight", scale2),
-                Parameter::new("norm2.bias", shift2),
-                Parameter::matrix("hidden.weight", &self.hidden.0),
-                Parameter::new("hidden.bias", &self.hidden.1),
-                Parameter::matrix("output.weight", &self.output.0),
-                Parameter::new("output.bias", &self.output.1),
-            ]
-        }
-
-        fn sizes(&self) -> Sizes {
-            Sizes::context(100)
-        }
-    }
 
     #[test]
     fn everything_that_works_on_the_librarys_models_works_on_ones_own() {
@@ -383,10 +302,11 @@ mod tests {
         assert_ne!(other.logits(&ids).unwrap(), mine.logits(&ids).unwrap());
         other.load(&path).unwrap();
         assert_eq!(other.logits(&ids).unwrap(), mine.logits(&ids).unwrap());
-        assert!(other.queries.requires_grad());
+        assert!(other.qkv.requires_grad());
 
         let original = TransformerLm::new(TransformerConfig::original(), Device::Cpu).unwrap();
         assert_eq!(count_parameters(&mine), count_parameters(&original));
+        let original = TransformerLm::new(TransformerConfig::small(), Device::Cpu).unwrap();
         let foreign = folder.path().join("foreign.safetensors");
         checkpoint::write_parameters(&foreign, original.parameters()).unwrap();
         let kept = other.logits(&ids).unwrap();

@@ -21,6 +21,7 @@ use super::rotary::Rotary;
 use super::{
     LanguageModel, NoProbe, Parameter, Probe, Trainable, cross_entropy, ids_on, linear, random_weight, to_precision,
 };
+use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use std::fmt::Arguments;
@@ -291,6 +292,10 @@ impl TransformerLm {
 impl Trainable for TransformerLm {
     fn parameters(&self) -> Vec<Parameter> {
         TransformerLm::parameters(self)
+    }
+
+    fn settings(&self) -> Option<ModelConfig> {
+        Some(ModelConfig::Transformer(self.config))
     }
 }
 

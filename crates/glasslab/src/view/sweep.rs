@@ -1,9 +1,9 @@
-//! An experiment's results: a point for each variant, with its standard error.
+//! An experiment's results: a point for each variant, with its standard error; and what is to be said of its design.
 
-use super::{INK, draw};
-use crate::display::Picture;
+use super::{Html, INK, draw, paragraph};
+use crate::display::{Picture, escape};
 use crate::error::{Error, Result};
-use crate::experiment::Sweep;
+use crate::experiment::{Design, Kept, Sweep};
 use plotters::prelude::{
     ChartBuilder, Circle, IntoFont, LineSeries, PathElement, RGBColor, ShapeStyle, Text, TextStyle,
 };
@@ -78,5 +78,72 @@ impl Sweep {
             chart.draw_series(means.map(|point| Circle::new(point, 5, MEAN.filled())))?;
             Ok(())
         })
+    }
+}
+
+impl Design {
+    /// The rules as a list, and the differences as a table.
+    pub fn html(&self) -> Html {
+        let rule = |colour: &str, sign: char, said: &str| {
+            let sign = format!("<strong style=\"color:{colour};min-width:1.2em\">{sign}</strong>");
+            format!("<div style=\"display:flex;gap:4px\">{sign}<span>{}</span></div>", escape(said))
+        };
+        let rules = self.rules.iter().map(|one| {
+            let colour = match one.kept {
+                Kept::Yes => "#0072b2",
+                Kept::No => "#d55e00",
+                Kept::Mind => "#808080",
+            };
+            rule(colour, one.sign(), &one.said)
+        });
+        let cell = "style=\"padding:2px 10px;text-align:left\"";
+        let rows = self.pairs.iter().map(|pair| {
+            let errors = pair.errors.map_or("no error bar".to_owned(), |errors| format!("{errors:.1}"));
+            let said = match (pair.errors, pair.is_believed()) {
+                (None, _) => "nothing can be said",
+                (_, true) => "✓ believe it",
+                _ => "it may be chance",
+            };
+            let cells = [&pair.better, &pair.worse, &format!("{:.3}", pair.difference), &errors, &said.to_owned()];
+            let cells: String = cells.iter().map(|text| format!("<td {cell}>{}</td>", escape(text))).collect();
+            format!("<tr>{cells}</tr>")
+        });
+        let heads = ["better", "worse", "difference (nats/char)", "in standard errors", ""];
+        let heads: String = heads.iter().map(|text| format!("<th scope=\"col\" {cell}>{text}</th>")).collect();
+        let table = match self.pairs.is_empty() {
+            true => String::new(),
+            false => format!("<table style=\"margin:6px 0\"><tr>{heads}</tr>{}</table>", rows.collect::<String>()),
+        };
+        let title = paragraph(&format!("{}: a controlled experiment?", self.what));
+        Html { html: format!("<div>{title}{}{table}</div>", rules.collect::<String>()), alt: self.to_string() }
+    }
+
+    /// Called by the kernel on the value of a cell.
+    pub fn evcxr_display(&self) {
+        self.html().evcxr_display();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::{Pair, Rule};
+
+    #[test]
+    fn a_design_is_shown_in_words_and_text_cannot_become_markup() {
+        let rule = |kept, said: &str| Rule { kept, said: said.to_owned() };
+        let pair = |errors| Pair { better: "<b>".to_owned(), worse: "c".to_owned(), difference: 0.5, errors };
+        let design = Design {
+            what: "<script>".to_owned(),
+            rules: vec![rule(Kept::Yes, "3 variants"), rule(Kept::No, "<i>")],
+            pairs: vec![pair(Some(4.0)), pair(Some(1.0)), pair(None)],
+        };
+        let Html { html, alt } = design.html();
+        for words in
+            ["✓", "✗", "believe it", "may be chance", "no error bar", "&lt;script&gt;", "&lt;b&gt;", "&lt;i&gt;"]
+        {
+            assert!(html.contains(words), "{words}: {html}");
+        }
+        assert!(!html.contains("<script>") && alt == design.to_string());
     }
 }

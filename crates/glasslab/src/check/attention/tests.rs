@@ -1,4 +1,4 @@
-//! Every mistake of notebook 4, written as a learner would.
+//! Every mistake of the exercises on self-attention, written as a learner would.
 
 use super::*;
 use crate::check::judge::named;
@@ -7,13 +7,21 @@ fn root(size: i64) -> f64 {
     (size as f64).sqrt()
 }
 
+/// The last of the sizes.
+fn last(x: &Tensor) -> i64 {
+    x.size()[x.dim() - 1]
+}
+
+fn raw_scores(queries: &Tensor, keys: &Tensor) -> Tensor {
+    queries.matmul(&keys.transpose(-2, -1))
+}
+
 fn my_scores(queries: &Tensor, keys: &Tensor) -> Tensor {
-    queries.matmul(&keys.tr()) / root(queries.size()[1])
+    raw_scores(queries, keys) / root(last(queries))
 }
 
 fn my_mask(scores: &Tensor) -> Tensor {
-    let time = scores.size()[0];
-    scores.masked_fill(&Tensor::ones([time, time], (Kind::Bool, scores.device())).triu(1), f64::NEG_INFINITY)
+    masked_with(scores, f64::NEG_INFINITY)
 }
 
 fn soft(x: &Tensor) -> Tensor {
@@ -29,7 +37,7 @@ fn keys(head: &Head, x: &Tensor) -> Tensor {
 }
 
 fn masked_with(scores: &Tensor, value: f64) -> Tensor {
-    let time = scores.size()[0];
+    let time = last(scores);
     scores.masked_fill(&Tensor::ones([time, time], (Kind::Bool, scores.device())).triu(1), value)
 }
 
@@ -39,12 +47,7 @@ fn the_right_ones_are_right() {
         one_score(|query, key| (query * key).sum(Kind::Double).double_value(&[]) / root(query.size()[0])),
         scores(my_scores),
         head_scores(|head, x| my_scores(&queries(head, x), &keys(head, x))),
-        softmax_rows(|x| {
-            let powers = (x - x.amax(-1, true)).exp();
-            &powers / powers.sum_dim_intlist(-1, true, Kind::Float)
-        }),
-        causal_mask(my_mask),
-        causal_mask(|scores| masked_with(scores, -1e9)),
+        scores(|queries, keys| raw_scores(queries, keys) / root(*queries.size().last().unwrap())),
         attend(|q, k, v| soft(&my_mask(&my_scores(q, k))).matmul(v)),
         split_heads(|x, heads| x.view([x.size()[0], heads, -1]).transpose(0, 1)),
     ] {
@@ -64,18 +67,23 @@ fn each_mistake_of_one_score_is_named() {
 
 #[test]
 fn each_mistake_of_scores_is_named() {
-    named(scores(|q, k| q.matmul(&k.tr())), "did not scale: divide by √D");
-    named(scores(|q, k| q.matmul(&k.tr()) / q.size()[1] as f64), "by D instead of √D");
+    named(scores(raw_scores), "did not scale: divide by √D");
+    named(scores(|q, k| raw_scores(q, k) / last(q) as f64), "by D instead of √D");
     named(scores(|q, k| my_scores(k, q)), "transposed, the rows must be those who ask");
-    named(scores(|q, k| k.matmul(&q.tr())), "and did not scale");
-    named(scores(|q, k| q.matmul(&k.tr()) / root(q.size()[0])), "scaled by √T");
-    named(scores(|q, k| q.matmul(&k.tr()) * root(q.size()[1])), "multiplied by √D");
+    named(scores(|q, k| raw_scores(k, q)), "and did not scale");
+    named(scores(|q, k| raw_scores(q, k) / root(q.size()[q.dim() - 2])), "scaled by √T");
+    named(scores(|q, k| raw_scores(q, k) / root(q.size()[0])), "size()[0]");
+    named(scores(|q, k| raw_scores(q, k) / root(q.size()[1])), "you divided by √T");
+    named(scores(|q, k| raw_scores(q, k) / root(q.size()[2])), "no third axis");
+    named(scores(|q, k| raw_scores(q, k) * root(last(q))), "multiplied by √D");
 }
 
 #[test]
 fn each_mistake_of_head_scores_is_named() {
-    let raw = |head: &Head, x: &Tensor| queries(head, x).matmul(&keys(head, x).tr());
-    named(head_scores(|head, x| raw(head, x) / root(x.size()[1])), "√emb_dim");
+    let raw = |head: &Head, x: &Tensor| raw_scores(&queries(head, x), &keys(head, x));
+    named(head_scores(|head, x| raw(head, x) / root(last(x))), "√emb_dim");
+    named(head_scores(|head, x| raw(head, x) / root(queries(head, x).size()[1])), "you divided by √T");
+    named(head_scores(|head, x| raw(head, x) / root(queries(head, x).size()[0])), "you divided by √B");
     named(head_scores(|head, x| my_scores(&keys(head, x), &queries(head, x))), "exchanged");
     named(head_scores(raw), "did not scale");
     named(head_scores(|head, x| raw(head, x) / head.key_weight.size()[0] as f64), "instead of its root");
@@ -84,34 +92,15 @@ fn each_mistake_of_head_scores_is_named() {
 }
 
 #[test]
-fn each_mistake_of_softmax_rows_is_named() {
-    let sum = |x: &Tensor, axis: i64, keep: bool| x.sum_dim_intlist(axis, keep, Kind::Float);
-    named(softmax_rows(|x| x.exp() / sum(&x.exp(), -1, true)), "overflow");
-    named(softmax_rows(|x| x.softmax(0, Kind::Float)), "wrong axis");
-    named(softmax_rows(|x| x.exp() / sum(&x.exp(), 0, true)), "wrong axis");
-    named(softmax_rows(|x| x.exp() / sum(&x.exp(), 1, false)), "lost their axis");
-    named(softmax_rows(|x| x.exp() / x.exp().sum(Kind::Float)), "sum of all numbers");
-    named(softmax_rows(Tensor::exp), "forgot to divide");
-    named(softmax_rows(|x| x / sum(x, -1, true)), "left out the exponential");
-}
-
-#[test]
-fn each_mistake_of_causal_mask_is_named() {
-    let fill = |x: &Tensor, hidden: Tensor| x.masked_fill(&hidden.to_kind(Kind::Bool), f64::NEG_INFINITY);
-    named(causal_mask(|x| fill(x, x.ones_like().triu(0))), "hides itself");
-    named(causal_mask(|x| fill(x, x.ones_like().tril(-1))), "hid the past");
-    named(causal_mask(|x| x.tril(0)), "zeros instead");
-    named(causal_mask(|x| fill(x, x.ones_like().triu(2))), "one place ahead");
-    named(causal_mask(|x| masked_with(x, f64::INFINITY)), "+∞");
-    named(causal_mask(Tensor::shallow_clone), "hid nothing");
-}
-
-#[test]
 fn each_mistake_of_attend_is_named() {
     named(attend(|q, k, v| soft(&my_scores(q, k)).tril(0).matmul(v)), "masked after softmax");
     named(attend(|q, k, v| soft(&my_scores(q, k)).matmul(v)), "left out the mask");
-    named(attend(|q, k, v| soft(&my_mask(&q.matmul(&k.tr()))).matmul(v)), "did not scale");
-    named(attend(|q, k, v| my_mask(&my_scores(q, k)).softmax(0, Kind::Float).matmul(v)), "wrong axis");
+    named(attend(|q, k, v| soft(&my_mask(&raw_scores(q, k))).matmul(v)), "did not scale");
+    let by_the_second = |q: &Tensor, k: &Tensor| raw_scores(q, k) / root(q.size()[1]);
+    named(attend(|q, k, v| soft(&my_mask(&by_the_second(q, k))).matmul(v)), "you divided by √T");
+    for axis in [0, 1, -2] {
+        named(attend(|q, k, v| my_mask(&my_scores(q, k)).softmax(axis, Kind::Float).matmul(v)), "wrong axis");
+    }
     named(attend(|q, k, v| soft(&masked_with(&my_scores(q, k), 0.0)).matmul(v)), "zeros instead");
     named(attend(|q, k, v| soft(&my_mask(&my_scores(k, q))).matmul(v)), "exchanged");
     named(attend(|q, k, v| my_scores(q, k).tril(0).matmul(v)), "left out softmax");
@@ -133,8 +122,6 @@ fn unwritten_and_misshapen_ones_get_a_verdict() {
         one_score(|_, _| todo!()),
         scores(|_, _| todo!()),
         head_scores(|_, _| todo!()),
-        softmax_rows(|_| todo!()),
-        causal_mask(|_| todo!()),
         attend(|_, _, _| todo!()),
         split_heads(|_, _| todo!()),
     ] {
@@ -143,12 +130,12 @@ fn unwritten_and_misshapen_ones_get_a_verdict() {
     for verdict in [
         scores(|q, k| q.matmul(k)),
         head_scores(|head, x| x.matmul(&head.query_weight)),
-        attend(|q, k, v| soft(&my_scores(q, k)).matmul(&v.tr())),
+        attend(|q, k, v| soft(&my_scores(q, k)).matmul(&v.transpose(-2, -1))),
         split_heads(|x, _| x.view([1, 1])),
         one_score(|q, k| q.outer(k).double_value(&[])),
     ] {
         assert!(verdict.to_string().contains("stopped with"), "{verdict}");
     }
-    let said = scores(|q, k| q.tr().matmul(k)).to_string();
-    assert!(said.contains("expected: shape (3, 3)") && said.contains("got:      shape (4, 4)"), "{said}");
+    let said = scores(|q, k| q.transpose(-2, -1).matmul(k)).to_string();
+    assert!(said.contains("expected: shape (1, 6, 6)") && said.contains("got:      shape (1, 4, 4)"), "{said}");
 }

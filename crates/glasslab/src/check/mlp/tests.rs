@@ -1,4 +1,4 @@
-//! Every mistake of notebook 2, written as a learner would.
+//! Every mistake of the exercises on the MLP, written as a learner would.
 
 use super::*;
 use crate::check::judge::named;

@@ -148,7 +148,7 @@ impl TransformerConfig {
     }
 
     /// The part that concerns the attention of block `block`.
-    pub(super) fn attention(&self, block: i64) -> AttentionConfig {
+    pub(crate) fn attention(&self, block: i64) -> AttentionConfig {
         AttentionConfig {
             emb_dim: self.emb_dim,
             n_heads: self.n_heads,

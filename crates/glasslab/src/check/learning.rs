@@ -1,0 +1,518 @@
+//! The exercises on how a model learns: the gradient, carried back through each kind of step, and what an optimiser does with it.
+
+use super::Exercise;
+use super::judge::{Given, Judge, Mistake};
+use super::{inputs, reference, verdict::Verdict};
+use crate::rng::Rng;
+use tch::{Kind, Tensor};
+
+pub(super) const LOGITS_GRADIENT: Exercise = Exercise {
+    name: "logits_gradient",
+    task: "Write the gradient of the loss (the mean cross-entropy of T places) by the logits: logits (T, V) and targets (T) → \
+           ∂loss/∂logits (T, V), the softmax of each row, minus 1 at the target, all divided by T.",
+    hints: [
+        "Which scores should fall, and which one should rise? Each falls by the probability that it got; only the target's has \
+         its 1 taken off, so that its gradient is negative.",
+        "targets.one_hot(V) is a table (T, V) with a 1 at each target; V is logits.size()[1]. The loss is a mean over T places, so \
+         each has only a T-th of the say.",
+        "(logits.softmax(-1, Kind::Float) - targets.one_hot(logits.size()[1])) / … as f64",
+    ],
+    reference: "logits_gradient(logits, targets)",
+};
+
+/// Checks `logits_gradient`: logits (T, V), targets (T) → (T, V).
+pub fn logits_gradient(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, Tensor), Tensor>) -> Verdict {
+        const N_VOCAB: i64 = 5;
+        fn soft(logits: &Tensor, axis: i64) -> Tensor {
+            logits.softmax(axis, Kind::Float)
+        }
+        fn wanted(targets: &Tensor) -> Tensor {
+            targets.one_hot(N_VOCAB).to_kind(Kind::Float)
+        }
+        fn time(targets: &Tensor) -> f64 {
+            targets.size()[0] as f64
+        }
+        let judge = Judge {
+            exercise: LOGITS_GRADIENT,
+            input: |number, rng| {
+                let time = [3, 2, 4, 7, 1, 6][number];
+                let targets = Tensor::from_slice(&inputs::ids(rng, time, N_VOCAB));
+                (inputs::tensor(rng, &[time, N_VOCAB], 1.5), targets)
+            },
+            reference: |(logits, targets)| Ok(reference::logits_gradient(logits, targets)),
+            mistakes: vec![
+                Mistake {
+                    named: "you forgot the mean: the loss is the mean of T places, so divide by T",
+                    done: |(logits, targets)| Ok(soft(logits, -1) - wanted(targets)),
+                },
+                Mistake {
+                    named: "the sign is turned, so a step against it goes uphill: the target's score must rise, and a step goes \
+                        against the gradient, so its gradient is negative",
+                    done: |(logits, targets)| Ok((wanted(targets) - soft(logits, -1)) / time(targets)),
+                },
+                Mistake {
+                    named: "the sign is turned, and you forgot the mean: softmax − 1 at the target, divided by T",
+                    done: |(logits, targets)| Ok(wanted(targets) - soft(logits, -1)),
+                },
+                Mistake {
+                    named: "you left out the target: its place gets softmax − 1, so that its score rises",
+                    done: |(logits, targets)| Ok(soft(logits, -1) / time(targets)),
+                },
+                Mistake {
+                    named: "you took softmax over the wrong axis: the V scores of each place compete, not the places",
+                    done: |(logits, targets)| Ok((soft(logits, 0) - wanted(targets)) / time(targets)),
+                },
+                Mistake {
+                    named: "you subtracted 1 everywhere: only at the target",
+                    done: |(logits, targets)| Ok((soft(logits, -1) - 1.0) / time(targets)),
+                },
+                Mistake {
+                    named: "you left out softmax: probabilities are compared with the target, not scores",
+                    done: |(logits, targets)| Ok((logits - wanted(targets)) / time(targets)),
+                },
+                Mistake {
+                    named: "you divided by T · V: the mean is over the T places only",
+                    done: |(logits, targets)| {
+                        Ok((soft(logits, -1) - wanted(targets)) / (time(targets) * N_VOCAB as f64))
+                    },
+                },
+                Mistake {
+                    named: "you divided by V: the mean is over the T places",
+                    done: |(logits, targets)| Ok((soft(logits, -1) - wanted(targets)) / N_VOCAB as f64),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|(logits, targets)| f(logits, targets))
+}
+
+pub(super) const RELU_GRADIENT: Exercise = Exercise {
+    name: "relu_gradient",
+    task: "Carry a gradient back through ReLU: x (T, H), the numbers before ReLU, and the gradient of what came out of it (T, H) → \
+           the gradient of x (T, H).",
+    hints: [
+        "Where x was positive, ReLU passed it on: a nudge of x is a nudge of the result. Where it was negative, the result is 0 \
+         whatever x does. What does that make of the gradient in the two cases?",
+        "So the gradient passes where x is positive, and is 0 elsewhere. x.gt(0.0) is true where x is positive, and counts as 1 or 0 in \
+         a product.",
+        "gradient * x.gt(…)",
+    ],
+    reference: "relu_gradient(x, gradient)",
+};
+
+/// Checks `relu_gradient`: x (T, H) before ReLU and the gradient after it (T, H) → the gradient before it.
+pub fn relu_gradient(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, Tensor), Tensor>) -> Verdict {
+        let judge = Judge {
+            exercise: RELU_GRADIENT,
+            input: |number, rng| {
+                let size = [2 + number as i64, 4];
+                (inputs::tensor(rng, &size, 1.0), inputs::tensor(rng, &size, 1.0))
+            },
+            reference: |(x, gradient)| Ok(reference::relu_gradient(x, gradient)),
+            mistakes: vec![
+                Mistake {
+                    named: "you passed everything on: where x was negative, ReLU gave 0, and no nudge of x could change that",
+                    done: |(_, gradient)| Ok(gradient.shallow_clone()),
+                },
+                Mistake {
+                    named: "you took the ReLU of the gradient: x's sign decides what passes, not the gradient's own",
+                    done: |(_, gradient)| Ok(gradient.relu()),
+                },
+                Mistake {
+                    named: "you multiplied with x: the slope of ReLU is 1 where x is positive, however large it is",
+                    done: |(x, gradient)| Ok(gradient * x),
+                },
+                Mistake {
+                    named: "you multiplied with ReLU of x: its slope is 1 where x is positive, however large it is",
+                    done: |(x, gradient)| Ok(gradient * x.relu()),
+                },
+                Mistake {
+                    named: "you passed it on where x is negative: it is the other way round",
+                    done: |(x, gradient)| Ok(gradient * x.lt(0.0)),
+                },
+                Mistake {
+                    named: "you gave the slope of ReLU alone: multiply it with the gradient that came",
+                    done: |(x, _)| Ok(x.gt(0.0).to_kind(Kind::Float)),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|(x, gradient)| f(x, gradient))
+}
+
+pub(super) const LINEAR_GRADIENTS: Exercise = Exercise {
+    name: "linear_gradients",
+    task: "Carry a gradient back through a linear layer, y = x · weightᵀ + bias: x (T, I), weight (O, I), and the gradient of y \
+           (T, O) → the gradients of x (T, I), of weight (O, I) and of bias (O), in this order. What a number did in several \
+           places is summed.",
+    hints: [
+        "Let the shapes lead: which product of (T, O) and (O, I) is (T, I)? Which of (T, O) and (T, I) is (O, I), and sums over T?",
+        "gradient.matmul(weight) is (T, I). gradient.tr() is (O, T), so gradient.tr().matmul(…) can be (O, I). The bias was added at \
+         each of the T places: its gradient is the sum over them, gradient.sum_dim_intlist(0, false, Kind::Float).",
+        "(gradient.matmul(weight), gradient.tr().matmul(…), gradient.sum_dim_intlist(0, …))",
+    ],
+    reference: "linear_gradients(x, weight, gradient)",
+};
+
+/// Checks `linear_gradients`: x (T, I), weight (O, I), the output's gradient (T, O) → the gradients of x (T, I), weight (O, I)
+/// and bias (O).
+pub fn linear_gradients(f: impl Fn(&Tensor, &Tensor, &Tensor) -> (Tensor, Tensor, Tensor)) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, Tensor, Tensor), (Tensor, Tensor, Tensor)>) -> Verdict {
+        type Three = (Tensor, Tensor, Tensor);
+        fn right((x, weight, gradient): &Three) -> Three {
+            reference::linear_gradients(x, weight, gradient)
+        }
+        fn time((x, ..): &Three) -> f64 {
+            x.size()[0] as f64
+        }
+        let judge = Judge {
+            exercise: LINEAR_GRADIENTS,
+            // Square weights first, so that what is transposed gives numbers, and can be named.
+            input: |number, rng| -> Three {
+                let (time, inner, outer) = [(2, 3, 3), (5, 4, 4), (3, 2, 2), (4, 3, 3), (3, 5, 2), (4, 2, 6)][number];
+                let mut random = |size: [i64; 2]| inputs::tensor(rng, &size, 1.0);
+                (random([time, inner]), random([outer, inner]), random([time, outer]))
+            },
+            reference: |input| Ok(right(input)),
+            mistakes: vec![
+                Mistake {
+                    named: "the weight's gradient is transposed: it has the weight's own shape, (O, I)",
+                    done: |input| {
+                        let (x, weight, bias) = right(input);
+                        Ok((x, weight.f_tr()?, bias))
+                    },
+                },
+                Mistake {
+                    named: "you forgot to sum over the places for the bias: it was added at each of the T places, and has O numbers",
+                    done: |input| {
+                        let (x, weight, _) = right(input);
+                        Ok((x, weight, input.2.shallow_clone()))
+                    },
+                },
+                Mistake {
+                    named: "the bias has the gradient of the last place only: it was added at each of them, so sum over T",
+                    done: |input| {
+                        let (x, weight, _) = right(input);
+                        Ok((x, weight, input.2.get(-1)))
+                    },
+                },
+                Mistake {
+                    named: "you took the mean over the places instead of the sum: the T of the loss is in the gradient already",
+                    done: |input| {
+                        let (x, weight, bias) = right(input);
+                        Ok((x, weight / time(input), bias / time(input)))
+                    },
+                },
+                Mistake {
+                    named: "you took the mean over the places for the bias: sum them",
+                    done: |input| {
+                        let (x, weight, bias) = right(input);
+                        Ok((x, weight, bias / time(input)))
+                    },
+                },
+                Mistake {
+                    named: "the weight has the gradient of the last place only: it worked at each of them, so sum over T",
+                    done: |input| {
+                        let (x, _, bias) = right(input);
+                        Ok((x, input.2.get(-1).outer(&input.0.get(-1)), bias))
+                    },
+                },
+                Mistake {
+                    named: "for the gradient of x you transposed the weight: forward it was x · weightᵀ, back it is gradient · weight",
+                    done: |input| {
+                        let (_, weight, bias) = right(input);
+                        Ok((input.2.f_matmul(&input.1.f_tr()?)?, weight, bias))
+                    },
+                },
+                Mistake {
+                    named: "you summed the bias's gradient over the O outputs: sum over the T places, axis 0",
+                    done: |input| {
+                        let (x, weight, _) = right(input);
+                        Ok((x, weight, input.2.sum_dim_intlist(1, false, Kind::Float)))
+                    },
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|(x, weight, gradient)| f(x, weight, gradient))
+}
+
+pub(super) const EMBEDDING_GRADIENT: Exercise = Exercise {
+    name: "embedding_gradient",
+    task: "Carry a gradient back through the look-up: T ids, n_vocab (V), and the gradient of the T rows that were looked up (T, C) \
+           → the gradient of the whole table (V, C): for each character the sum over the places where it stands, 0 if it stands \
+           nowhere.",
+    hints: [
+        "Row number id of the table was used wherever that character stands. Each of these places has a gradient of its own, and all \
+         of them pull at the same row.",
+        "Begin with zeros, Tensor::zeros([n_vocab, gradient.size()[1]], (Kind::Float, Device::Cpu)), and add each row of the gradient \
+         to the row of its character.",
+        "zeros.index_add(0, &Tensor::from_slice(ids), …): it adds row t of the last one to row ids[t].",
+    ],
+    reference: "embedding_gradient(ids, n_vocab, gradient)",
+};
+
+/// Checks `embedding_gradient`: T ids, V, the gradient of their rows (T, C) → the gradient of the table (V, C).
+pub fn embedding_gradient(f: impl Fn(&[i64], i64, &Tensor) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, (Vec<i64>, i64, Tensor), Tensor>) -> Verdict {
+        type Input = (Vec<i64>, i64, Tensor);
+        fn right((ids, n_vocab, gradient): &Input) -> Tensor {
+            reference::embedding_gradient(ids, *n_vocab, gradient)
+        }
+        /// The row of one of the places of each character.
+        fn one_of((ids, n_vocab, gradient): &Input, places: impl Iterator<Item = usize>) -> Tensor {
+            let zero = gradient.get(0) * 0.0;
+            let mut rows: Vec<Tensor> = (0..*n_vocab).map(|_| zero.shallow_clone()).collect();
+            places.for_each(|place| rows[ids[place] as usize] = gradient.get(place as i64));
+            Tensor::stack(&rows, 0)
+        }
+        let judge = Judge {
+            exercise: EMBEDDING_GRADIENT,
+            input: |number, rng| -> Input {
+                // Few characters, so that some come again; two that stand nowhere.
+                let ids = [vec![2, 2], inputs::ids(rng, 2 + number as i64, 4)].concat();
+                let gradient = inputs::tensor(rng, &[ids.len() as i64, 3], 1.0);
+                (ids, 6, gradient)
+            },
+            reference: |input| Ok(right(input)),
+            mistakes: vec![
+                Mistake {
+                    named: "the last place of a character has written over the others: add them up",
+                    done: |input| Ok(one_of(input, 0..input.0.len())),
+                },
+                Mistake {
+                    named: "you kept the first place of each character only: add them all up",
+                    done: |input| Ok(one_of(input, (0..input.0.len()).rev())),
+                },
+                Mistake {
+                    named: "you took the mean over the places of a character: each of them pulls, so their gradients are summed",
+                    done: |input| {
+                        let ones = (input.0.clone(), input.1, input.2.ones_like());
+                        Ok(right(input) / right(&ones).clamp_min(1.0))
+                    },
+                },
+                Mistake {
+                    named: "you divided by T: the T of the loss is in the gradient already",
+                    done: |input| Ok(right(input) / input.0.len() as f64),
+                },
+                Mistake {
+                    named: "you gave a row for each place, (T, C): the table has a row for each character, (V, C)",
+                    done: |(_, _, gradient)| Ok(gradient.shallow_clone()),
+                },
+                Mistake {
+                    named: "you counted the places of each character: it is their gradients that are summed",
+                    done: |input| Ok(right(&(input.0.clone(), input.1, input.2.ones_like()))),
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|(ids, n_vocab, gradient)| f(ids, *n_vocab, gradient))
+}
+
+pub(super) const MOMENTUM_STEP: Exercise = Exercise {
+    name: "momentum_step",
+    task: "Write a step with momentum: a parameter, its gradient and its velocity (one shape, any), and the learning rate lr → the \
+           new parameter and the new velocity. velocity ← 0.9 · velocity + gradient; parameter ← parameter − lr · velocity.",
+    hints: [
+        "Two lines. Which velocity moves the parameter, the old or the new one?",
+        "The new one: first velocity * 0.9 + gradient, and then the parameter. Both are returned, since the next step needs both.",
+        "let velocity = velocity * 0.9 + gradient; (parameter - &velocity * …, velocity)",
+    ],
+    reference: "momentum_step(parameter, gradient, velocity, lr)",
+};
+
+/// Numbers of a size, one for each of so many tensors.
+fn several<const N: usize>(number: usize, rng: &mut Rng, deviation: f64) -> [Tensor; N] {
+    [(); N].map(|()| inputs::tensor(rng, &[2, 2 + number as i64], deviation))
+}
+
+/// Checks `momentum_step`: a parameter, gradient, velocity (one shape) and lr → the new parameter and velocity.
+pub fn momentum_step(f: impl Fn(&Tensor, &Tensor, &Tensor, f64) -> (Tensor, Tensor)) -> Verdict {
+    fn judged(f: Given<'_, (Tensor, Tensor, Tensor, f64), (Tensor, Tensor)>) -> Verdict {
+        fn new(gradient: &Tensor, velocity: &Tensor) -> Tensor {
+            velocity * 0.9 + gradient
+        }
+        const PLAIN: &str =
+            "the velocity is not kept: what moves the parameter is this step's gradient alone (plain SGD)";
+        let judge = Judge {
+            exercise: MOMENTUM_STEP,
+            input: |number, rng| {
+                let [parameter, gradient, velocity] = several(number, rng, 1.0);
+                (parameter, gradient, velocity, [0.5, 0.1, 0.2, 0.3, 0.05, 2.0][number])
+            },
+            reference: |(parameter, gradient, velocity, lr)| {
+                Ok(reference::momentum_step(parameter, gradient, velocity, *lr))
+            },
+            mistakes: vec![
+                Mistake {
+                    named: "you stepped with the old velocity: first the new one, which has this gradient in it",
+                    done: |(p, g, v, lr)| Ok((p - v * *lr, new(g, v))),
+                },
+                Mistake {
+                    named: "you went uphill: the velocity is subtracted",
+                    done: |(p, g, v, lr)| Ok((p + new(g, v) * *lr, new(g, v))),
+                },
+                Mistake { named: PLAIN, done: |(p, g, _, lr)| Ok((p - g * *lr, g.shallow_clone())) },
+                Mistake { named: PLAIN, done: |(p, g, v, lr)| Ok((p - g * *lr, new(g, v))) },
+                Mistake { named: PLAIN, done: |(p, g, v, lr)| Ok((p - g * *lr, v.shallow_clone())) },
+                Mistake {
+                    named: "you gave the old velocity back: the next step would begin where this one did",
+                    done: |(p, g, v, lr)| Ok((p - new(g, v) * *lr, v.shallow_clone())),
+                },
+                Mistake {
+                    named: "you took (1 − 0.9) of the gradient: that makes a mean of it, as Adam does; here the whole is added",
+                    done: |(p, g, v, lr)| {
+                        let mean = v * 0.9 + g * 0.1;
+                        Ok((p - &mean * *lr, mean))
+                    },
+                },
+                Mistake {
+                    named: "the old velocity never fades: 0.9 of it is kept",
+                    done: |(p, g, v, lr)| Ok((p - (v + g) * *lr, v + g)),
+                },
+                Mistake {
+                    named: "the learning rate is in the velocity: it belongs into the step, lr · velocity",
+                    done: |(p, g, v, lr)| {
+                        let velocity = v * 0.9 + g * *lr;
+                        Ok((p - &velocity, velocity))
+                    },
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|(parameter, gradient, velocity, lr)| f(parameter, gradient, velocity, *lr))
+}
+
+pub(super) const ADAM_STEP: Exercise = Exercise {
+    name: "adam_step",
+    task: "Write a step of Adam: a parameter, its gradient, mean and square (one shape, any; mean and square as they were before \
+           this step), the number t of this step (the first is 1), and the learning rate lr → the new parameter, mean and square. \
+           mean ← 0.9 · mean + 0.1 · gradient; square ← 0.999 · square + 0.001 · gradient²; parameter ← parameter − lr · m / (√s + \
+           1e-8), where m = mean / (1 − 0.9ᵗ) and s = square / (1 − 0.999ᵗ).",
+    hints: [
+        "Three lines: the new mean, the new square, and the parameter. mean and square begin at 0, so at first they are too small: \
+         dividing by 1 − 0.9ᵗ makes up for it. What is returned, the one before that division or after it?",
+        "The ones before it: the division is for this step only. 0.9_f64.powi(t) is 0.9ᵗ; gradient.square() and x.sqrt() work on each \
+         number.",
+        "let mean = mean * 0.9 + gradient * 0.1; let square = …; let m = &mean / (1.0 - 0.9_f64.powi(t)); let s = …; and then \
+         (parameter - m / (s.sqrt() + 1e-8) * lr, mean, square)",
+    ],
+    reference: "adam_step(parameter, gradient, mean, square, t, lr)",
+};
+
+/// Adam with parts that can be done otherwise.
+#[derive(Clone, Copy)]
+struct Adam {
+    kept: (f64, f64),
+    /// The β of the correction.
+    missing: (f64, f64),
+    squared: bool,
+    corrected: bool,
+    root: bool,
+    counted: i32,
+    stored: bool,
+    sign: f64,
+}
+
+/// What a step of Adam is given.
+type AdamInput = (Tensor, Tensor, Tensor, Tensor, i32, f64);
+
+impl Adam {
+    const RIGHT: Adam = Adam {
+        kept: (0.9, 0.999),
+        missing: (0.9, 0.999),
+        squared: true,
+        corrected: true,
+        root: true,
+        counted: 0,
+        stored: false,
+        sign: -1.0,
+    };
+
+    fn step(self, (parameter, gradient, mean, square, t, lr): &AdamInput) -> (Tensor, Tensor, Tensor) {
+        let (kept, kept_square) = self.kept;
+        let power = if self.squared { gradient.square() } else { gradient.shallow_clone() };
+        let mean = mean * kept + gradient * (1.0 - kept);
+        let square = square * kept_square + power * (1.0 - kept_square);
+        let t = t + self.counted;
+        let correction = |beta: f64| if self.corrected { 1.0 - beta.powi(t) } else { 1.0 };
+        let (m, s) = (&mean / correction(self.missing.0), &square / correction(self.missing.1));
+        let size = if self.root { s.sqrt() } else { s.shallow_clone() } + 1e-8;
+        let parameter = parameter + &m / size * (self.sign * lr);
+        if self.stored { (parameter, m, s) } else { (parameter, mean, square) }
+    }
+}
+
+/// Checks `adam_step`: a parameter, gradient, mean, square (one shape), t and lr → the new parameter, mean and square.
+pub fn adam_step(f: impl Fn(&Tensor, &Tensor, &Tensor, &Tensor, i32, f64) -> (Tensor, Tensor, Tensor)) -> Verdict {
+    fn judged(f: Given<'_, AdamInput, (Tensor, Tensor, Tensor)>) -> Verdict {
+        let judge = Judge {
+            exercise: ADAM_STEP,
+            input: |number, rng| -> AdamInput {
+                // Large gradients, so that a thousandth of their squares shows.
+                let [parameter, gradient] = several(number, rng, 4.0);
+                let [mean, square] = several(number, rng, 1.0);
+                let t = [1, 2, 3, 10, 50, 5][number];
+                let before = if t == 1 { 0.0 } else { 1.0 };
+                let lr = [0.5, 0.1, 0.2, 0.3, 1.0, 2.0][number];
+                (parameter, gradient, mean * before, square.square() * before, t, lr)
+            },
+            reference: |(parameter, gradient, mean, square, t, lr)| {
+                Ok(reference::adam_step(parameter, gradient, mean, square, *t, *lr))
+            },
+            mistakes: vec![
+                Mistake {
+                    named: "the bias correction is missing: mean and square begin at 0 and are too small at first, divide by 1 − βᵗ",
+                    done: |input| Ok(Adam { corrected: false, ..Adam::RIGHT }.step(input)),
+                },
+                Mistake {
+                    named: "you gave the corrected mean and square back: the correction is for this step only, what is kept is without it",
+                    done: |input| Ok(Adam { stored: true, ..Adam::RIGHT }.step(input)),
+                },
+                Mistake {
+                    named: "you forgot the square root: the step is divided by √s, which has the size of a gradient",
+                    done: |input| Ok(Adam { root: false, ..Adam::RIGHT }.step(input)),
+                },
+                Mistake {
+                    named: "the two β are exchanged: 0.9 for the mean, 0.999 for the square",
+                    done: |input| Ok(Adam { kept: (0.999, 0.9), missing: (0.999, 0.9), ..Adam::RIGHT }.step(input)),
+                },
+                Mistake {
+                    named: "the gradient is not squared: square remembers how large gradients are, whatever their sign",
+                    done: |input| Ok(Adam { squared: false, ..Adam::RIGHT }.step(input)),
+                },
+                Mistake {
+                    named: "you went uphill: the step is subtracted",
+                    done: |input| Ok(Adam { sign: 1.0, ..Adam::RIGHT }.step(input)),
+                },
+                Mistake {
+                    named: "you counted the steps from 0: t is 1 at the first one",
+                    done: |input| Ok(Adam { counted: -1, ..Adam::RIGHT }.step(input)),
+                },
+                Mistake {
+                    named: "the parts are turned around: 0.9 of the old mean stays, and 0.1 of the gradient comes in",
+                    done: |input| Ok(Adam { kept: (0.1, 0.001), ..Adam::RIGHT }.step(input)),
+                },
+                Mistake {
+                    named: "you gave mean and square back as they came: the next step needs the new ones",
+                    done: |input| {
+                        let (parameter, ..) = Adam::RIGHT.step(input);
+                        Ok((parameter, input.2.shallow_clone(), input.3.shallow_clone()))
+                    },
+                },
+            ],
+        };
+        judge.judge(f)
+    }
+    judged(&|(parameter, gradient, mean, square, t, lr)| f(parameter, gradient, mean, square, *t, *lr))
+}
+
+#[cfg(test)]
+mod tests;
