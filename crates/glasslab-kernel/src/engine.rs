@@ -4,6 +4,7 @@
 //! cell that failed or was stopped, the cells that were already waiting are not run (Jupyter's `stop_on_error`).
 
 use crate::code;
+use crate::completion;
 use crate::output::{Outcome, Output};
 use crate::prepare::PRELUDE;
 use crate::report::{self, Report};
@@ -342,11 +343,13 @@ impl Engine {
     fn complete(&mut self, asked: &CompleteRequest) -> Value {
         let cursor = code::byte_position(&asked.code, asked.cursor_pos);
         let found = self.context.as_mut().ok().and_then(|context| context.completions(&asked.code, cursor).ok());
-        let found = found.unwrap_or_else(|| evcxr::Completions {
+        let mut found = found.unwrap_or_else(|| evcxr::Completions {
             start_offset: cursor,
             end_offset: cursor,
             ..Default::default()
         });
+        let before = asked.code.get(..found.start_offset).unwrap_or_default();
+        completion::sort(&mut found, before);
         let start = code::character_position(&asked.code, found.start_offset);
         let end = code::character_position(&asked.code, found.end_offset);
         let matches: Vec<String> = found.completions.iter().map(|completion| completion.code.clone()).collect();

@@ -14,6 +14,7 @@
 mod child;
 mod code;
 mod comms;
+mod completion;
 mod engine;
 mod history;
 mod interrupt;
