@@ -11,6 +11,7 @@
 //! ```
 //! The folder is named by the environment variable `GLASSLAB_WORK`.
 
+mod advice;
 mod child;
 mod code;
 mod comms;
@@ -23,10 +24,12 @@ mod outline;
 mod output;
 mod platform;
 mod prepare;
+mod repair;
 mod report;
 mod server;
 mod stream;
 mod tools;
+mod versions;
 mod work;
 
 use anyhow::{Context, Result, bail};
