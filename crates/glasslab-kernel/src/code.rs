@@ -2,24 +2,76 @@
 
 use jupyter_protocol::{IsCompleteReply, IsCompleteReplyStatus};
 use ra_ap_syntax::ast::{HasModuleItem, HasName, Item};
-use ra_ap_syntax::{AstNode, Edition, SourceFile};
+use ra_ap_syntax::{AstNode, Edition, NodeOrToken, Parse, SourceFile, SyntaxKind};
 
 /// The types that a cell defines for the cells after it; none if it is no whole Rust.
 pub fn defined_types(code: &str) -> Vec<String> {
-    let file = SourceFile::parse(&format!("fn cell() {{\n{code}\n}}"), Edition::Edition2024);
+    let file = as_function(code);
     if !file.errors().is_empty() {
         return Vec::new();
     }
-    let cell = file.tree().items().find_map(|item| if let Item::Fn(cell) = item { cell.body() } else { None });
-    let statements = cell.and_then(|body| body.stmt_list());
-    let items = statements.into_iter().flat_map(|all| all.syntax().children()).filter_map(Item::cast);
     let name = |item| match item {
         Item::Struct(item) => item.name(),
         Item::Enum(item) => item.name(),
         Item::Union(item) => item.name(),
         _ => None,
     };
-    items.filter_map(name).map(|name| name.text().to_string()).collect()
+    items(&file.tree()).into_iter().filter_map(name).map(|name| name.text().to_string()).collect()
+}
+
+/// All that a cell defines for the cells after it, also where it is no whole Rust: functions, types, constants, traits,
+/// modules and macros, and the types that it gives methods.
+pub fn defined_names(code: &str) -> Vec<String> {
+    let name = |item| match item {
+        Item::Fn(item) => item.name(),
+        Item::Struct(item) => item.name(),
+        Item::Enum(item) => item.name(),
+        Item::Union(item) => item.name(),
+        Item::Const(item) => item.name(),
+        Item::Static(item) => item.name(),
+        Item::Trait(item) => item.name(),
+        Item::TypeAlias(item) => item.name(),
+        Item::Module(item) => item.name(),
+        Item::MacroRules(item) => item.name(),
+        _ => None,
+    };
+    let mut names: Vec<String> = Vec::new();
+    for item in items(&as_function(code).tree()) {
+        let given = match &item {
+            Item::Impl(item) => item.self_ty().map(|given| given.syntax().text().to_string()),
+            _ => None,
+        };
+        let given =
+            given.map(|given| given.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>());
+        names.extend(name(item).map(|name| name.text().to_string()).or(given).filter(|name| !name.is_empty()));
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The names that stand in a cell, outside of its texts and comments.
+pub fn names(code: &str) -> Vec<String> {
+    let tokens = as_function(code).syntax_node().descendants_with_tokens().filter_map(NodeOrToken::into_token);
+    // The first one is the function's.
+    let names = tokens.filter(|token| token.kind() == SyntaxKind::IDENT).skip(1);
+    let mut names: Vec<String> = names.map(|token| token.text().to_owned()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn as_function(code: &str) -> Parse<SourceFile> {
+    SourceFile::parse(&format!("fn cell() {{\n{code}\n}}"), Edition::Edition2024)
+}
+
+/// A cell's own items; after a brace too many, those behind it as well.
+fn items(file: &SourceFile) -> Vec<Item> {
+    let mut all = file.items();
+    let cell = all.find_map(|item| if let Item::Fn(cell) = item { cell.body() } else { None });
+    let statements = cell.and_then(|body| body.stmt_list());
+    let inside = statements.into_iter().flat_map(|all| all.syntax().children()).filter_map(Item::cast);
+    inside.chain(all).collect()
 }
 
 /// Whether a type is made with the one of this name: `Vec<Mine>` is with `Mine`, and not with `Min`.
@@ -176,6 +228,22 @@ mod tests {
         assert_eq!(defined_types("struct A {"), Vec::<String>::new());
         assert!(is_made_with("Vec<Mine>", "Mine") && is_made_with("&'static Mine", "Mine"));
         assert!(!is_made_with("Miner", "Mine") && !is_made_with("Vec<i32>", "Mine"));
+    }
+
+    #[test]
+    fn what_a_cell_defines_is_found_also_where_it_is_no_whole_rust() {
+        let whole = "fn f() { fn inner() {} }\nstruct A;\nimpl<T> B<T> { fn m() {} }\nimpl Clone for A {}\nlet x = 1;\nmacro_rules! m { () => {} }";
+        assert_eq!(defined_names(whole), ["A", "B", "f", "m"]);
+        for broken in [
+            "fn f(x) -> Tensor { x",
+            "fn f(x: &Tensor) -> Tensor { x.relu( }",
+            "fn f(x: f64) { }\n}",
+            "} fn f() {}",
+            "fn f(x: f64) -> f64 { x + }",
+        ] {
+            assert_eq!(defined_names(broken), ["f"], "{broken}");
+        }
+        assert_eq!(names("let a = b.c(\"d\"); // e"), ["a", "b", "c"]);
     }
 
     fn status(code: &str) -> IsCompleteReplyStatus {

@@ -4,10 +4,12 @@
 //! cell that failed or was stopped, the cells that were already waiting are not run (Jupyter's `stop_on_error`).
 
 use crate::code;
+use crate::completion;
 use crate::output::{Outcome, Output};
 use crate::prepare::PRELUDE;
 use crate::report::{self, Report};
 use crate::server::Shared;
+use crate::versions::Versions;
 use evcxr::{CommandContext, EvalCallbacks, EvalOutputs};
 use jupyter_protocol::{CompleteRequest, ExecuteRequest, InspectRequest, JupyterMessage};
 use serde_json::{Map, Value, json};
@@ -88,6 +90,8 @@ pub struct Engine {
     warm: bool,
     count: usize,
     saved: Option<String>,
+    /// Which versions of functions and types are in use.
+    versions: Versions,
 }
 
 impl Engine {
@@ -97,8 +101,8 @@ impl Engine {
         let context = load(&shared).map_err(|error| format!("The kernel could not start: {error}"));
         shared.loading.finish();
         let source = session.join("src/lib.rs");
-        let (waiting, count, saved) = (VecDeque::new(), 0, None);
-        let mut engine = Engine { shared, output, jobs, waiting, context, source, warm: false, count, saved };
+        let (waiting, count, saved, versions) = (VecDeque::new(), 0, None, Versions::default());
+        let mut engine = Engine { shared, output, jobs, waiting, context, source, warm: false, count, saved, versions };
         while let Some(job) = engine.next() {
             engine.shared.interrupt.begin();
             engine.perform(job);
@@ -249,6 +253,11 @@ impl Engine {
     fn evaluate(&mut self, request: &JupyterMessage, silent: bool, code: &str) -> Result<Map<String, Value>, Report> {
         let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
         self.output.begin(request, silent);
+        let earlier = self.versions.notes(code);
+        if !silent && !earlier.is_empty() {
+            let text = earlier.join("\n") + "\n";
+            self.shared.publish("stream", json!({ "name": "stderr", "text": text }), Some(request));
+        }
         let begun = Instant::now();
         let (mut outdated, mut callbacks) = (Vec::new(), EvalCallbacks::default());
         let run = std::panic::AssertUnwindSafe(|| {
@@ -278,6 +287,12 @@ impl Engine {
         }
         let outcome = self.output.take();
         self.saved = outcome.saved.clone().or(self.saved.take());
+        match &result {
+            Ok(Ok(_)) => self.versions.took(code, self.count),
+            Ok(Err(evcxr::Error::SubprocessTerminated(_))) => self.versions.refused(code, self.count, "was ended"),
+            _ if interrupted => self.versions.refused(code, self.count, "was stopped"),
+            _ => self.versions.refused(code, self.count, "did not compile"),
+        }
         match result {
             Ok(Ok(outputs)) => self.finish(outcome, outputs, code),
             Ok(Err(_)) if interrupted && !died => Err(Report::new(
@@ -288,8 +303,10 @@ impl Engine {
             Ok(Err(evcxr::Error::SubprocessTerminated(status))) => {
                 Err(if self.shared.interrupt.has_ended_child() { self.ended() } else { report::crash(&status) })
             }
-            Ok(Err(evcxr::Error::CompilationErrors(errors))) => Err(report::compilation(&errors, code)),
-            Ok(Err(error)) => Err(Report::new("error", error.to_string(), &[])),
+            Ok(Err(evcxr::Error::CompilationErrors(errors))) => {
+                Err(report::compilation(&errors, code, |name| self.versions.missing(name)))
+            }
+            Ok(Err(error)) => Err(report::refusal(&error.to_string())),
             Err(_) => {
                 let advice = ["Restart the kernel if the next cell fails too.".to_owned()];
                 Err(Report::new("KernelError", "The kernel itself stumbled over this cell.", &advice))
@@ -342,11 +359,13 @@ impl Engine {
     fn complete(&mut self, asked: &CompleteRequest) -> Value {
         let cursor = code::byte_position(&asked.code, asked.cursor_pos);
         let found = self.context.as_mut().ok().and_then(|context| context.completions(&asked.code, cursor).ok());
-        let found = found.unwrap_or_else(|| evcxr::Completions {
+        let mut found = found.unwrap_or_else(|| evcxr::Completions {
             start_offset: cursor,
             end_offset: cursor,
             ..Default::default()
         });
+        let before = asked.code.get(..found.start_offset).unwrap_or_default();
+        completion::sort(&mut found, before);
         let start = code::character_position(&asked.code, found.start_offset);
         let end = code::character_position(&asked.code, found.end_offset);
         let matches: Vec<String> = found.completions.iter().map(|completion| completion.code.clone()).collect();

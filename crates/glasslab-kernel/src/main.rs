@@ -11,9 +11,11 @@
 //! ```
 //! The folder is named by the environment variable `GLASSLAB_WORK`.
 
+mod advice;
 mod child;
 mod code;
 mod comms;
+mod completion;
 mod engine;
 mod history;
 mod interrupt;
@@ -22,10 +24,12 @@ mod outline;
 mod output;
 mod platform;
 mod prepare;
+mod repair;
 mod report;
 mod server;
 mod stream;
 mod tools;
+mod versions;
 mod work;
 
 use anyhow::{Context, Result, bail};

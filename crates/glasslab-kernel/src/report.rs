@@ -3,7 +3,10 @@
 //! A compile error is shown at the learner's own line, with rustc's labels; what rustc says in full goes into a
 //! fold. A panic and an error that `?` passed on name the cell's line and, where it is about shapes, what to do.
 
+use crate::advice::{self, Fault};
+use crate::repair::{self, Help};
 use evcxr::CompilationError;
+use serde_json::Value;
 
 const RED: &str = "\x1b[1;31m";
 const BLUE: &str = "\x1b[1;34m";
@@ -33,30 +36,63 @@ impl Report {
     }
 }
 
-/// rustc's errors about `code`, of which only the first few are shown in short.
-pub fn compilation(errors: &[CompilationError], code: &str) -> Report {
+/// rustc's errors about `code`, of which only the first few are shown in short. `missing` tells of a name that is not
+/// found whether it stands in a cell that did not compile.
+pub fn compilation(errors: &[CompilationError], code: &str, missing: impl Fn(&str) -> Option<String>) -> Report {
     const SHOWN: usize = 3;
+    let message = |error: &CompilationError| {
+        advice::instead_of_evcxrs(&error.message()).unwrap_or_else(|| advice::without_paths(&error.message()))
+    };
+    // An operator's two kinds of number are told twice: by the wrong one, and by both.
+    let is_told = |at: usize| errors[at].code() == Some("E0277") && at > 0 && errors[at - 1].code() == Some("E0308");
+    let is_again = |at: usize| is_told(at) && line_of(&errors[at]) == line_of(&errors[at - 1]);
+    let errors: Vec<&CompilationError> = (0..errors.len()).filter(|at| !is_again(*at)).map(|at| &errors[at]).collect();
     let first = errors.first();
     let name = first.and_then(|error| error.code()).map_or("error".to_owned(), |code| format!("error[{code}]"));
     let mut lines = Vec::new();
     for error in errors.iter().take(SHOWN) {
         let code_name = error.code().map_or(String::new(), |code| format!("[{code}]"));
-        lines.push(format!("{RED}error{code_name}{PLAIN}{BOLD}: {}{PLAIN}", error.message()));
+        lines.push(format!("{RED}error{code_name}{PLAIN}{BOLD}: {}{PLAIN}", message(error)));
         lines.extend(marked_lines(error, code));
-        for help in error.help() {
-            lines.push(format!("{BLUE}help{PLAIN}: {}", help.trim_end().replace("\n\n", ": ")));
-        }
-        if let Some(hint) = error.evcxr_extra_hint().map(str::to_owned).or_else(|| compile_hint(error)) {
-            lines.push(format!("{BLUE}note{PLAIN}: {hint}"));
-        }
+        lines.extend(help(&error.json, code, line_of(error)));
+        let sought = error.message().split_once('`').and_then(|(_, rest)| missing(rest.split_once('`')?.0));
+        lines.extend(sought.map(|sought| format!("{BLUE}note{PLAIN}: {sought}")));
         lines.push(String::new());
     }
     if errors.len() > SHOWN {
         lines.push(format!("… and {} more errors", errors.len() - SHOWN));
     }
     let full: String = errors.iter().map(|error| error.rendered()).collect();
-    let value = first.map_or_else(|| "the cell does not compile".to_owned(), |error| error.message());
+    let value = first.map_or_else(|| "the cell does not compile".to_owned(), |error| message(error));
     Report { name, value, lines, full: (!full.trim().is_empty()).then_some(full) }
+}
+
+/// The cell's line that an error is about.
+fn line_of(error: &CompilationError) -> Option<usize> {
+    error.spanned_messages().iter().find(|said| said.is_primary)?.span.map(|span| span.start_line)
+}
+
+/// What to do about an error: rustc's own help, and what the lab knows better.
+fn help(error: &Value, code: &str, place: Option<usize>) -> Vec<String> {
+    let helps = repair::helps(error, code, place);
+    let advice = Fault::new(error).advice(helps.iter().any(|help| !help.lines.is_empty()));
+    let mut lines = Vec::new();
+    let is_shown = |help: &&Help| advice.as_ref().is_none_or(|advice| !advice.alone && !help.is_list);
+    for help in helps.iter().filter(is_shown) {
+        let colon = if help.lines.is_empty() { "" } else { ":" };
+        lines.push(format!("{BLUE}help{PLAIN}: {}{colon}", help.text));
+        for (number, line) in &help.lines {
+            let number = number.map_or("       ".to_owned(), |number| format!("line {number:>2}"));
+            lines.push(format!("{BLUE}{number} |{PLAIN} {line}"));
+        }
+    }
+    lines.extend(advice.map(|advice| format!("{BLUE}hint{PLAIN}: {}", advice.sentence)));
+    lines
+}
+
+/// What evcxr itself has to say about a cell.
+pub fn refusal(message: &str) -> Report {
+    Report::new("error", advice::instead_of_evcxrs(message).unwrap_or_else(|| message.to_owned()), &[])
 }
 
 /// The learner's lines that an error is about, each with rustc's labels below it.
@@ -78,21 +114,11 @@ fn marked_lines(error: &CompilationError, code: &str) -> Vec<String> {
         let sign = if said.is_primary { "^" } else { "-" };
         let colour = if said.is_primary { RED } else { BLUE };
         let marks = sign.repeat(end.saturating_sub(begin).max(1));
-        lines.push(format!("{BLUE}        |{PLAIN} {}{colour}{marks} {}{PLAIN}", " ".repeat(begin), said.label));
+        // Where rustc has no label, evcxr repeats the error.
+        let label = advice::without_paths(said.label.strip_prefix("error: ").map_or(&said.label, |_| ""));
+        lines.push(format!("{BLUE}        |{PLAIN} {}{colour}{marks} {label}{PLAIN}", " ".repeat(begin)));
     }
     lines
-}
-
-fn compile_hint(error: &CompilationError) -> Option<String> {
-    match error.code()? {
-        "E0384" | "E0596" => Some("to make a variable of an earlier cell mutable: let mut x = x;".to_owned()),
-        "E0382" => Some(
-            "a value that was moved is gone, in later cells too; .shallow_clone() gives a second handle of a \
-                         tensor, .clone() of most others"
-                .to_owned(),
-        ),
-        _ => None,
-    }
 }
 
 /// Where in the cells a line of the generated source stands.
@@ -124,7 +150,7 @@ fn same(line: &str, generated: &str) -> bool {
 pub fn failure(message: &str, place: Option<String>, kind: &str) -> Report {
     let message = plain(message);
     let mut advice = Vec::new();
-    advice.extend(hint(&message).map(|hint| format!("hint: {hint}")));
+    advice.extend(advice::of_libtorch(&message).map(|hint| format!("hint: {hint}")));
     let value = match place {
         Some(place) => format!("{place}\n{message}"),
         None => message,
@@ -143,41 +169,6 @@ fn plain(message: &str) -> String {
     };
     let end = message.find("\nException raised from").unwrap_or(message.len());
     message[..end].trim().to_owned()
-}
-
-/// What to do about libtorch's most frequent complaints.
-fn hint(message: &str) -> Option<&'static str> {
-    let hints: [(&str, &str); 8] = [
-        (
-            "shapes cannot be multiplied",
-            "in (A×B)·(C×D) the inner sizes B and C must be equal: transpose one with .tr(), or check \
-          which dimension is which with .size()",
-        ),
-        (
-            "must match the size of tensor b",
-            "two tensors are added or multiplied place by place: in each dimension their sizes must be \
-          equal, or one of them 1; look at both .size()",
-        ),
-        (
-            "is invalid for input of size",
-            "a view keeps all numbers: the product of the new sizes must be the old number of elements",
-        ),
-        (
-            "Expected size for first two dimensions of batch2",
-            "in a product of batches (B, n, m)·(B, m, p) both B and both m must be equal",
-        ),
-        (
-            "index out of range",
-            "an id is as large as the table has rows, or larger: compare the largest id with n_vocab",
-        ),
-        (
-            "expected scalar type",
-            "the two tensors hold different kinds of numbers: convert one with .to_kind(Kind::Float) or Kind::Int64",
-        ),
-        ("same dtype", "the two tensors hold different kinds of numbers: convert one with .to_kind(…)"),
-        ("Dimension out of range", "the tensor has fewer dimensions than that; -1 is the last one; look at .size()"),
-    ];
-    hints.iter().find(|(sign, _)| message.contains(sign)).map(|(_, hint)| *hint)
 }
 
 /// What to say when the process that runs the cells has ended by itself.
@@ -212,6 +203,29 @@ mod tests {
             "line 2 of this cell: a.matmul(&a)\nmat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)"
         );
         assert!(report.lines.last().unwrap().contains("inner sizes"), "{report:?}");
+    }
+
+    /// Cells with a mistake, what must be said about it, and what rustc says (recorded by `scripts/tests/test_kernel_errors.py`,
+    /// which has the real kernel say the same).
+    fn mistakes() -> Vec<Value> {
+        serde_json::from_str(include_str!("../tests/mistakes.json")).unwrap()
+    }
+
+    fn told(mistake: &Value) -> String {
+        let lines = help(&mistake["rustc"], mistake["cell"].as_str().unwrap(), Some(1));
+        let codes = [RED, BLUE, BOLD, PLAIN];
+        codes.iter().fold(lines.join("\n"), |text, code| text.replace(code, ""))
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_what_to_write_and_no_help_is_cut_off_or_foreign() {
+        let foreign = ["deranged", "num_", "ndarray", " others\n", "prelude::", "evcxr"];
+        for mistake in mistakes() {
+            let (told, says) = (told(&mistake), mistake["says"].as_str().unwrap());
+            assert!(told.contains(says), "{}\nshould say {says}\n{told}", mistake["cell"]);
+            assert!(!foreign.iter().any(|word| told.contains(word)), "{told}");
+            assert!(told.lines().all(|line| !line.ends_with('(')), "{told}");
+        }
     }
 
     #[test]
