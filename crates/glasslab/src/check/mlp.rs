@@ -201,20 +201,26 @@ fn altered(model: &MlpLm, ids: &Tensor, steps: &[&str], change: fn(&Tensor, &str
 
 pub(super) const CROSS_ENTROPY: Exercise = Exercise {
     name: "cross_entropy",
-    task: "Write the loss: logits (T, V) and targets (T) → one number, the mean of −ln p over all places, where p is the \
-           probability that softmax gives to the target. x.mean(Kind::Double) is the mean of a tensor, .double_value(&[]) the \
-           plain number.",
+    task: "Write the loss: logits (T, V) and targets (T) → a tensor of one number, the mean of −ln p over all places, where p is \
+           the probability that softmax gives to the target. x.mean(Kind::Double) is the mean of a tensor.",
     hints: [
         "Three steps: probabilities from logits, the one of the target at each place, the mean of −ln of them.",
         "logits.log_softmax(-1, Kind::Double) gives ln p for all characters, (T, V); \
          .gather(1, &targets.unsqueeze(1), false) picks the targets' ones, (T, 1).",
-        "-(logits.log_softmax(…).gather(…).mean(Kind::Double).double_value(&[]))",
+        "-logits.log_softmax(…).gather(…).mean(Kind::Double)",
     ],
     reference: "cross_entropy(logits, targets)",
 };
 
-/// Checks `cross_entropy`: logits (T, V), targets (T) → nats per character.
-pub fn cross_entropy(f: impl Fn(&Tensor, &Tensor) -> f64) -> Verdict {
+/// Checks `cross_entropy`: logits (T, V), targets (T) → nats per character, a tensor of one number, so that a gradient can
+/// be taken of it.
+pub fn cross_entropy(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
+    /// Called by the judge, who catches what it panics with.
+    fn number(loss: &Tensor) -> f64 {
+        let size = loss.size();
+        assert!(loss.numel() == 1, "the loss is one number, and this tensor has the shape {size:?}: take the mean of it");
+        loss.sum(Kind::Double).double_value(&[])
+    }
     fn judged(f: Given<'_, (Tensor, Tensor), f64>) -> Verdict {
         /// ln p of the targets, with probabilities along an axis.
         fn picked(logits: &Tensor, targets: &Tensor, axis: i64) -> Result<Tensor> {
@@ -230,7 +236,7 @@ pub fn cross_entropy(f: impl Fn(&Tensor, &Tensor) -> f64) -> Verdict {
                 let targets = Tensor::from_slice(&inputs::ids(rng, time, n_vocab));
                 (inputs::tensor(rng, &[time, n_vocab], 2.0), targets)
             },
-            reference: |(logits, targets)| Ok(reference::cross_entropy(logits, targets)),
+            reference: |(logits, targets)| Ok(reference::cross_entropy(logits, targets).f_double_value(&[])?),
             mistakes: vec![
                 Mistake {
                     named: "you took the logarithm to the base 2: that is the loss in bits, ours is in nats (ln)",
@@ -265,7 +271,7 @@ pub fn cross_entropy(f: impl Fn(&Tensor, &Tensor) -> f64) -> Verdict {
         };
         judge.judge(f)
     }
-    judged(&|(logits, targets)| f(logits, targets))
+    judged(&|(logits, targets)| number(&f(logits, targets)))
 }
 
 pub(super) const TEMPERATURE: Exercise = Exercise {

@@ -66,9 +66,9 @@ pub fn mlp_forward(model: &MlpLm, ids: &Tensor) -> Tensor {
     plain(model.logits(ids))
 }
 
-/// Logits (T, V) and targets (T) → nats per character.
-pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> f64 {
-    plain(model::cross_entropy(logits, targets)).double_value(&[])
+/// Logits (T, V) and targets (T) → nats per character, a tensor of one number.
+pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Tensor {
+    plain(model::cross_entropy(logits, targets))
 }
 
 /// Ids of a text, B starts, and T → inputs (B, T) and targets (B, T).

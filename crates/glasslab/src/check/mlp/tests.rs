@@ -29,16 +29,14 @@ fn the_right_ones_are_right() {
         mlp_parameters(|v, c, h| v * c + c * h + h + h * c + c),
         relu(|x| x.clamp_min(0.0)),
         mlp_forward(|model, ids| head(model, &output(model, &hidden(model, ids).relu()))),
-        cross_entropy(|logits, targets| {
-            -loss(&logits.log_softmax(-1, Kind::Double), targets).mean(Kind::Double).double_value(&[])
-        }),
+        cross_entropy(|logits, targets| -loss(&logits.log_softmax(-1, Kind::Double), targets).mean(Kind::Double)),
         cross_entropy(|logits, targets| {
             let p = logits.softmax(-1, Kind::Float);
             let mut sum = 0.0;
             for place in 0..targets.size()[0] {
                 sum -= p.double_value(&[place, targets.int64_value(&[place])]).ln();
             }
-            sum / targets.size()[0] as f64
+            Tensor::from(sum / targets.size()[0] as f64)
         }),
         temperature(|logits, temperature| (logits / temperature).softmax(-1, Kind::Double)),
     ] {
@@ -81,13 +79,15 @@ fn each_mistake_of_mlp_forward_is_named() {
 #[test]
 fn each_mistake_of_cross_entropy_is_named() {
     let log = |logits: &Tensor| logits.log_softmax(-1, Kind::Double);
-    let mean = |x: Tensor| x.mean(Kind::Double).double_value(&[]);
+    let mean = |x: Tensor| x.mean(Kind::Double);
     named(cross_entropy(|x, t| -mean(loss(&x.softmax(-1, Kind::Double).log2(), t))), "base 2");
     named(cross_entropy(|x, t| mean(loss(&log(x), t))), "forgot the minus");
-    named(cross_entropy(|x, t| -loss(&log(x), t).sum(Kind::Double).double_value(&[])), "sum instead of the mean");
+    named(cross_entropy(|x, t| -loss(&log(x), t).sum(Kind::Double)), "sum instead of the mean");
     named(cross_entropy(|x, t| -mean(loss(&x.log_softmax(0, Kind::Double), t))), "wrong axis");
     named(cross_entropy(|x, t| -mean(loss(x, t))), "left out softmax");
-    named(cross_entropy(|x, t| -mean(loss(&x.softmax(-1, Kind::Double), t)).ln()), "mean of the probabilities");
+    named(cross_entropy(|x, t| -mean(loss(&x.softmax(-1, Kind::Double), t)).log()), "mean of the probabilities");
+    let without_mean = cross_entropy(|x, t| -loss(&log(x), t)).to_string();
+    assert!(without_mean.contains("take the mean"), "{without_mean}");
 }
 
 #[test]
