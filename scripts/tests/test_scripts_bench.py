@@ -36,6 +36,9 @@ class Form(unittest.TestCase):
     def test_the_probe(self):
         self.assert_form("probe", {"ratio", "step_s", "step_s_plain", "heatmap_ms", "heatmap_bytes", "pairs"})
 
+    def test_the_trace(self):
+        self.assert_form("trace", {"ratio", "pass_ms", "trace_ms", "backward_ms", "turns"})
+
     @unittest.skipUnless(kernel.has_stock(), "plain evcxr_jupyter is not built: `scripts/bench kernel` builds it")
     def test_the_kernel(self):
         fields = ("ready_s", "first_cell_s", "cell_s", "rss_mb", "child_rss_mb")

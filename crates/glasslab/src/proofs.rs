@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::LanguageModel;
 use crate::rng::Rng;
 use crate::tokenizer::{CharTokenizer, visible};
+use crate::trace::tiny;
 use std::fmt;
 use tch::{Kind, Tensor};
 
@@ -36,7 +37,9 @@ impl fmt::Display for Change {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Change { tried, largest, scale } = self;
         match self.is_none() {
-            true => write!(out, "{tried}: no score changed (at most by {largest:.0e}; scores go up to {scale:.1})"),
+            true => {
+                write!(out, "{tried}: no score changed (at most by {}; scores go up to {scale:.1})", tiny(*largest, 0))
+            }
             false => write!(out, "{tried}: scores changed by up to {largest:.2} (they go up to {scale:.1})"),
         }
     }
@@ -133,6 +136,8 @@ mod tests {
         let mlp = MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap();
         let change = other_prefixes(&mlp, &tokenizer, TEXT).unwrap();
         assert!(change.is_none() && change.to_string().contains("no score changed"), "{change}");
+        let none = Change { largest: 0.0, ..change };
+        assert!(none.to_string().contains("(at most by 0; scores"), "{none}");
         let change = other_prefixes(&transformer(), &tokenizer, TEXT).unwrap();
         assert!(!change.is_none() && change.largest > 0.01, "{change}");
     }

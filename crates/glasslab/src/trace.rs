@@ -19,24 +19,33 @@
 //! # }
 //! ```
 
+mod arithmetic;
 mod backward;
 mod blame;
+mod blame_weights;
 mod by_hand;
 mod by_weights;
 mod compare;
 mod describe;
+mod learnt;
+mod step;
+mod table;
 
 pub use backward::Nudge;
 pub use by_hand::ByHand;
 pub use compare::Comparison;
+pub use step::TraceStep;
+
+pub(crate) use arithmetic::tiny;
+pub(crate) use step::{numbers, shape};
+pub(crate) use table::Row;
 
 use crate::checkpoint::{AnyModel, ModelConfig};
 use crate::error::{Error, Result};
 use crate::model::attention::{Head, UNSEEN_FROM};
 use crate::model::{LanguageModel, MlpLm, NoProbe, Parameter, Probe, Recording, Step, TransformerLm};
 use crate::tokenizer::{CharTokenizer, visible};
-use crate::view::Quantity;
-use std::fmt;
+use learnt::Learnt;
 use tch::{Device, Kind, Tensor};
 
 /// By how much logits may differ that were computed in another order.
@@ -91,7 +100,7 @@ pub trait Traceable: LanguageModel {
     }
 
     /// Moves one number of a step or a parameter by `by`, and tells what becomes of the loss, and what the gradient promised.
-    /// The model stays as it is.
+    /// The model stays as it is. A parameter that has a step's name is `parameter:NAME`.
     ///
     /// # Errors
     /// As [`backward`](Self::backward), and if there is no such number.
@@ -179,110 +188,14 @@ impl Head {
             steps: Vec::new(),
             parameters: Vec::new(),
             max_abs_error,
-            learnt: Vec::new(),
+            ids: Vec::new(),
+            learnt: Learnt::default(),
             checked: "output",
             bfloat16: false,
             notes: Vec::new(),
         };
         trace.take(recording.steps, None)?;
         Ok(trace)
-    }
-}
-
-/// One step of a trace.
-#[derive(Debug)]
-pub struct TraceStep {
-    /// Its name, e.g. `block.0.attn.scores`.
-    pub name: String,
-    /// How it is computed from the steps before.
-    pub formula: String,
-    /// What each axis counts.
-    pub axes: Vec<String>,
-    /// What one number of it means.
-    pub meaning: String,
-    /// What its numbers are, for their colours.
-    pub quantity: Quantity,
-    /// Its smallest finite number; NaN if it has none.
-    pub min: f64,
-    /// The mean of its finite numbers.
-    pub mean: f64,
-    /// Its largest finite number.
-    pub max: f64,
-    /// How many of its numbers are infinite or NaN.
-    pub not_finite: usize,
-    /// The numbers.
-    pub tensor: Tensor,
-    /// ∂loss/∂ each of them, in a trace of a backward pass; see [`gradient`](Self::gradient).
-    pub gradient: Option<Box<TraceStep>>,
-}
-
-impl TraceStep {
-    fn new(step: Step, config: Option<&ModelConfig>, time: i64) -> Result<TraceStep> {
-        let Step { name, tensor } = step;
-        let numbers = numbers(&tensor)?;
-        let finite: Vec<f64> = numbers.iter().copied().filter(|number| number.is_finite()).collect();
-        let fold = |start: f64, which: fn(f64, f64) -> f64| match finite.is_empty() {
-            true => f64::NAN,
-            false => finite.iter().copied().fold(start, which),
-        };
-        let size = tensor.size();
-        let described = describe::describe(&name, config);
-        let axes = match &described {
-            Some(described) if described.axes.len() == size.len() => {
-                described.axes.iter().map(|&axis| axis.to_owned()).collect()
-            }
-            _ => (0..size.len())
-                .map(|axis| match axis {
-                    0 if size[0] == 1 => "batch".to_owned(),
-                    1 if size[1] == time => "time".to_owned(),
-                    _ => format!("axis {axis}"),
-                })
-                .collect(),
-        };
-        let (formula, meaning, quantity) = match described {
-            Some(described) => (described.formula, described.meaning.to_owned(), described.quantity),
-            None => (String::new(), "a step of the model's own".to_owned(), Quantity::Range),
-        };
-        Ok(TraceStep {
-            formula,
-            axes,
-            meaning,
-            quantity,
-            min: fold(f64::INFINITY, f64::min),
-            mean: finite.iter().sum::<f64>() / finite.len() as f64,
-            max: fold(f64::NEG_INFINITY, f64::max),
-            not_finite: numbers.len() - finite.len(),
-            gradient: None,
-            tensor,
-            name,
-        })
-    }
-
-    /// Its shape, e.g. `(1, 4, 32)`.
-    pub fn shape(&self) -> String {
-        shape(&self.tensor)
-    }
-
-    /// Its shape with the name of each axis, e.g. `batch 1 × time 4 × emb_dim 32`.
-    pub fn axes_and_sizes(&self) -> String {
-        let named = self.axes.iter().zip(self.tensor.size()).map(|(axis, size)| format!("{axis} {size}"));
-        named.collect::<Vec<_>>().join(" × ")
-    }
-
-    /// One number of it.
-    ///
-    /// # Errors
-    /// If there is none at that place.
-    pub fn number(&self, place: &[i64]) -> Result<f64> {
-        let size = self.tensor.size();
-        if place.len() != size.len() || place.iter().zip(&size).any(|(place, size)| !(0..*size).contains(place)) {
-            return Err(Error::Shape {
-                expected: format!("one place on each axis of {} {}", self.name, self.shape()),
-                got: format!("{place:?}"),
-                hint: format!("places count from 0: {}", self.axes_and_sizes()),
-            });
-        }
-        Ok(self.tensor.f_double_value(place)?)
     }
 }
 
@@ -355,10 +268,12 @@ pub struct Trace {
     pub parameters: Vec<TraceStep>,
     /// The largest difference between the recorded result and that of a pass without a probe.
     pub max_abs_error: f64,
-    /// What was left out of the text.
+    /// What was left out of the text, and what else is to be known of the numbers.
     pub notes: Vec<String>,
+    /// The ids of the characters.
+    ids: Vec<i64>,
     /// The model's parameters as they were, for the arithmetic.
-    learnt: Vec<(String, Tensor)>,
+    learnt: Learnt,
     checked: &'static str,
     /// Whether the pass without a probe was computed in bfloat16; a trace never is.
     bfloat16: bool,
@@ -373,31 +288,21 @@ impl Trace {
         let input = Input::new(model, text)?;
         let _guard = tch::no_grad_guard();
         let ids = input.tensor(model.device())?; // (1, T)
-        let time = input.ids.len() as i64;
         let mut recording = Recording::default();
         let logits = model.forward_with(&ids, &mut recording)?; // (1, T, V)
         let max_abs_error = largest_difference(&logits, &model.logits(&ids)?)?;
-        let log_probabilities = logits.f_log_softmax(-1, Kind::Float)?; // (1, T, V)
-        let _ = recording.at("probabilities", log_probabilities.f_exp()?);
-        if time > 1 {
-            let next = ids.f_narrow(1, 1, time - 1)?.f_unsqueeze(-1)?;
-            let chosen = log_probabilities.f_narrow(1, 0, time - 1)?.f_gather(-1, &next, false)?;
-            let _ = recording.at("loss", chosen.f_squeeze_dim(-1)?.f_neg()?); // (1, T − 1)
-        }
-        let mut trace = Trace::empty(model, input, max_abs_error);
+        let _ = losses(&logits, &ids, &mut recording)?;
+        let mut trace = Trace::empty(model, input, max_abs_error, Learnt::new(model.learnt())?);
         trace.take(recording.steps, model.model_config().as_ref())?;
         Ok(trace)
     }
 
     /// Of a model's pass whose steps are still to come.
-    fn empty(model: &impl Traceable, input: Input, max_abs_error: f64) -> Trace {
-        let Input { text, labels, notes, .. } = input;
+    fn empty(model: &impl Traceable, input: Input, max_abs_error: f64, learnt: Learnt) -> Trace {
+        let Input { ids, text, labels, notes } = input;
         let bfloat16 = matches!(model.model_config(), Some(ModelConfig::Transformer(config)) if config.bfloat16 && model.device().is_cuda());
         let (steps, parameters) = (Vec::new(), Vec::new());
-        // Copies: what is learnt later must not change what was traced.
-        let learnt =
-            model.learnt().into_iter().map(|Parameter { name, tensor, .. }| (name, tensor.detach().copy())).collect();
-        Trace { text, labels, steps, parameters, max_abs_error, notes, learnt, checked: "logits", bfloat16 }
+        Trace { text, labels, steps, parameters, max_abs_error, notes, ids, learnt, checked: "logits", bfloat16 }
     }
 
     fn take(&mut self, steps: impl IntoIterator<Item = Step>, config: Option<&ModelConfig>) -> Result<()> {
@@ -406,6 +311,25 @@ impl Trace {
         if config.is_none() && self.checked == "logits" {
             self.keep_true_formulas();
         }
+        self.note_nan()
+    }
+
+    /// Where numbers stop to be numbers, and which parameter they come from.
+    fn note_nan(&mut self) -> Result<()> {
+        let Some(first) = self.steps.iter().find(|step| step.has_nan) else { return Ok(()) };
+        let broken = self.learnt.not_finite()?;
+        let whence = match broken.is_empty() {
+            true => {
+                "its own arithmetic gives it (0 / 0, ∞ − ∞, the root of a negative number), every parameter is a number"
+                    .to_owned()
+            }
+            false => format!(
+                "{} holds it. Steps of a training that are too large do that: take the model as it was before, or train it \
+                 anew with a smaller learning rate",
+                several(&broken)
+            ),
+        };
+        self.notes.push(format!("from {} on there is NaN, not a number: {whence}", first.name));
         Ok(())
     }
 
@@ -417,7 +341,7 @@ impl Trace {
             let is_plain = matches!(name.as_str(), "ids" | "probabilities" | "loss");
             let places = [vec![0; tensor.dim()], tensor.size().iter().map(|size| size - 1).collect()];
             let obeys = |place: &Vec<i64>| {
-                self.by_hand(name, place)
+                self.computed(name, place)
                     .is_ok_and(|by_hand| by_hand.difference() <= 1e-4 * by_hand.traced.abs().clamp(1.0, 1e300))
             };
             if !is_plain && !places.iter().all(obeys) {
@@ -470,52 +394,27 @@ impl Trace {
             ),
         }
     }
-
-    /// The steps as a table of text: name, shape with its axes, smallest, mean and largest number, formula.
-    pub fn table(&self) -> String {
-        let mut table = format!("trace of {:?}\n", self.text);
-        self.notes.iter().for_each(|note| table.push_str(&format!("note: {note}\n")));
-        let wide =
-            |text: &dyn Fn(&TraceStep) -> usize| self.steps.iter().chain(&self.parameters).map(text).max().unwrap_or(0);
-        let names = wide(&|step| step.name.chars().count());
-        let shapes = wide(&|step| step.axes_and_sizes().chars().count());
-        let backward = self.has_gradients();
-        let slopes = if backward { format!(" {:>10} {:>10}", "∂loss from", "to") } else { String::new() };
-        table.push_str(&format!(
-            "{:<names$}  {:<shapes$}  {:>9} {:>9} {:>9}{slopes}  formula\n",
-            "step", "shape", "min", "mean", "max"
-        ));
-        for step in self.steps.iter().chain(&self.parameters) {
-            let TraceStep { name, min, mean, max, formula, .. } = step;
-            let slopes = match &step.gradient {
-                Some(gradient) => format!(" {:>10.1e} {:>10.1e}", gradient.min, gradient.max),
-                None if backward => format!(" {:>10} {:>10}", "–", "–"),
-                None => String::new(),
-            };
-            let shape = step.axes_and_sizes();
-            let odd = if step.not_finite > 0 { format!("  ({} not finite)", step.not_finite) } else { String::new() };
-            table.push_str(&format!(
-                "{name:<names$}  {shape:<shapes$}  {min:>9.3} {mean:>9.3} {max:>9.3}{slopes}  {formula}{odd}\n"
-            ));
-        }
-        table + &self.check() + "\n"
-    }
 }
 
-impl fmt::Display for Trace {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.table())
-    }
+/// Names in a row, of many the first.
+fn several(names: &[&str]) -> String {
+    let (shown, more) = (names.len().min(4), names.len().saturating_sub(4));
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    names[..shown].join(", ") + &more
 }
 
-/// A tensor's shape as it is written in the docs, e.g. `(1, 4, 32)`.
-pub(crate) fn shape(tensor: &Tensor) -> String {
-    format!("{:?}", tensor.size()).replace('[', "(").replace(']', ")")
-}
-
-/// All numbers of a tensor, row after row.
-pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
-    Ok(Vec::<f64>::try_from(tensor.f_detach()?.f_to_kind(Kind::Double)?.f_reshape([-1])?)?)
+/// The loss of each prediction, computed as it is told: −ln of the probability of the character that came. Of a single
+/// character there is none.
+///
+/// # Shapes
+/// `logits`: (1, T, V) · `ids`: (1, T) → (1, T − 1), in double precision, in which no probability becomes 0
+fn losses(logits: &Tensor, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+    let last = ids.size()[1] - 1;
+    let probabilities = probe.at("probabilities", logits.f_softmax(-1, Kind::Double)?); // (1, T, V)
+    let next = ids.f_narrow(1, 1, last)?.f_unsqueeze(-1)?; // (1, T − 1, 1)
+    let chosen = probabilities.f_narrow(1, 0, last)?.f_gather(-1, &next, false)?;
+    let losses = chosen.f_squeeze_dim(-1)?.f_log()?.f_neg()?;
+    Ok(if last > 0 { probe.at("loss", losses) } else { losses })
 }
 
 /// The largest difference between two tensors; NaN equals NaN, and ∞ equals ∞.
@@ -531,12 +430,31 @@ pub(crate) mod tests {
     use super::*;
     use crate::model::attention::Weighting;
     use crate::model::norm::NormKind;
-    use crate::model::{Activation, MlpConfig, Positions, TransformerConfig, random_tensor, wake};
+    use crate::model::{Activation, MlpConfig, Positions, Trainable, TransformerConfig, random_tensor, wake};
     use crate::rng::Rng;
     use tch::Device;
 
     pub(crate) fn awake(config: TransformerConfig) -> TransformerLm {
         wake(TransformerLm::new(config, Device::Cpu).unwrap(), 0.2)
+    }
+
+    /// The same model, whose parameters have double precision.
+    pub(crate) fn in_float64<M: Trainable>(model: M) -> M {
+        for mut parameter in model.parameters() {
+            parameter.tensor.set_data(&parameter.tensor.to_kind(Kind::Double));
+        }
+        model
+    }
+
+    /// The place of the number that is farthest from 0.
+    pub(crate) fn largest_place(tensor: &Tensor) -> Vec<i64> {
+        let mut at = tensor.abs().argmax(None, false).int64_value(&[]);
+        let mut place = Vec::new();
+        for size in tensor.size().iter().rev() {
+            place.insert(0, at % size);
+            at /= size;
+        }
+        place
     }
 
     pub(crate) fn variants() -> Vec<TransformerConfig> {

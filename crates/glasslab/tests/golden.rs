@@ -10,6 +10,7 @@ use glasslab::model::{
     cross_entropy,
 };
 use glasslab::rng::Rng;
+use glasslab::trace::{TraceStep, Traceable};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
@@ -96,6 +97,51 @@ fn the_transformers_logits_loss_and_gradients_are_pytorchs() {
         ("transformer_other", other()),
     ] {
         assert_computes(&golden(name), TransformerLm::new(config, Device::Cpu).unwrap());
+    }
+}
+
+/// Compares numbers that are given as null where they are not finite.
+fn assert_near(what: &str, got: &Tensor, expected: &Value, within: f64) {
+    let got = Vec::<f64>::try_from(got.to_kind(Kind::Double).flatten(0, -1)).unwrap();
+    let expected: Vec<Option<f64>> = expected.as_array().unwrap().iter().map(Value::as_f64).collect();
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let scale = expected.iter().flatten().map(|number| number.abs()).fold(0.0, f64::max);
+    for (place, (got, expected)) in got.iter().zip(expected).enumerate() {
+        match expected {
+            Some(expected) => {
+                assert!((got - expected).abs() <= within * scale, "{what}, number {place}: {got} beside {expected}")
+            }
+            None => assert!(!got.is_finite(), "{what}, number {place}: {got} is finite"),
+        }
+    }
+}
+
+#[test]
+fn every_step_and_every_gradient_of_a_transformer_is_pytorchs() {
+    let golden = golden("steps");
+    let ids: Vec<u8> = golden["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u8).collect();
+    let text: String = ids.into_iter().map(char::from).collect();
+    let config = TransformerConfig { head_dim: 3, ..sized(TransformerConfig::original()) };
+    // In double precision down to the digits that the file has, and as it is.
+    for (kind, within) in [(Kind::Double, 1e-7), (Kind::Float, 2e-5)] {
+        let model = TransformerLm::new(config, Device::Cpu).unwrap();
+        for Parameter { name, mut tensor, .. } in model.parameters() {
+            let values = Tensor::from_slice(&numbers(&golden["parameters"][&name]["numbers"])).to_kind(kind);
+            tensor.set_data(&values.view(&tensor.size()[..]));
+        }
+        let trace = model.backward(&text).unwrap();
+        assert_eq!(trace.max_abs_error, 0.0);
+        let compare = |steps: &[TraceStep], golden: &Value| {
+            assert_eq!(steps.len(), golden.as_object().unwrap().len());
+            for step in steps {
+                assert_near(&step.name, &step.tensor, &golden[&step.name]["numbers"], within);
+                let gradient = &step.gradient().unwrap().tensor;
+                assert_near(&format!("∂loss/∂{}", step.name), gradient, &golden[&step.name]["gradient"], within);
+            }
+        };
+        assert_eq!(trace.steps[0].name, "ids");
+        compare(&trace.steps[1..], &golden["steps"]);
+        compare(&trace.parameters, &golden["parameters"]);
     }
 }
 

@@ -99,10 +99,11 @@ pub fn weigh(
     let scores = probe.at(format_args!("{name}.scores"), scores); // (…, Q, T)
     let masked = probe.at(format_args!("{name}.masked"), mask_future(&scores)?); // (…, Q, T)
     match weighting {
-        Weighting::Softmax => Ok(masked.f_softmax(-1, Kind::Float)?), // (…, Q, T)
+        Weighting::Softmax => Ok(masked.f_softmax(-1, masked.kind())?), // (…, Q, T)
         Weighting::Sigmoid => {
             let [.., rows, columns] = masked.size()[..] else { unreachable!("mask_future has checked the shape") };
-            let seen = Tensor::f_arange_start(columns - rows + 1, columns + 1, (Kind::Float, masked.device()))?; // (Q)
+            let options = (masked.kind(), masked.device());
+            let seen = Tensor::f_arange_start(columns - rows + 1, columns + 1, options)?; // (Q)
             Ok(masked.f_sub(&seen.f_log()?.f_unsqueeze(-1)?)?.f_sigmoid()?)
         }
     }
@@ -118,7 +119,7 @@ fn mix(weights: Tensor, values: &Tensor, name: impl Display, probe: &mut impl Pr
 /// Scores with −∞ wherever a character would look at a later one: softmax makes 0 of it.
 ///
 /// # Shapes
-/// (…, Q, T) → (…, Q, T), the Q rows being those of the last characters
+/// (…, Q, T) → (…, Q, T), the Q rows being those of the last characters; in float32 at least
 ///
 /// # Errors
 /// If there are more rows than columns.
@@ -261,7 +262,7 @@ impl MultiHeadAttention {
         if self.config.previous_head {
             let (batch, n_heads, rows, columns) = weights.size4()?;
             let fixed = previous_character(rows, columns, weights.device())?;
-            let fixed = fixed.f_expand([batch, 1, rows, columns], false)?;
+            let fixed = to_precision(fixed, weights.kind())?.f_expand([batch, 1, rows, columns], false)?;
             weights = Tensor::f_cat(&[fixed, weights.f_narrow(1, 1, n_heads - 1)?], 1)?;
         }
         let Attended { output, weights } = mix(weights, &values, &name, probe)?;

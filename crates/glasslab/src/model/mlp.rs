@@ -128,8 +128,9 @@ impl LanguageModel for MlpLm {
         let (n_vocab, device) = (self.config.n_vocab, self.device());
         let (ids, targets) = (ids_on(device, ids, n_vocab)?, ids_on(device, targets, n_vocab)?);
         let all = Tensor::f_arange(n_vocab, (Kind::Int64, device))?.f_unsqueeze(0)?; // (1, V)
-        let log_probs = self.pass(all, &mut NoProbe)?.f_squeeze_dim(0)?.f_log_softmax(-1, Kind::Float)?; // (V, V)
-        Ok(log_probs.f_index(&[Some(ids), Some(targets)])?.f_mean(Kind::Float)?.f_neg()?) // (B, T) → one number
+        let logits = self.pass(all, &mut NoProbe)?.f_squeeze_dim(0)?; // (V, V)
+        let log_probs = logits.f_log_softmax(-1, logits.kind())?; // (V, V)
+        Ok(log_probs.f_index(&[Some(ids), Some(targets)])?.f_mean(logits.kind())?.f_neg()?) // (B, T) → one number
     }
 
     fn n_vocab(&self) -> i64 {

@@ -52,7 +52,8 @@ impl Rotary {
             });
         };
         let turns = self.turns.f_narrow(0, first, time)?; // (T, D/2)
-        let pairs = to_precision(x.shallow_clone(), Kind::Float)?.f_unflatten(-1, [dim / 2, 2])?.f_view_as_complex()?; // (…, T, D/2)
+        let wide = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
+        let pairs = to_precision(x.shallow_clone(), wide)?.f_unflatten(-1, [dim / 2, 2])?.f_view_as_complex()?; // (…, T, D/2)
         to_precision(pairs.f_mul(&turns)?.f_view_as_real()?.f_flatten(-2, -1)?, x.kind())
     }
 }

@@ -69,7 +69,8 @@ pub struct TransformerLm {
     /// (V, C), if the output head is not the embedding table
     pub head: Option<Tensor>,
     /// What the blocks and the head compute in: bfloat16 on a GPU if the config says so, else float32. Parameters, their
-    /// gradients, the stream and the logits are float32 always, and so is all that a probe sees.
+    /// gradients, the stream and the logits are float32 always, and so is all that a probe sees; float64, where the parameters
+    /// have been brought to that.
     pub precision: Kind,
 }
 
@@ -160,7 +161,7 @@ impl TransformerLm {
         if let Some(position) = &self.position {
             x = probe.at("positioned", x.f_add(&position.f_narrow(0, first, time)?)?); // (B, T, C)
         }
-        let pass = Pass { fused, precision: if probe.looks() { Kind::Float } else { self.precision } };
+        let pass = Pass { fused, precision: if probe.looks() { self.embedding.kind() } else { self.precision() } };
         for (number, block) in self.blocks.iter().enumerate() {
             let cache = cache.as_deref_mut().map(|cache| &mut cache.blocks[number]);
             x = self.look_back(block, x, pass, cache, format_args!("block.{number}"), probe)?;
@@ -176,8 +177,16 @@ impl TransformerLm {
             x = probe.at("final_norm", norm.forward(&x)?);
         }
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        let logits = to_precision(linear(&to_precision(x, pass.precision)?, head, None)?, Kind::Float)?;
+        let logits = to_precision(linear(&to_precision(x, pass.precision)?, head, None)?, self.embedding.kind())?;
         Ok(probe.at("logits", logits)) // (B, T, V)
+    }
+
+    /// What the blocks and the head compute in where nobody looks.
+    fn precision(&self) -> Kind {
+        match self.precision {
+            Kind::Float => self.embedding.kind(), // float32, or what the parameters were brought to
+            half => half,
+        }
     }
 
     /// A block's first half.
@@ -235,7 +244,7 @@ impl LanguageModel for TransformerLm {
 
     fn new_cache(&self, batch: i64) -> Result<Option<Cache>> {
         let TransformerConfig { context_len, n_kv_heads, head_dim, .. } = self.config;
-        let block = |_| KvCache::new(batch, n_kv_heads, context_len, head_dim, (self.precision, self.device()));
+        let block = |_| KvCache::new(batch, n_kv_heads, context_len, head_dim, (self.precision(), self.device()));
         Ok(Some(Cache { blocks: (0..self.config.n_layers).map(block).collect::<Result<_>>()?, len: 0 }))
     }
 

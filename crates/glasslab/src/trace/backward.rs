@@ -16,8 +16,9 @@
 //! ```
 //! Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", 1986.
 
-use super::by_hand::show;
-use super::{Input, Trace, TraceStep, Traceable, largest_difference};
+use super::arithmetic::show;
+use super::learnt::Learnt;
+use super::{Input, Trace, TraceStep, Traceable, largest_difference, losses, several};
 use crate::error::{Error, Result};
 use crate::model::{NoProbe, Parameter, Probe, Step};
 use crate::view::Quantity;
@@ -39,17 +40,8 @@ impl Probe for Kept {
     }
 }
 
-/// The loss of each prediction, computed as it is told: −ln of the probability of the character that came.
-///
-/// # Shapes
-/// `logits`: (1, T, V) · `ids`: (1, T) → (1, T − 1), in double precision, in which no probability becomes 0
-fn losses(logits: &Tensor, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
-    let last = ids.size()[1] - 1;
-    let probabilities = probe.at("probabilities", logits.f_softmax(-1, Kind::Double)?); // (1, T, V)
-    let next = ids.f_narrow(1, 1, last)?.f_unsqueeze(-1)?; // (1, T − 1, 1)
-    let chosen = probabilities.f_narrow(1, 0, last)?.f_gather(-1, &next, false)?;
-    Ok(probe.at("loss", chosen.f_squeeze_dim(-1)?.f_log()?.f_neg()?))
-}
+/// What a parameter's name begins with where a step has the same.
+const PARAMETER: &str = "parameter:";
 
 impl Trace {
     /// What a model does with a text, and what each number of it does to the loss; the same as `model.backward(text)`.
@@ -82,15 +74,17 @@ impl Trace {
 
         let _guard = tch::no_grad_guard();
         let max_abs_error = largest_difference(&logits, &model.logits(&ids)?)?;
-        let mut trace = Trace::empty(model, input, max_abs_error);
+        // Copies, also of a large model: the gradients are those at these numbers.
+        let mut trace = Trace::empty(model, input, max_abs_error, Learnt::copies(model.learnt()));
         let steps = kept.names.into_iter().zip(kept.steps).map(|(name, tensor)| Step { name, tensor: tensor.detach() });
         trace.take(steps, model.model_config().as_ref())?;
         for step in &mut trace.steps {
             step.keep(gradients.next().flatten())?;
         }
-        for (name, tensor) in &trace.learnt {
-            let step = Step { name: name.clone(), tensor: tensor.shallow_clone() };
-            let mut parameter = TraceStep::new(step, None, -1)?;
+        let of_step = |name: &str| trace.steps.iter().any(|step| step.name == name);
+        for (name, tensor) in trace.learnt.iter() {
+            let shown = if of_step(name) { format!("{PARAMETER}{name}") } else { name.clone() };
+            let mut parameter = TraceStep::new(Step { name: shown, tensor: tensor.shallow_clone() }, None, -1)?;
             (parameter.meaning, parameter.quantity) = ("a learnt number".to_owned(), Quantity::Numbers);
             parameter.axes = match parameter.axes.len() {
                 2 => vec!["row".to_owned(), "column".to_owned()],
@@ -99,14 +93,68 @@ impl Trace {
             parameter.keep(gradients.next().flatten())?;
             trace.parameters.push(parameter);
         }
+        trace.note_what_has_no_gradient();
         Ok(trace)
     }
 
-    /// A step or a parameter by its name.
-    pub(crate) fn step_or_parameter(&self, name: &str) -> Result<&TraceStep> {
-        match self.parameters.iter().find(|parameter| parameter.name == name) {
-            Some(parameter) => Ok(parameter),
-            None => self.step(name),
+    fn note_what_has_no_gradient(&mut self) {
+        let fixed: Vec<&str> =
+            self.parameters.iter().filter(|one| one.gradient.is_none()).map(|one| one.name.as_str()).collect();
+        if !fixed.is_empty() {
+            self.notes.push(format!(
+                "{} of {} parameters are not to be learnt (requires_grad is false), so they, and steps that depend on no \
+                 other, have no gradient: {}",
+                fixed.len(),
+                self.parameters.len(),
+                several(&fixed)
+            ));
+        }
+        let nan = |step: &&TraceStep| step.gradient.as_ref().is_some_and(|gradient| gradient.has_nan);
+        // From the loss back: the first is where it comes from.
+        let numbers_are_fine = !self.steps.iter().any(|step| step.has_nan);
+        if let Some(step) = self.steps.iter().rev().find(nan).filter(|_| numbers_are_fine) {
+            self.notes.push(format!(
+                "from {} back the gradients are NaN, though its numbers are fine: a slope without end, as that of a root at 0",
+                step.name
+            ));
+        }
+    }
+
+    /// A parameter by its name, with its numbers and their gradient, in a trace of a backward pass.
+    ///
+    /// # Errors
+    /// If there is none of that name; the message lists those that are.
+    pub fn parameter(&self, name: &str) -> Result<&TraceStep> {
+        let bare = |name: &str| name.strip_prefix(PARAMETER).unwrap_or(name).to_owned();
+        self.parameters.iter().find(|parameter| bare(&parameter.name) == bare(name)).ok_or_else(|| {
+            let names: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+            Error::Config(match names.is_empty() {
+                true => {
+                    format!("this trace has no parameter {name:?}: `model.backward(text)` keeps them, a forward trace does not")
+                }
+                false => format!("this trace has no parameter {name:?}; it has {}", names.join(", ")),
+            })
+        })
+    }
+
+    /// A step by its name, or else a parameter, and then its own name. Where both have the name it is the step;
+    /// `parameter:NAME` is always the parameter.
+    pub(crate) fn step_or_parameter<'a>(&'a self, name: &'a str) -> Result<(&'a TraceStep, Option<&'a str>)> {
+        let bare = name.strip_prefix(PARAMETER);
+        if bare.is_none()
+            && let Ok(step) = self.step(name)
+        {
+            return Ok((step, None));
+        }
+        match (self.parameter(name), self.parameters.is_empty(), bare) {
+            (Ok(parameter), ..) => Ok((parameter, Some(bare.unwrap_or(name)))),
+            (Err(error), _, Some(_)) => Err(error),
+            (_, true, _) => self.step(name).map(|step| (step, None)),
+            (Err(error), false, None) => Err(Error::Config(format!(
+                "{}. No parameter has that name either: {error}; where a step and a parameter have one name, it is the \
+                 step's, and the parameter is {PARAMETER}NAME",
+                self.step(name).err().map_or(String::new(), |error| error.to_string())
+            ))),
         }
     }
 
@@ -208,27 +256,34 @@ impl Nudge {
             return Err(Error::Config(format!("nudge a number by a little, e.g. 0.01, got {by}")));
         }
         let trace = model.backward(text)?;
-        let step = trace.step_or_parameter(name)?;
+        let (step, parameter) = trace.step_or_parameter(name)?;
         let gradient = step.gradient()?.number(place)?;
-        let ids = &trace.step("ids")?.tensor;
+        let before = trace.loss().unwrap_or(f64::NAN);
+        if before.is_nan() {
+            let why = trace.notes.join("; ");
+            return Err(Error::Config(format!("the loss is NaN, not a number, before anything is moved: {why}")));
+        }
+        let ids = &Tensor::f_from_slice(&trace.ids)?.f_unsqueeze(0)?.f_to_device(model.device())?; // (1, T)
         let _guard = tch::no_grad_guard();
-        let parameter = model.learnt().into_iter().find(|parameter| parameter.name == name);
         let after = match parameter {
             None => {
                 let mut moving = Moving { name, place, by };
                 losses(&model.forward_with(ids, &mut moving)?, ids, &mut moving)?
             }
-            Some(Parameter { mut tensor, .. }) => {
-                let before = tensor.copy();
+            Some(parameter) => {
+                let mut all = model.learnt().into_iter();
+                let Some(Parameter { mut tensor, .. }) = all.find(|other| other.name == parameter) else {
+                    return Err(Error::Config(format!("the model has no parameter {parameter:?} any more")));
+                };
+                let kept = tensor.copy();
                 move_number(&tensor, place, by)?;
                 let after = model.logits(ids).and_then(|logits| losses(&logits, ids, &mut NoProbe));
-                tensor.f_copy_(&before)?;
+                tensor.f_copy_(&kept)?;
                 after?
             }
         };
-        let mean = |losses: &Tensor| -> Result<f64> { Ok(losses.f_mean(Kind::Double)?.f_double_value(&[])?) };
-        let before = mean(&trace.step("loss")?.tensor)?;
-        Ok(Nudge { name: name.to_owned(), place: place.to_vec(), by, before, after: mean(&after)?, gradient })
+        let after = after.f_mean(Kind::Double)?.f_double_value(&[])?;
+        Ok(Nudge { name: name.to_owned(), place: place.to_vec(), by, before, after, gradient })
     }
 }
 
@@ -245,10 +300,10 @@ impl Display for Nudge {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{awake, variants};
+    use super::super::tests::{awake, in_float64, largest_place, variants};
     use super::*;
     use crate::checkpoint::AnyModel;
-    use crate::model::{LanguageModel, MlpConfig, MlpLm, TransformerConfig, cross_entropy, wake};
+    use crate::model::{LanguageModel, MlpConfig, MlpLm, Model, TransformerConfig, cross_entropy, wake};
     use tch::Device;
 
     const TEXT: &str = "Once upon";
@@ -268,7 +323,6 @@ mod tests {
         for model in models() {
             let (trace, forward) = (model.backward(TEXT).unwrap(), model.trace(TEXT).unwrap());
             assert_eq!(trace.max_abs_error, 0.0);
-            assert!((trace.loss().unwrap() - forward.loss().unwrap()).abs() < 1e-5);
             assert_eq!(trace.steps.len(), forward.steps.len());
             for (step, other) in trace.steps.iter().zip(&forward.steps) {
                 assert_eq!((&step.name, step.shape(), &step.formula), (&other.name, other.shape(), &other.formula));
@@ -281,6 +335,42 @@ mod tests {
             }
             assert!(trace.table().contains("∂loss from") && trace.html().unwrap().html.contains("∂loss/∂number"));
             assert!(!forward.has_gradients() && forward.parameters.is_empty());
+        }
+    }
+
+    /// Goes on with a leaf in the place of a step: what came before is forgotten.
+    struct Leaf<'a> {
+        name: &'a str,
+        leaf: Option<Tensor>,
+    }
+
+    impl Probe for Leaf<'_> {
+        fn at(&mut self, name: impl Display, tensor: Tensor) -> Tensor {
+            match name.to_string() == self.name {
+                true => self.leaf.insert(tensor.detach().set_requires_grad(true)).shallow_clone(),
+                false => tensor,
+            }
+        }
+    }
+
+    #[test]
+    fn every_steps_gradient_is_autograds_where_the_step_is_a_leaf() {
+        for model in models() {
+            let trace = model.backward(TEXT).unwrap();
+            let ids = &trace.step("ids").unwrap().tensor;
+            for step in &trace.steps[1..] {
+                let mut probe = Leaf { name: &step.name, leaf: None };
+                let logits = model.forward_with(ids, &mut probe).unwrap();
+                let loss = match step.name.as_str() {
+                    "probabilities" | "loss" => losses(&logits, ids, &mut probe).unwrap().mean(Kind::Double),
+                    // libtorch's own, not the one that the trace tells.
+                    _ => cross_entropy(&logits.narrow(1, 0, 8).to_kind(Kind::Double), &ids.narrow(1, 1, 8)).unwrap(),
+                };
+                let leaf = probe.leaf.unwrap();
+                let expected = &Tensor::run_backward(&[loss], &[leaf], false, false)[0];
+                let off = norm(&(&step.gradient().unwrap().tensor - expected));
+                assert!(off <= 1e-6 * norm(expected), "{}: {off} of {}", step.name, norm(expected));
+            }
         }
     }
 
@@ -313,20 +403,91 @@ mod tests {
         }
     }
 
+    /// Moves a number of each row of a batch: up, and in the next row down.
+    struct Spread<'a> {
+        name: &'a str,
+        moved: &'a [(Vec<i64>, f64)],
+    }
+
+    impl Probe for Spread<'_> {
+        fn at(&mut self, name: impl Display, tensor: Tensor) -> Tensor {
+            if name.to_string() != self.name {
+                return tensor;
+            }
+            let spread = tensor.copy();
+            for (row, (place, by)) in self.moved.iter().enumerate() {
+                for (way, by) in [*by, -by].into_iter().enumerate() {
+                    let place = [&[(2 * row + way) as i64], &place[1..]].concat();
+                    move_number(&spread, &place, by).unwrap();
+                }
+            }
+            spread
+        }
+    }
+
+    /// Where the gradient is largest and where it is not, and how far to move: nearer, double precision would not show it,
+    /// farther, a ReLU might bend.
+    fn moves(step: &TraceStep) -> Vec<(Vec<i64>, f64)> {
+        let gradient = &step.gradient().unwrap().tensor;
+        let middle = gradient.size().iter().map(|size| size / 2).collect();
+        let by = |place: &[i64]| match step.name.as_str() {
+            "probabilities" => 1e-4 * step.number(place).unwrap(), // −ln p is steep where p is small
+            _ => 1e-6,
+        };
+        [largest_place(gradient), middle].into_iter().map(|place| (place.clone(), by(&place))).collect()
+    }
+
+    fn assert_is_slope(step: &TraceStep, (place, by): &(Vec<i64>, f64), up: f64, down: f64) {
+        let gradient = step.gradient().unwrap().number(place).unwrap();
+        let slope = (up - down) / (2.0 * by);
+        // At last, what two losses that differ in their last digits can tell.
+        let close = (slope - gradient).abs() <= 1e-4 * gradient.abs() + 2e-15 / by;
+        assert!(close, "{}{place:?}: {gradient} beside {slope}", step.name);
+    }
+
+    #[test]
+    fn every_gradient_is_the_slope_between_two_near_losses_in_float64() {
+        for model in models().into_iter().map(in_float64) {
+            let trace = model.backward(TEXT).unwrap();
+            let ids = &trace.step("ids").unwrap().tensor;
+            let _guard = tch::no_grad_guard();
+            for step in &trace.steps[1..] {
+                assert_eq!(step.tensor.kind(), Kind::Double, "{}", step.name);
+                let moves = moves(step);
+                let ids = ids.repeat([2 * moves.len() as i64, 1]);
+                let mut probe = Spread { name: &step.name, moved: &moves };
+                let logits = model.forward_with(&ids, &mut probe).unwrap();
+                let losses = losses(&logits, &ids, &mut probe).unwrap();
+                let loss = |row: usize| losses.get(row as i64).mean(Kind::Double).double_value(&[]);
+                for (row, moved) in moves.iter().enumerate() {
+                    assert_is_slope(step, moved, loss(2 * row), loss(2 * row + 1));
+                }
+            }
+            for (parameter, Parameter { mut tensor, .. }) in trace.parameters.iter().zip(model.parameters()) {
+                for moved in moves(parameter) {
+                    let kept = tensor.copy();
+                    let mut loss = |by: f64| {
+                        move_number(&tensor, &moved.0, by).unwrap();
+                        let losses = losses(&model.logits(ids).unwrap(), ids, &mut NoProbe).unwrap();
+                        let _ = tensor.copy_(&kept);
+                        losses.mean(Kind::Double).double_value(&[])
+                    };
+                    assert_is_slope(parameter, &moved, loss(moved.1), loss(-moved.1));
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_number_moved_moves_the_loss_as_its_gradient_promised() {
         for model in models() {
             let before: Vec<Tensor> = model.parameters().iter().map(|parameter| parameter.tensor.copy()).collect();
             let trace = model.backward(TEXT).unwrap();
-            for step in trace.steps.iter().chain(&trace.parameters).filter(|step| step.gradient.is_some()) {
+            let some = trace.steps[1..].iter().step_by(7).chain(&trace.steps[trace.steps.len() - 3..]);
+            for step in some.chain(trace.parameters.iter().step_by(3)) {
                 // Where the gradient is largest, so that single precision shows it.
                 let gradient = &step.gradient().unwrap().tensor;
-                let mut at = gradient.abs().argmax(None, false).int64_value(&[]);
-                let mut place = Vec::new();
-                for size in gradient.size().iter().rev() {
-                    place.insert(0, at % size);
-                    at /= size;
-                }
+                let place = largest_place(gradient);
                 // About a thousandth of a nat, or a hundredth of a unit.
                 let by = (1e-3 / gradient.abs().max().double_value(&[])).min(0.01);
                 let nudge = |by: f64| model.nudge(TEXT, &step.name, &place, by).unwrap();
@@ -349,26 +510,108 @@ mod tests {
         let long = model.backward(&"Once ".repeat(30)).unwrap();
         assert!(long.notes[0].contains("first 100 of 150") && long.step("logits").unwrap().gradient().is_ok());
         // Each pass is a new one, also where gradients are switched off around it.
-        let _guard = tch::no_grad_guard();
+        let guard = tch::no_grad_guard();
         let (one, two) = (model.backward(TEXT).unwrap(), model.backward(TEXT).unwrap());
+        drop(guard);
         assert_eq!(one.parameters[0].gradient().unwrap().tensor, two.parameters[0].gradient().unwrap().tensor);
-        assert!(!model.embedding.grad().defined(), "nothing is left behind");
+        assert!(!model.embedding.grad().defined() && one.notes.is_empty(), "nothing is left behind");
         assert!(
             one.open("embedding").unwrap().alt.contains("Its gradient") && one.open("block.0.attn.weights").is_ok()
         );
         let message = model.nudge(TEXT, "logits", &[0, 0, 256], 0.1).unwrap_err().to_string();
         assert!(message.contains("n_vocab 256"), "{message}");
-        assert!(
-            model.nudge(TEXT, "logits", &[0, 0, 1], 0.0).is_err() && model.nudge(TEXT, "scores", &[0], 0.1).is_err()
-        );
+        assert!(model.nudge(TEXT, "logits", &[0, 0, 1], 0.0).is_err());
+        let message = model.nudge(TEXT, "scores", &[0], 0.1).unwrap_err().to_string();
+        assert!(message.contains("block.0.attn.scores") && message.contains("block.0.attn.qkv.weight"), "{message}");
+        let message = model.trace(TEXT).unwrap().open("embedding").unwrap_err().to_string();
+        assert!(message.contains("no step \"embedding\""), "{message}");
+    }
+
+    #[test]
+    fn what_is_not_to_be_learnt_is_told() {
+        let model = awake(TransformerConfig::original());
         for parameter in model.parameters() {
             let _ = parameter.tensor.set_requires_grad(false);
         }
         assert!(model.backward(TEXT).unwrap_err().to_string().contains("requires_grad"));
-        let _ = model.embedding.set_requires_grad(true);
+        let _ = model.blocks[0].mlp.hidden_weight.set_requires_grad(true);
         let some = model.backward(TEXT).unwrap();
-        assert!(some.parameters[1].gradient.is_none() && some.parameters[0].gradient.is_some());
-        let _ = model.embedding.shallow_clone().fill_(f64::NAN);
-        assert!(model.backward(TEXT).unwrap().step("logits").unwrap().gradient().unwrap().min.is_nan());
+        assert!(some.notes[0].contains("11 of 12 parameters are not to be learnt"), "{:?}", some.notes);
+        assert!(some.notes[0].contains("embedding, position") && some.notes[0].contains("more"), "{:?}", some.notes);
+        let has_gradient = |step: &str| some.step(step).unwrap().gradient.is_some();
+        assert!(has_gradient("block.0.mlp.hidden") && !has_gradient("block.0.norm2"));
+        assert!(some.parameter("embedding").unwrap().gradient.is_none());
+        let message = model.nudge(TEXT, "embedding", &[0, 0], 0.1).unwrap_err().to_string();
+        assert!(message.contains("embedding has no gradient here"), "{message}");
+        assert!(some.to_string().contains("note: 11 of 12") && some.html().is_ok());
+    }
+
+    #[test]
+    fn a_weight_that_is_no_number_is_named() {
+        let model = awake(TransformerConfig::original());
+        let guard = tch::no_grad_guard();
+        let _ = model.blocks[0].mlp.hidden_weight.get(3).fill_(f64::NAN);
+        drop(guard);
+        for trace in [model.trace(TEXT).unwrap(), model.backward(TEXT).unwrap()] {
+            let note = &trace.notes[0];
+            assert!(
+                note.contains("from block.0.mlp.hidden on") && note.contains("block.0.mlp.hidden.weight holds"),
+                "{note}"
+            );
+            assert!(trace.to_string().contains(note) && trace.html().unwrap().html.contains("learning rate"));
+        }
+        let trace = model.backward(TEXT).unwrap();
+        assert!(trace.step("logits").unwrap().gradient().unwrap().min.is_nan());
+        let message = model.nudge(TEXT, "embedded", &[0, 0, 0], 0.1).unwrap_err().to_string();
+        assert!(message.contains("the loss is NaN") && message.contains("block.0.mlp.hidden.weight"), "{message}");
+    }
+
+    /// A model whose parameter has a step's name, and which does not show its ids.
+    struct Own {
+        hidden: Tensor,
+        root: bool,
+    }
+
+    impl Own {
+        fn new(root: bool) -> Own {
+            let hidden = Tensor::arange(256 * 256, (Kind::Double, Device::Cpu)).view([256, 256]).sin();
+            Own { hidden: if root { hidden.zeros_like() } else { hidden }.set_requires_grad(true), root }
+        }
+    }
+
+    impl Model for Own {
+        fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+            let hidden = probe.at("hidden", Tensor::f_embedding(&self.hidden, ids, -1, false, false)?);
+            let hidden = if self.root { probe.at("root", hidden.f_sqrt()?) } else { hidden };
+            Ok(probe.at("logits", hidden * 2))
+        }
+
+        fn parameters(&self) -> Vec<Parameter> {
+            vec![Parameter::new("hidden", &self.hidden)]
+        }
+    }
+
+    #[test]
+    fn where_a_step_and_a_parameter_have_one_name_it_is_the_steps() {
+        let own = Own::new(false);
+        let trace = own.backward(TEXT).unwrap();
+        assert_eq!(trace.parameters[0].name, "parameter:hidden");
+        assert!(trace.open("hidden").unwrap().alt.contains("time 9"));
+        assert!(trace.open("parameter:hidden").unwrap().alt.contains("row 256"));
+        assert_eq!(trace.parameter("hidden").unwrap().shape(), "(256, 256)");
+        // The step has a place in the text, the parameter a character of the vocabulary.
+        let step = own.nudge(TEXT, "hidden", &[0, 8, 3], 0.1).unwrap();
+        let parameter = own.nudge(TEXT, "parameter:hidden", &[i64::from(b'n'), 3], 0.1).unwrap();
+        assert!(step.gradient == 0.0 && parameter.gradient != 0.0 && parameter.moved() != 0.0);
+        assert!(step.to_string().contains("promised 0.0000"), "{step}");
+        let message = own.nudge(TEXT, "parameter:hiden", &[0, 3], 0.1).unwrap_err().to_string();
+        assert!(message.contains("parameter:hidden"), "{message}");
+    }
+
+    #[test]
+    fn a_slope_without_end_is_told() {
+        let trace = Own::new(true).backward(TEXT).unwrap();
+        assert!(trace.parameters[0].gradient().unwrap().not_finite > 0);
+        assert!(trace.notes[0].contains("from hidden back the gradients are NaN"), "{:?}", trace.notes);
     }
 }

@@ -4,27 +4,26 @@
 //! Every rule is the chain rule: the gradient of a number is the sum, over everything that it went into, of that thing's
 //! gradient times how much the thing changes with the number.
 
-use super::by_hand::{brackets, shared, show, split, vector};
-use super::by_weights::{EPSILON, sum_of_products};
+use super::arithmetic::{Share, bell, brackets, normed, pick, shared, show, split, sum_of_products, turn, vector};
 use super::describe::part;
 use super::{ByHand, Trace, numbers};
 use crate::error::{Error, Result};
 use tch::Tensor;
 
-/// What one use of a number has to do with its gradient: its arithmetic, and what that comes to.
-type Share = (String, f64);
-
 impl Trace {
     /// Computes one gradient of a step or a parameter again from the gradients of the steps after it, and writes the
-    /// arithmetic out. Of long sums, the largest terms stand there, and the rest as one number.
+    /// arithmetic out. Of long sums, the largest terms stand there, and the rest as one number. A parameter that has a
+    /// step's name is `parameter:NAME`.
     ///
     /// # Errors
     /// If this is no trace of a backward pass, there is no such number, or the step is none that the library knows.
     pub fn blame(&self, name: &str, place: &[i64]) -> Result<ByHand> {
-        let step = self.step_or_parameter(name)?;
+        let (step, parameter) = self.step_or_parameter(name)?;
         let traced = step.gradient()?.number(place)?;
-        let is_parameter = self.parameters.iter().any(|parameter| parameter.name == name);
-        let shares = if is_parameter { self.shares_of_parameter(name, place) } else { self.shares(name, place) };
+        let shares = match parameter {
+            Some(parameter) => self.shares_of_parameter(parameter, place),
+            None => self.shares(name, place),
+        };
         let shares = shares
             .map_err(|error| Error::Config(format!("there is no line of arithmetic for ∂loss/∂{name}: {error}")))?;
         let result = shares.iter().map(|(_, number)| number).sum();
@@ -37,7 +36,7 @@ impl Trace {
         })
     }
 
-    fn slopes(&self, step: &str) -> Result<&Tensor> {
+    pub(super) fn slopes(&self, step: &str) -> Result<&Tensor> {
         Ok(&self.step(step)?.gradient()?.tensor)
     }
 
@@ -53,7 +52,7 @@ impl Trace {
         Ok((format!("∂{out}[{row}] · {weight}[·, {column}] = {sum}"), result))
     }
 
-    fn copied(&self, out: &str, place: &[i64]) -> Result<Share> {
+    pub(super) fn copied(&self, out: &str, place: &[i64]) -> Result<Share> {
         let slope = self.step(out)?.gradient()?.number(place)?;
         Ok((format!("∂{out} = {}, into which it was added as it is", show(slope)), slope))
     }
@@ -63,7 +62,7 @@ impl Trace {
         let value = |part: &str| -> Result<&Tensor> { Ok(&self.step(&sibling(part))?.tensor) };
         let last = self.labels.len() as i64 - 1;
         let count = self.predictions();
-        let came = |row: i64| self.step("ids")?.number(&[place[0], row + 1]).map(|id| id as i64);
+        let came = |row: i64| pick(&self.ids, row + 1);
         let one = |share: Share| Ok(vec![share]);
         match part(name) {
             "loss" => one((format!("1 / {count}: the loss is the mean of {count} predictions"), 1.0 / count)),
@@ -100,9 +99,8 @@ impl Trace {
                 let (x, slope) = (self.step(name)?.number(place)?, self.step(&after)?.gradient()?.number(place)?);
                 let formula = &self.step(&after)?.formula;
                 let (how, inner) = if formula.contains('Φ') {
-                    let share = 0.5 * (1.0 + Tensor::from(x / 2.0_f64.sqrt()).f_erf()?.f_double_value(&[])?);
-                    let bell = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
-                    (format!("Φ(x) + x·φ(x) at x = {}", show(x)), share + x * bell)
+                    let (share, slope) = bell(x)?;
+                    (format!("Φ(x) + x·φ(x) at x = {}", show(x)), share + x * slope)
                 } else if formula.ends_with('²') {
                     (format!("2 · max(0, {})", show(x)), 2.0 * x.max(0.0))
                 } else {
@@ -136,9 +134,9 @@ impl Trace {
                 one(self.through(
                     &sibling("attn.output"),
                     &sibling("attn.output.weight"),
-                    &lead[..1],
+                    &[pick(lead, 0)?],
                     row,
-                    lead[1] * head_dim + column,
+                    pick(lead, 1)? * head_dim + column,
                 )?)
             }
             "attn.weights" => {
@@ -155,7 +153,7 @@ impl Trace {
                 let (lead, [row, column]) = split(place)?;
                 let weights = vector(value("attn.weights")?, lead, row)?;
                 let slopes = vector(self.slopes(&sibling("attn.weights"))?, lead, row)?;
-                let (w, slope) = (weights[column as usize], slopes[column as usize]);
+                let (w, slope) = (pick(&weights, column)?, pick(&slopes, column)?);
                 let formula = &self.step(&sibling("attn.weights"))?.formula;
                 if formula.contains("head 0") && lead.last() == Some(&0) {
                     return one(("0: head 0 is not learnt, and does not ask for scores".to_owned(), 0.0));
@@ -239,20 +237,7 @@ impl Trace {
                 };
                 let (of, head) = if head < queries { ("attn.queries", head) } else { ("attn.keys", head - queries) };
                 let slopes = vector(self.slopes(&sibling(of))?, &[text, head], row)?;
-                let pair = column / 2;
-                let (a, b) = (slopes[2 * pair as usize], slopes[2 * pair as usize + 1]);
-                let angle = row as f64 * 10_000_f64.powf(-2.0 * pair as f64 / slopes.len() as f64);
-                let (a_, b_, of_angle) = (show(a), brackets(b), show(angle));
-                one(match column % 2 {
-                    0 => (
-                        format!("turned back by θ = {of_angle}: {a_} · cos θ + {b_} · sin θ"),
-                        a * angle.cos() + b * angle.sin(),
-                    ),
-                    _ => (
-                        format!("turned back by θ = {of_angle}: −{} · sin θ + {b_} · cos θ", brackets(a)),
-                        -a * angle.sin() + b * angle.cos(),
-                    ),
-                })
+                one(turn(&slopes, row, column, true)?)
             }
             "embedded" if self.step("hidden").is_ok() => {
                 let (lead, [row, column]) = split(place)?;
@@ -297,7 +282,7 @@ impl Trace {
         let mean = |numbers: &mut dyn Iterator<Item = f64>| numbers.sum::<f64>() / x.len() as f64;
         let shift = if learnt.is_some() { mean(&mut slopes.iter().copied()) } else { 0.0 };
         let along = mean(&mut slopes.iter().zip(&normed).map(|(slope, x)| slope * x));
-        let (slope, here) = (slopes[column as usize], normed[column as usize]);
+        let (slope, here) = (pick(&slopes, column)?, pick(&normed, column)?);
         let result = (slope - shift - here * along) / size;
         let less = if learnt.is_some() { format!(" − {}", brackets(shift)) } else { String::new() };
         Ok((
@@ -313,12 +298,12 @@ impl Trace {
     }
 
     /// The table that makes logits.
-    fn output_head(&self) -> &'static str {
+    pub(super) fn output_head(&self) -> &'static str {
         if self.weight("head").is_ok() { "head" } else { "embedding" }
     }
 
     /// The step that the output head reads.
-    fn last_stream(&self) -> Result<String> {
+    pub(super) fn last_stream(&self) -> Result<String> {
         match self.step("final_norm").or_else(|_| self.step("output")) {
             Ok(step) => Ok(step.name.clone()),
             Err(_) => self.before("logits"),
@@ -326,7 +311,7 @@ impl Trace {
     }
 
     /// ∂loss of what a place's queries, keys and values are before they are brought to one length and turned.
-    fn slopes_of_projections(&self, name: &str, row: i64) -> Result<Vec<f64>> {
+    pub(super) fn slopes_of_projections(&self, name: &str, row: i64) -> Result<Vec<f64>> {
         let sibling = |part: &str| self.sibling(name, part);
         let mut all = Vec::new();
         let unturned = self.step(&sibling("attn.unturned")).is_ok();
@@ -352,126 +337,12 @@ impl Trace {
         }
         Ok(all)
     }
-
-    /// A sum over the characters of ∂out · in, each with its character.
-    fn over_places(&self, slopes: &[f64], inputs: Option<&[f64]>, what: &str) -> Share {
-        let ones = vec![1.0; slopes.len()];
-        let (sum, result) = sum_of_products(slopes, inputs.unwrap_or(&ones));
-        let terms = slopes.iter().zip(inputs.unwrap_or(&ones)).map(|(a, b)| (a * b).abs()).enumerate();
-        let most = terms.max_by(|one, other| one.1.total_cmp(&other.1)).map_or(0, |(place, _)| place);
-        (format!("Σₜ {what} = {sum}, most of it at {most} (“{}”)", self.labels[most]), result)
-    }
-
-    fn shares_of_parameter(&self, name: &str, place: &[i64]) -> Result<Vec<Share>> {
-        let column_of = |tensor: &Tensor, column: i64| numbers(&tensor.f_get(0)?.f_select(1, column)?);
-        let one = |share: Share| Ok(vec![share]);
-        let sum_over = |out: &str, input: &str| -> Result<Vec<Share>> {
-            let [row, column] = place[..] else {
-                return Err(Error::Config("a weight has a row and a column".to_owned()));
-            };
-            let (slopes, inputs) = (column_of(self.slopes(out)?, row)?, column_of(&self.step(input)?.tensor, column)?);
-            one(self.over_places(&slopes, Some(&inputs), &format!("∂{out}[t, {row}] · {input}[t, {column}]")))
-        };
-        let bias = |out: &str| -> Result<Vec<Share>> {
-            let slopes = column_of(self.slopes(out)?, place[0])?;
-            one(self.over_places(&slopes, None, &format!("∂{out}[t, {}]", place[0])))
-        };
-        let as_head = || -> Result<Vec<Share>> { sum_over("logits", &self.last_stream()?) };
-        let block = |part: &str| self.sibling(name, part);
-        match part(name) {
-            "embedding" => {
-                let [id, column] = place[..] else { return Err(Error::Config("it has a row and a column".to_owned())) };
-                let stands: Vec<usize> = numbers(&self.step("ids")?.tensor)?
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, other)| **other as i64 == id)
-                    .map(|(place, _)| place)
-                    .collect();
-                let all = column_of(self.slopes("embedded")?, column)?;
-                let terms: Vec<String> = stands.iter().map(|&at| format!("{} at {at}", brackets(all[at]))).collect();
-                let mut shares = vec![match terms.is_empty() {
-                    true => ("0: this character does not stand in the text".to_owned(), 0.0),
-                    false => (
-                        format!("∂embedded[t, {column}] where the character stands: {}", terms.join(" + ")),
-                        stands.iter().map(|&at| all[at]).sum(),
-                    ),
-                }];
-                if self.output_head() == "embedding" {
-                    shares.extend(as_head()?);
-                }
-                Ok(shares)
-            }
-            "head" => as_head(),
-            "position" => match place[0] < self.labels.len() as i64 {
-                true => one(self.copied("positioned", &[0, place[0], place[1]])?),
-                false => one(("0: the text does not reach so far".to_owned(), 0.0)),
-            },
-            "hidden.weight" => sum_over("hidden", "embedded"),
-            "hidden.bias" => bias("hidden"),
-            "output.weight" => sum_over("output", "activated"),
-            "output.bias" => bias("output"),
-            "mlp.hidden.weight" => sum_over(&block("mlp.hidden"), &block("norm2")),
-            "mlp.hidden.bias" => bias(&block("mlp.hidden")),
-            "mlp.output.weight" => sum_over(&block("mlp.output"), &block("mlp.activated")),
-            "mlp.output.bias" => bias(&block("mlp.output")),
-            "attn.output.weight" => {
-                let [row, column] = place[..] else {
-                    return Err(Error::Config("it has a row and a column".to_owned()));
-                };
-                let heads = &self.step(&block("attn.heads"))?.tensor;
-                let head_dim = heads.size4()?.3;
-                let slopes = column_of(self.slopes(&block("attn.output"))?, row)?;
-                let inputs = numbers(&heads.f_get(0)?.f_get(column / head_dim)?.f_select(1, column % head_dim)?)?;
-                one(self.over_places(&slopes, Some(&inputs), &format!("∂attn.output[t, {row}] · heads[t, {column}]")))
-            }
-            "attn.qkv.weight" => {
-                let [row, column] = place[..] else {
-                    return Err(Error::Config("it has a row and a column".to_owned()));
-                };
-                let slopes =
-                    (0..self.labels.len() as i64).map(|at| Ok(self.slopes_of_projections(name, at)?[row as usize]));
-                let inputs = column_of(&self.step(&block("norm1"))?.tensor, column)?;
-                one(self.over_places(
-                    &slopes.collect::<Result<Vec<f64>>>()?,
-                    Some(&inputs),
-                    &format!("∂(queries, keys, values)[t, {row}] · norm1[t, {column}]"),
-                ))
-            }
-            other => {
-                let (norm, is_scale) = match other.rsplit_once('.') {
-                    Some((norm @ ("norm1" | "norm2" | "final_norm"), end @ ("weight" | "bias"))) => {
-                        (block(norm), end == "weight")
-                    }
-                    _ => return Err(Error::Config("it is no parameter of the library's models".to_owned())),
-                };
-                let slopes = column_of(self.slopes(&norm)?, place[0])?;
-                if !is_scale {
-                    return one(self.over_places(&slopes, None, &format!("∂{norm}[t, {}]", place[0])));
-                }
-                let stream = &self.step(&self.before(&norm)?)?.tensor;
-                let inputs = (0..slopes.len() as i64)
-                    .map(|at| Ok(normed(&vector(stream, &[0], at)?, true).0[place[0] as usize]));
-                one(self.over_places(
-                    &slopes,
-                    Some(&inputs.collect::<Result<Vec<f64>>>()?),
-                    &format!("∂{norm}[t, {0}] · normed[t, {0}]", place[0]),
-                ))
-            }
-        }
-    }
-}
-
-/// A row brought to one size, around its mean or around 0, and the size that it had.
-fn normed(x: &[f64], centred: bool) -> (Vec<f64>, f64) {
-    let mean = if centred { x.iter().sum::<f64>() / x.len() as f64 } else { 0.0 };
-    let size = (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64 + EPSILON).sqrt();
-    (x.iter().map(|x| (x - mean) / size).collect(), size)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Traceable;
-    use super::super::tests::{awake, variants};
+    use super::super::tests::{awake, largest_place, variants};
     use crate::model::{MlpConfig, MlpLm, wake};
     use crate::trace::Trace;
     use tch::{Device, Kind};
@@ -481,14 +352,8 @@ mod tests {
             let gradient = &step.gradient().unwrap().tensor;
             let size = gradient.size();
             let most = gradient.abs().max().double_value(&[]);
-            let mut at = gradient.abs().argmax(None, false).int64_value(&[]);
-            let mut largest = Vec::new();
-            for size in size.iter().rev() {
-                largest.insert(0, at % size);
-                at /= size;
-            }
             let places = [
-                largest,
+                largest_place(gradient),
                 size.iter().map(|size| size / 2).collect(),
                 size.iter().map(|size| size - 1).collect(),
                 vec![0; size.len()],

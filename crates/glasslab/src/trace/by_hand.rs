@@ -1,7 +1,8 @@
 //! The arithmetic behind one number of a trace, written out with its numbers.
 
+use super::Trace;
+use super::arithmetic::{brackets, dot, pick, products, shared, show, softmax, split, tiny, vector};
 use super::describe::part;
-use super::{Trace, numbers};
 use crate::error::{Error, Result};
 use crate::view::{Html, paragraph};
 use std::fmt;
@@ -43,13 +44,9 @@ impl fmt::Display for ByHand {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "{}", self.arithmetic)?;
         let (result, traced) = (show(self.result), show(self.traced));
-        let difference = if self.difference() == 0.0 { "0".to_owned() } else { format!("{:.0e}", self.difference()) };
-        write!(out, "by hand {result}, in the trace {traced}: difference {}", difference.replace('-', "−"))
+        write!(out, "by hand {result}, in the trace {traced}: difference {}", tiny(self.difference(), 0))
     }
 }
-
-/// The terms of a sum that are written out; of longer ones, the middle is left out.
-const TERMS: usize = 24;
 
 impl Trace {
     /// Computes one number of a step again from the steps before, and writes the arithmetic out.
@@ -58,12 +55,20 @@ impl Trace {
     /// character at 2 fits what the character at 4 wants to know.
     ///
     /// # Errors
-    /// If there is no such step or place, or the step is none that the library knows how to make.
+    /// If there is no such step or place, the step is none that the library knows how to make, or the model, too large for a
+    /// copy of its weights, has learnt since.
     pub fn by_hand(&self, step: &str, place: &[i64]) -> Result<ByHand> {
+        if is_made_with_weights(part(step), &self.step(step)?.formula) {
+            self.learnt.check_unchanged()?;
+        }
+        self.computed(step, place)
+    }
+
+    /// The same with the weights as they are.
+    pub(super) fn computed(&self, step: &str, place: &[i64]) -> Result<ByHand> {
         let traced = self.step(step)?.number(place)?;
         let at = |part: &str| -> Result<&Tensor> { Ok(&self.step(&self.sibling(step, part))?.tensor) };
         let number = |tensor: &Tensor, place: &[i64]| -> Result<f64> { Ok(tensor.f_double_value(place)?) };
-        let time = place.len().checked_sub(2).map_or(0, |axis| place[axis]);
         let (arithmetic, result) = match part(step) {
             _ if is_made_with_weights(part(step), &self.step(step)?.formula) => {
                 let made = self.by_weights(step, place).ok().flatten();
@@ -103,11 +108,11 @@ impl Trace {
                         )
                     }
                     true => {
-                        let score = scores[column as usize];
+                        let score = pick(&scores, column)?;
                         let result = 1.0 / (1.0 + (((row + 1) as f64).ln() - score).exp());
                         (format!("σ({} − ln {})", show(score), row + 1), result)
                     }
-                    false => softmax(&scores, column, "masked", &format!("{row}")),
+                    false => softmax(&scores, column, "masked", row)?,
                 }
             }
             "attn.heads" => {
@@ -116,7 +121,7 @@ impl Trace {
                 let values = at("attn.values")?;
                 let of_values = shared(lead, &self.step(step)?.tensor, values);
                 let told: Vec<f64> = (0..weights.len() as i64)
-                    .map(|other| Ok(vector(values, &of_values, other)?[column as usize]))
+                    .map(|other| pick(&vector(values, &of_values, other)?, column))
                     .collect::<Result<_>>()?;
                 let sum = products(&weights, &told);
                 (format!("Σₛ weights[{row}, s] · values[s, {column}] = {sum}"), dot(&weights, &told))
@@ -125,15 +130,15 @@ impl Trace {
                 let added = if part(step) == "after_attn" { "attn.output" } else { "mlp.output" };
                 let before = self.before(step)?;
                 let (x, output) = (number(&self.step(&before)?.tensor, place)?, number(at(added)?, place)?);
-                (format!("{before} + {} = {} + {}", self.sibling(step, added), show(x), signed(output)), x + output)
+                (format!("{before} + {} = {} + {}", self.sibling(step, added), show(x), brackets(output)), x + output)
             }
             "norm1" | "norm2" | "final_norm" if self.step(step)?.formula.contains("mean(x²)") => {
                 let before = self.before(step)?;
-                let [.., column] = place[..] else { return Err(nothing_by_hand(step)) };
-                let x = vector(&self.step(&before)?.tensor, &place[..place.len() - 2], time)?;
+                let (lead, [row, column]) = split(place)?;
+                let x = vector(&self.step(&before)?.tensor, lead, row)?;
                 let square = dot(&x, &x) / x.len() as f64;
-                let result = x[column as usize] / (square + 1e-5).sqrt();
-                let number = show(x[column as usize]);
+                let here = pick(&x, column)?;
+                let (number, result) = (show(here), here / (square + 1e-5).sqrt());
                 (format!("x / √(mean(x²) + ε) = {number} / √({} + 0.00001)", show(square)), result)
             }
             "mlp.activated" | "activated" => {
@@ -148,12 +153,12 @@ impl Trace {
             }
             "probabilities" => {
                 let (lead, [row, column]) = split(place)?;
-                softmax(&vector(&self.step("logits")?.tensor, lead, row)?, column, "logits", &format!("{row}"))
+                softmax(&vector(&self.step("logits")?.tensor, lead, row)?, column, "logits", row)?
             }
             "loss" => {
-                let [_, row] = place[..] else { return Err(nothing_by_hand(step)) };
-                let id = number(&self.step("ids")?.tensor, &[place[0], row + 1])? as i64;
-                let p = number(&self.step("probabilities")?.tensor, &[place[0], row, id])?;
+                let [text, row] = place[..] else { return Err(nothing_by_hand(step)) };
+                let id = pick(&self.ids, row + 1)?;
+                let p = number(&self.step("probabilities")?.tensor, &[text, row, id])?;
                 let came = &self.labels[row as usize + 1];
                 (format!("−ln probabilities[{row}, {id} (“{came}”)] = −ln {}", show(p)), -p.ln())
             }
@@ -199,92 +204,13 @@ fn is_made_with_weights(part: &str, formula: &str) -> bool {
     }
 }
 
-/// A place as what stands before the last two axes, and these.
-pub(super) fn split(place: &[i64]) -> Result<(&[i64], [i64; 2])> {
-    match place {
-        [lead @ .., row, column] => Ok((lead, [*row, *column])),
-        _ => Err(Error::Shape {
-            expected: "a place with a row and a column".to_owned(),
-            got: format!("{place:?}"),
-            hint: "give one place for each axis".to_owned(),
-        }),
-    }
-}
-
-/// The numbers of one row.
-pub(super) fn vector(tensor: &Tensor, lead: &[i64], row: i64) -> Result<Vec<f64>> {
-    let mut part = tensor.shallow_clone();
-    for &place in lead {
-        part = part.f_get(place)?;
-    }
-    numbers(&part.f_get(row)?)
-}
-
-/// The place of a head's keys and values, which several heads may share.
-pub(super) fn shared(lead: &[i64], heads: &Tensor, keys: &Tensor) -> Vec<i64> {
-    match (lead, &heads.size()[..], &keys.size()[..]) {
-        ([text, head], [_, heads, ..], [_, keys, ..]) => vec![*text, head * keys / heads],
-        _ => lead.to_vec(),
-    }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn softmax(scores: &[f64], column: i64, name: &str, row: &str) -> (String, f64) {
-    let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let powers: Vec<f64> = scores.iter().map(|score| (score - highest).exp()).collect();
-    let result = powers[column as usize] / powers.iter().sum::<f64>();
-    let terms: Vec<String> =
-        scores.iter().filter(|score| score.is_finite()).map(|&score| format!("e^{}", brackets(score))).collect();
-    let masked = match scores.len() - terms.len() {
-        0 => String::new(),
-        count => format!(" + {count} × e^(−∞)"),
-    };
-    let (score, sum) = (brackets(scores[column as usize]), joined(terms.into_iter(), " + ") + &masked);
-    (format!("exp({name}[{row}, {column}]) / Σ exp({name}[{row}, ·]) = e^{score} / ({sum})"), result)
-}
-
-fn products(a: &[f64], b: &[f64]) -> String {
-    joined(a.iter().zip(b).map(|(&a, &b)| format!("{}·{}", brackets(a), brackets(b))), " + ")
-}
-
-/// The terms of a sum; of a long one the first, how many are left out, and the last.
-fn joined(terms: impl ExactSizeIterator<Item = String>, between: &str) -> String {
-    let count = terms.len();
-    let terms: Vec<String> = terms.collect();
-    if count <= TERMS {
-        return terms.join(between);
-    }
-    let (first, last) = (terms[..TERMS - 4].join(between), terms[count - 2..].join(between));
-    format!("{first}{between}… {} more …{between}{last}", count - (TERMS - 4) - 2)
-}
-
-pub(super) fn show(number: f64) -> String {
-    match number {
-        f64::NEG_INFINITY => "−∞".to_owned(),
-        f64::INFINITY => "∞".to_owned(),
-        number if number != 0.0 && number.abs() < 1e-3 => format!("{number:.2e}").replace('-', "−"),
-        number => format!("{number:.4}").replace('-', "−"),
-    }
-}
-
-fn signed(number: f64) -> String {
-    brackets(number)
-}
-
-pub(super) fn brackets(number: f64) -> String {
-    let text = show(number);
-    if text.starts_with('−') { format!("({text})") } else { text }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Traceable;
     use super::super::tests::{awake, variants};
     use super::*;
-    use crate::model::TransformerConfig;
+    use crate::model::{Model, Parameter, Probe, TransformerConfig};
+    use tch::{Device, Kind};
 
     #[test]
     fn the_arithmetic_comes_to_the_traced_number_at_every_place_tried() {
@@ -338,5 +264,113 @@ mod tests {
             trace.by_hand("block.0.attn.scores", &[0, 0, 4, 0]).unwrap_err().to_string().contains("time (looks) 4")
         );
         assert_eq!(part("block.0.norm1"), "norm1");
+    }
+
+    const STEPS: &[&str] = &[
+        "embedded",
+        "positioned",
+        "norm1",
+        "attn.unturned",
+        "attn.queries",
+        "attn.keys",
+        "attn.values",
+        "attn.scores",
+        "attn.masked",
+        "attn.weights",
+        "attn.heads",
+        "attn.output",
+        "after_attn",
+        "norm2",
+        "mlp.hidden",
+        "mlp.activated",
+        "mlp.output",
+        "after_mlp",
+        "hidden",
+        "activated",
+        "output",
+        "final_norm",
+        "loss",
+        "probabilities",
+        "logits",
+    ];
+    const LEARNT: &[&str] = &[
+        "embedding",
+        "position",
+        "norm1.weight",
+        "norm1.bias",
+        "attn.qkv.weight",
+        "attn.output.weight",
+        "mlp.hidden.weight",
+        "mlp.hidden.bias",
+        "mlp.output.weight",
+        "mlp.output.bias",
+        "hidden.weight",
+        "hidden.bias",
+        "output.weight",
+        "output.bias",
+        "final_norm.weight",
+        "final_norm.bias",
+        "head",
+    ];
+    const SHAPES: &[&[i64]] = &[
+        &[1, 9, 8],
+        &[1, 2, 9, 9],
+        &[1],
+        &[1, 2, 9, 4],
+        &[1, 12, 3],
+        &[],
+        &[1, 9],
+        &[2, 3],
+        &[1, 1, 30, 2],
+        &[1, 9, 40],
+    ];
+
+    /// A model whose steps and parameters have the names of the library's, and any shape.
+    struct Odd {
+        shift: usize,
+        learnt: Vec<Tensor>,
+    }
+
+    impl Model for Odd {
+        fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+            let sum = self.learnt.iter().fold(Tensor::from(0_f32), |sum, tensor| sum + tensor.mean(Kind::Float));
+            let mut all = Tensor::f_embedding(&self.learnt[0], ids, -1, false, false)?;
+            for (place, part) in STEPS.iter().enumerate() {
+                let shape = SHAPES[(place * self.shift + self.shift / 3) % SHAPES.len()];
+                let step = Tensor::ones(shape, (Kind::Float, Device::Cpu)) * &sum;
+                for name in [part.to_string(), format!("block.0.{part}")] {
+                    all = all + probe.at(name, step.shallow_clone()).f_mean(Kind::Float)?;
+                }
+            }
+            Ok(all)
+        }
+
+        fn parameters(&self) -> Vec<Parameter> {
+            let named = |(name, tensor)| {
+                Parameter::new(format!("{}{name}", if self.shift % 2 == 0 { "block.0." } else { "" }), tensor)
+            };
+            let rest = LEARNT.iter().zip(&self.learnt[1..]).map(named);
+            std::iter::once(Parameter::new("table", &self.learnt[0])).chain(rest).collect()
+        }
+    }
+
+    #[test]
+    fn what_only_has_the_names_of_the_librarys_steps_is_an_error_and_no_panic() {
+        for shift in 0..20 {
+            let learnt = (0..LEARNT.len()).map(|place| SHAPES[(place * shift + shift) % SHAPES.len()]);
+            let sizes = std::iter::once(&[256, 256][..]).chain(learnt);
+            let learnt =
+                sizes.map(|size| Tensor::ones(size, (Kind::Float, Device::Cpu)).set_requires_grad(true)).collect();
+            let trace = Odd { shift, learnt }.backward("Once upon").unwrap();
+            assert!(trace.html().is_ok() && trace.table().contains("block.0.attn.weights"));
+            for step in trace.steps.iter().chain(&trace.parameters) {
+                let size = step.tensor.size();
+                for place in [vec![0; size.len()], size.iter().map(|size| size - 1).collect()] {
+                    // Whatever they give.
+                    let _ = (trace.by_hand(&step.name, &place), trace.blame(&step.name, &place));
+                }
+                let _ = trace.open(&step.name);
+            }
+        }
     }
 }

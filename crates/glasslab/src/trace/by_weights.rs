@@ -1,28 +1,24 @@
 //! The arithmetic of the steps that are made with learnt numbers: `weights · inputs`, written out.
 
 use super::Trace;
-use super::by_hand::{brackets, show, split, vector};
+use super::arithmetic::{EPSILON, Share, bell, brackets, pick, show, split, sum_of_products, turn, vector};
 use super::describe::part;
 use crate::error::{Error, Result};
 use tch::Tensor;
-
-/// The terms of a long sum that are written out, the largest; the rest is told as one number.
-const LARGEST: usize = 6;
-pub(super) const EPSILON: f64 = 1e-5;
 
 impl Trace {
     /// A number of a step as a line of arithmetic and what it comes to; `None` for a step without weights.
     ///
     /// # Errors
     /// If the trace has not the weights that such a step has in the library's models.
-    pub(super) fn by_weights(&self, step: &str, place: &[i64]) -> Result<Option<(String, f64)>> {
+    pub(super) fn by_weights(&self, step: &str, place: &[i64]) -> Result<Option<Share>> {
         let weight = |name: &str| self.weight(&self.sibling(step, name));
         let rows = |name: &str| -> Result<Vec<f64>> {
             let (lead, [row, _]) = split(place)?;
             vector(&self.step(name)?.tensor, lead, row)
         };
         // A row of the step before times a row of a weight.
-        let linear = |input: &str, of_weight: &str, bias: Option<&str>| -> Result<(String, f64)> {
+        let linear = |input: &str, of_weight: &str, bias: Option<&str>| -> Result<Share> {
             let (_, [_, column]) = split(place)?;
             let (x, w) = (rows(input)?, vector(weight(of_weight)?, &[], column)?);
             let (sum, result) = sum_of_products(&x, &w);
@@ -38,7 +34,7 @@ impl Trace {
         Ok(Some(match part(step) {
             "embedded" => {
                 let (_, [row, column]) = split(place)?;
-                let id = self.step("ids")?.number(&[place[0], row])? as i64;
+                let id = pick(&self.ids, row)?;
                 let number = self.weight("embedding")?.f_double_value(&[id, column])?;
                 (format!("embedding[{id} (“{}”), {column}] = {}", self.labels[row as usize], show(number)), number)
             }
@@ -57,7 +53,7 @@ impl Trace {
                 let (_, [_, column]) = split(place)?;
                 let before = self.before(step)?;
                 let x = rows(&before)?;
-                let (mean, here) = (x.iter().sum::<f64>() / x.len() as f64, x[column as usize]);
+                let (mean, here) = (x.iter().sum::<f64>() / x.len() as f64, pick(&x, column)?);
                 let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
                 let (scale, shift) =
                     (weight(&scale)?.f_double_value(&[column])?, weight(&shift)?.f_double_value(&[column])?);
@@ -79,7 +75,7 @@ impl Trace {
                 let heads = &self.step(&self.sibling(step, "attn.heads"))?.tensor;
                 let mut joined = Vec::new();
                 for head in 0..heads.size4()?.1 {
-                    joined.extend(vector(heads, &[lead[0], head], row)?);
+                    joined.extend(vector(heads, &[pick(lead, 0)?, head], row)?);
                 }
                 let (sum, result) = sum_of_products(&joined, &vector(weight("attn.output.weight")?, &[], column)?);
                 (format!("all heads of {row}, joined · attn.output.weight[{column}] = {sum}"), result)
@@ -97,7 +93,7 @@ impl Trace {
             }
             "mlp.activated" if self.step(step)?.formula.contains('Φ') => {
                 let hidden = self.step(&self.sibling(step, "mlp.hidden"))?.number(place)?;
-                let share = 0.5 * (1.0 + Tensor::from(hidden / 2.0_f64.sqrt()).f_erf()?.f_double_value(&[])?);
+                let (share, _) = bell(hidden)?;
                 (format!("hidden · Φ(hidden) = {} · {}", show(hidden), show(share)), hidden * share)
             }
             _ => return Ok(None),
@@ -106,12 +102,11 @@ impl Trace {
 
     /// A parameter's numbers, as they were when the text was traced.
     pub(super) fn weight(&self, name: &str) -> Result<&Tensor> {
-        let found = self.learnt.iter().find(|(other, _)| other == name);
-        found.map(|(_, tensor)| tensor).ok_or_else(|| Error::Config(format!("this trace has no weight {name:?}")))
+        self.learnt.get(name).ok_or_else(|| Error::Config(format!("this trace has no weight {name:?}")))
     }
 
     /// A query, key or value: a row of the normed stream times a row of their common matrix.
-    fn projected(&self, step: &str, place: &[i64]) -> Result<(String, f64)> {
+    fn projected(&self, step: &str, place: &[i64]) -> Result<Share> {
         let (lead, [row, column]) = split(place)?;
         let [text, head] = lead[..] else { return Err(Error::Config(format!("{step} is not of a model's heads"))) };
         let count = |name: &str| -> Result<i64> { Ok(self.step(&self.sibling(step, name))?.tensor.size4()?.1) };
@@ -127,7 +122,7 @@ impl Trace {
         let input = self.sibling(step, "norm1");
         let x = vector(&self.step(&input)?.tensor, &[text], row)?;
         let matrix = self.weight(&self.sibling(step, "attn.qkv.weight"))?;
-        let line = |at: i64| -> Result<(String, f64)> { Ok(sum_of_products(&x, &vector(matrix, &[], first + at)?)) };
+        let line = |at: i64| -> Result<Share> { Ok(sum_of_products(&x, &vector(matrix, &[], first + at)?)) };
         let (sum, product) = line(column)?;
         let arithmetic = format!("{input} · attn.qkv.weight[{}] = {sum}", first + column);
         if part(step) == "attn.values" || !self.step(step)?.formula.contains("one_length") {
@@ -143,41 +138,13 @@ impl Trace {
     }
 
     /// A query or key turned by its place, with the other number of its pair.
-    fn turned(&self, step: &str, place: &[i64]) -> Result<(String, f64)> {
+    fn turned(&self, step: &str, place: &[i64]) -> Result<Share> {
         let (lead, [row, column]) = split(place)?;
         let [text, head] = lead[..] else { return Err(Error::Config(format!("{step} is not of a model's heads"))) };
         let queries = self.step(&self.sibling(step, "attn.queries"))?.tensor.size4()?.1;
         let both = &self.step(&self.sibling(step, "attn.unturned"))?.tensor;
         let head = if part(step) == "attn.keys" { queries + head } else { head };
         let x = vector(both, &[text, head], row)?;
-        let pair = column / 2;
-        let (a, b) = (x[2 * pair as usize], x[2 * pair as usize + 1]);
-        let angle = row as f64 * 10_000_f64.powf(-2.0 * pair as f64 / x.len() as f64);
-        let (a_, b_, of_angle) = (show(a), brackets(b), show(angle));
-        Ok(match column % 2 {
-            0 => (
-                format!("a·cos θ − b·sin θ, at angle θ = {of_angle} = {a_} · cos θ − {b_} · sin θ"),
-                a * angle.cos() - b * angle.sin(),
-            ),
-            _ => (
-                format!("a·sin θ + b·cos θ, at angle θ = {of_angle} = {a_} · sin θ + {b_} · cos θ"),
-                a * angle.sin() + b * angle.cos(),
-            ),
-        })
+        turn(&x, row, column, false)
     }
-}
-
-/// A sum of products, the largest written out, and what it comes to.
-pub(super) fn sum_of_products(a: &[f64], b: &[f64]) -> (String, f64) {
-    let mut terms: Vec<(f64, f64)> = a.iter().copied().zip(b.iter().copied()).collect();
-    let result = terms.iter().map(|(a, b)| a * b).sum();
-    terms.sort_by(|one, other| (other.0 * other.1).abs().total_cmp(&(one.0 * one.1).abs()));
-    let shown = if terms.len() <= LARGEST + 1 { terms.len() } else { LARGEST };
-    let mut written: Vec<String> =
-        terms[..shown].iter().map(|&(a, b)| format!("{}·{}", brackets(a), brackets(b))).collect();
-    if shown < terms.len() {
-        let rest: f64 = terms[shown..].iter().map(|(a, b)| a * b).sum();
-        written.push(format!("{} (the {} smaller terms)", brackets(rest), terms.len() - shown));
-    }
-    (written.join(" + "), result)
 }

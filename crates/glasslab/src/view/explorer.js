@@ -36,6 +36,7 @@
     const map = (layer, head) => weightsOf(state.frame).subarray((layer * heads + head) * T * T, (layer * heads + head + 1) * T * T);
     const colour = (weight) => (Number.isNaN(weight) ? "#d81ba0" : palette[Math.round(Math.sqrt(Math.min(weight, 1)) * (palette.length - 1))]);
     const percent = (weight) => (Number.isNaN(weight) ? "NaN" : (weight * 100).toFixed(1) + " %");
+    const nats = (length) => (Number.isNaN(length) ? "NaN" : length ? Number(length.toPrecision(2)).toString() : "0");
     const name = (place) => "“" + characters[place] + "” at " + place;
     const current = () => state.pin ?? state.hover ?? last;
 
@@ -100,10 +101,14 @@
       }
     }
     const lists = make("div", top, { class: "g-lists" });
-    const [looks, seen, next] = ["looks at", "is looked at by", "expects next"].map((title) => {
+    const listed = (title) => {
       const section = make("section", lists);
       return { title, heading: make("h4", section), list: make("ol", section, { "data-list": title }) };
-    });
+    };
+    const [looks, seen, next] = ["looks at", "is looked at by", "expects next"].map(listed);
+    // Of a backward pass: how long the gradient of what stands for each character is.
+    const blamed = frames.some((frame) => frame.blame && frame.blame.length) ? listed("the loss hangs most on") : null;
+    const blame = (place) => (blamed && frames[state.frame].blame[place]) ?? (blamed ? NaN : 0);
     const prefix = "g" + Math.random().toString(36).slice(2);
     const text = make("div", root, { class: "g-text", role: "listbox", tabindex: 0, "aria-label": "characters; arrows move, Enter pins, Escape frees" });
     const letters = characters.map((character, place) =>
@@ -112,6 +117,11 @@
     make("span", key, { style: "background:rgba(0,114,178,.6);padding:0 6px" }, "blue behind: it looks there (darkest: most)");
     key.append("  ");
     make("span", key, { style: "border-bottom:5px solid rgba(230,120,0,.9)" }, "orange below: it is looked at from there");
+    if (blamed) {
+      root.classList.add("g-blames");
+      key.append("  ");
+      make("span", key, { style: "border-top:5px solid rgba(0,158,115,.95)" }, "green above: the loss hangs on it (brightest: most)");
+    }
     key.append("  ·  point at a character, click or Enter to pin it, Escape to free it, arrow keys to walk");
     const live = make("div", root, { class: "g-live", "aria-live": "polite" });
     const view = make("canvas", make("div", root, { class: "g-view" }), { "aria-hidden": "true" });
@@ -217,31 +227,33 @@
         pen.strokeRect(edge + now * cell, edge, cell, T * cell);
       }
     }
-    function fill(part, rows, tint) {
+    function fill(part, rows, tint, words = percent, whole = 1) {
       part.list.replaceChildren();
       for (const [label, where, weight] of rows) {
         const item = make("li", part.list);
         make("b", item, {}, label);
         make("span", item, {}, where);
-        make("span", item, {}, percent(weight));
-        make("i", item, { style: "background:" + tint + ";width:" + (Math.min(weight, 1) * 88 || 0) + "px" });
+        make("span", item, {}, words(weight));
+        make("i", item, { style: "background:" + tint + ";width:" + (Math.min(weight / whole, 1) * 88 || 0) + "px" });
       }
     }
     // Those with the largest weight first; what is no number at all before them, so that it is seen.
-    function strongest(pick) {
+    function strongest(pick, least = 0.0005) {
       const all = characters.map((character, place) => [character, "at " + place, pick(place)]);
       const order = (weight) => (Number.isNaN(weight) ? 2 : weight);
-      return all.filter((row) => !(row[2] < 0.0005)).sort((a, b) => order(b[2]) - order(a[2])).slice(0, 6);
+      return all.filter((row) => !(row[2] < least)).sort((a, b) => order(b[2]) - order(a[2])).slice(0, 6);
     }
     function paintCurrent() {
       const weights = map(state.layer, state.head), now = current();
       // Beside the largest one: a share of 5 % is much where 64 characters share the attention.
-      const largest = (pick) => Math.max(1e-6, ...characters.map((_, place) => pick(place) || 0));
+      const largest = (pick) => Math.max(1e-9, ...characters.map((_, place) => pick(place) || 0));
       const mostSeen = largest((place) => (place === now ? 0 : weights[place * T + now])), mostLooked = largest((place) => weights[now * T + place]);
+      const mostBlamed = largest(blame);
       const strength = (weight, whole) => Math.sqrt(Math.max(weight || 0, 0) / whole);
       letters.forEach((letter, place) => {
         letter.style.backgroundColor = "rgba(0,114,178," + (0.72 * strength(weights[now * T + place], mostLooked)).toFixed(3) + ")";
         letter.style.borderBottomColor = "rgba(230,120,0," + (place === now ? 0 : strength(weights[place * T + now], mostSeen)).toFixed(3) + ")";
+        if (blamed) letter.style.borderTopColor = "rgba(0,158,115," + strength(blame(place), mostBlamed).toFixed(3) + ")";
         letter.className = place === now ? (state.pin === null ? "g-now" : "g-now g-pin") : "";
         letter.setAttribute("aria-selected", String(place === now));
       });
@@ -253,13 +265,18 @@
       fill(seen, strongest((place) => (place === now ? 0 : weights[place * T + now])), "#e67800");
       const expected = (frames[state.frame].next[now] || []).filter(([, p]) => p >= 0.001);
       fill(next, expected.map(([character, p]) => [character, "", p]), "#7a7a7a");
+      if (blamed) {
+        blamed.heading.textContent = blamed.title;
+        fill(blamed, strongest(blame, mostBlamed / 1e6), "#009e73", nats, mostBlamed);
+      }
       const other = state.pin !== null && state.hover !== null && state.hover !== state.pin ? state.hover : null;
       if (other !== null) {
         live.textContent = name(now) + " gives " + percent(weights[now * T + other]) + " to " + name(other) + "; "
           + name(other) + " gives " + percent(weights[other * T + now]) + " to it";
       } else {
         const most = looked.length ? " looks most at “" + looked[0][0] + "” " + looked[0][1] + ", " + percent(looked[0][2]) : "";
-        live.textContent = (state.pin === null ? "" : "pinned: ") + name(now) + most;
+        const hangs = blamed ? "; the loss hangs on it with " + nats(blame(now)) + " nats a unit" : "";
+        live.textContent = (state.pin === null ? "" : "pinned: ") + name(now) + most + hangs;
       }
       paintView();
     }

@@ -41,6 +41,9 @@ pub(super) struct Frame {
     label: String,
     attention: Attention,
     expected: Vec<Vec<(String, f64)>>,
+    /// How long the gradient of what stands for each character is, in a trace of a backward pass: how much the loss hangs on
+    /// it.
+    blame: Vec<f64>,
     still: Option<String>,
 }
 
@@ -56,12 +59,26 @@ impl Frame {
             let all: Vec<(String, f64)> = p.iter().zip(&ids).map(named).collect();
             expected = all.chunks(top.size()[1].max(1) as usize).map(<[_]>::to_vec).collect();
         }
-        Ok(Frame { label, attention, expected, still: None })
+        let stream = trace.step("positioned").or_else(|_| trace.step("embedded"));
+        let blame = stream.and_then(|step| step.blame_by_character()).ok().flatten().unwrap_or_default();
+        Ok(Frame { label, attention, expected, blame, still: None })
     }
 }
 
+impl Frame {
+    fn most_blamed(&self) -> Option<(usize, &str)> {
+        let (place, _) = self.blame.iter().enumerate().max_by(|one, other| one.1.total_cmp(other.1))?;
+        Some((place, self.attention.labels.get(place)?))
+    }
+}
+
+fn rounded(number: f64) -> f64 {
+    format!("{number:.2e}").parse().unwrap_or(number)
+}
+
 impl Trace {
-    /// The attention of this trace, to walk through.
+    /// The attention of this trace, to walk through. Of a backward pass it also shows on which characters the loss hangs: how
+    /// long the gradient of what stands for each is.
     ///
     /// # Errors
     /// If the model has no attention.
@@ -112,7 +129,7 @@ impl Explorer {
     /// What weights and predictions take for so many characters.
     fn bytes(&self, characters: usize) -> usize {
         let cells = characters * (characters + 1) / 2 * self.layers() * self.heads() as usize;
-        let expected = characters * EXPECTED as usize * 12;
+        let expected = characters * EXPECTED as usize * 12 + characters * 8;
         // 12 bits a weight, and four letters for three bytes.
         self.frames.len() * (cells * 2 + expected)
     }
@@ -132,7 +149,10 @@ impl Explorer {
                 .take(count)
                 .map(|row| row.iter().map(|(name, p)| json!([name, (p * 1000.0).round() / 1000.0])).collect())
                 .collect();
-            frames.push(json!({ "label": frame.label, "weights": self.pack(frame, causal)?, "next": expected }));
+            // Three digits; what is no number is none in JSON.
+            let blame: Vec<Value> = frame.blame.iter().take(count).map(|length| json!(rounded(*length))).collect();
+            let weights = self.pack(frame, causal)?;
+            frames.push(json!({ "label": frame.label, "weights": weights, "next": expected, "blame": blame }));
         }
         let scale = Scale::new(Quantity::Weights, &[]);
         let palette: Vec<String> = (0..=64).map(|step| css(scale.at(f64::from(step) / 64.0))).collect();
@@ -154,7 +174,10 @@ impl Explorer {
             escape(&self.title),
             json_in_script(&data.to_string())
         );
-        let words = self.frames.last().map(|frame| frame.attention.strongest()).transpose()?.unwrap_or_default();
+        let mut words = self.frames.last().map(|frame| frame.attention.strongest()).transpose()?.unwrap_or_default();
+        if let Some((place, label)) = self.frames.last().and_then(|frame| frame.most_blamed()) {
+            words.push_str(&format!(" The loss hangs most on “{label}” at {place}."));
+        }
         Ok(Html {
             html,
             alt: format!(
@@ -282,6 +305,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_backward_pass_shows_on_which_characters_the_loss_hangs() {
+        let model = awake(TransformerConfig::original());
+        let trace = model.backward("Once upon").unwrap();
+        let html = trace.explore().unwrap().html().unwrap();
+        let blame: Vec<f64> = serde_json::from_value(data(&html.html)["frames"][0]["blame"].clone()).unwrap();
+        let gradient = &trace.step("positioned").unwrap().gradient().unwrap().tensor;
+        for (place, length) in blame.iter().enumerate() {
+            let expected = gradient.get(0).get(place as i64).norm().double_value(&[]);
+            assert!((length - expected).abs() <= 0.006 * expected, "{place}: {length} beside {expected}");
+        }
+        assert!(blame[8] == 0.0 && html.alt.contains("The loss hangs most on"), "{}", html.alt);
+        let forward = model.trace("Once upon").unwrap().explore().unwrap().html().unwrap();
+        assert!(data(&forward.html)["frames"][0]["blame"].as_array().unwrap().is_empty());
+        assert!(!forward.alt.contains("hangs"));
     }
 
     #[test]

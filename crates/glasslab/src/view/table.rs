@@ -6,7 +6,7 @@ use super::{Heatmap, Html, beside, paragraph, short};
 use crate::display::escape;
 use crate::error::Result;
 use crate::tokenizer::visible;
-use crate::trace::{Trace, TraceStep, numbers};
+use crate::trace::{Row, Trace, TraceStep, numbers, tiny};
 use tch::Tensor;
 
 /// The longer side of a small picture, in points.
@@ -18,71 +18,57 @@ const ROOM: usize = 210;
 /// Rows and columns whose numbers are written out when a step is opened.
 const WRITTEN: usize = 12;
 
+const TABLE: &str = "<table style=\"table-layout:auto;border-collapse:collapse;font-size:13px\">";
 const CELL: &str = "padding:3px 8px;text-align:left;vertical-align:top;border-top:1px solid rgba(128,128,128,.35)";
 const NUMBER: &str = "padding:3px 8px;text-align:right;vertical-align:top;border-top:1px solid rgba(128,128,128,.35);font-variant-numeric:tabular-nums";
 
 impl Trace {
-    /// The steps as a table with small pictures.
+    /// The steps as a table with small pictures. Of blocks that are alike, the first stands there whole, each other in a line
+    /// that opens.
     ///
     /// # Errors
     /// If a picture can't be drawn.
     pub fn html(&self) -> Result<Html> {
         let mut html = String::from("<div style=\"overflow-x:auto\">");
         html.push_str(&paragraph(&format!("What the model does with “{}”, step by step.", self.visible_text())));
-        if self.has_gradients() {
+        let backward = self.has_gradients();
+        if backward {
             html.push_str(&paragraph(
                 "Beside each number its gradient, in nats per unit: green, where the loss would rise with the number, purple, where it \
                  would fall. Read from the loss up, it tells who is to blame.",
             ));
         }
         self.notes.iter().for_each(|note| html.push_str(&paragraph(&format!("Note: {note}."))));
-        html.push_str("<table style=\"table-layout:auto;border-collapse:collapse;font-size:13px\"><thead><tr>");
-        let backward = self.has_gradients();
-        let slopes: &[&str] = if backward { &["∂loss/∂number"] } else { &[] };
-        let heads = ["step and shape", "numbers", "min", "mean", "max"].iter().chain(slopes);
-        for head in heads.chain(&["formula, and what one number means"]) {
-            html.push_str(&format!("<th scope=\"col\" style=\"padding:3px 8px;text-align:left\">{head}</th>"));
-        }
-        html.push_str("</tr></thead><tbody>");
-        for step in self.steps.iter().chain(&self.parameters) {
-            let size = step.min.abs().max(step.max.abs());
-            let odd = match step.not_finite {
-                0 => String::new(),
-                count => format!(" · {count} of {} not finite", step.tensor.numel()),
+        html.push_str(&format!("{TABLE}{}<tbody>", head(backward)));
+        for row in self.rows() {
+            let block = match row {
+                Row::Step(step) => {
+                    html.push_str(&step_row(step, backward)?);
+                    continue;
+                }
+                Row::Block(block) => block,
             };
+            let steps = block.steps.iter().map(|step| step_row(step, backward)).collect::<Result<String>>()?;
             html.push_str(&format!(
-                "<tr><th scope=\"row\" style=\"{CELL};font-weight:600\"><code>{}</code><br><span \
-                 style=\"font-weight:400;opacity:.75;font-size:12px\">{}</span></th><td style=\"{CELL}\">{}</td>",
-                escape(&step.name),
-                escape(&step.axes_and_sizes()),
-                small_pictures(step)?
-            ));
-            for number in [step.min, step.mean, step.max] {
-                html.push_str(&format!("<td style=\"{NUMBER}\">{}</td>", short(number, size)));
-            }
-            if let Some(gradient) = &step.gradient {
-                let (least, most) = (slope(gradient.min), slope(gradient.max));
-                html.push_str(&format!("<td style=\"{CELL}\">{}<br>", small_pictures(gradient)?));
-                html.push_str(&format!("<span style=\"opacity:.8;font-size:12px\">{least} to {most}</span></td>"));
-            } else if backward {
-                html.push_str(&format!("<td style=\"{CELL}\">–</td>"));
-            }
-            html.push_str(&format!(
-                "<td style=\"{CELL};min-width:17em\"><code>{}</code><br><span style=\"opacity:.8\">{}{odd}</span></td></tr>",
-                escape(&step.formula),
-                escape(&step.meaning)
+                "<tr><td colspan=\"{}\" style=\"{CELL}\"><details><summary style=\"cursor:pointer\"><b>{}</b>: {}</summary>\
+                 {TABLE}{}<tbody>{steps}</tbody></table></details></td></tr>",
+                if backward { 7 } else { 6 },
+                escape(&block.title()),
+                escape(&block.summary()),
+                head(backward)
             ));
         }
         html.push_str(&format!("</tbody></table>{}</div>", paragraph(&self.check())));
         Ok(Html { html, alt: self.table() })
     }
 
-    /// One step in full: its formula, its meaning, a picture with characters at its sides, and its numbers.
+    /// One step, or parameter, in full: its formula, its meaning, a picture with characters at its sides, and its numbers. A
+    /// parameter that has a step's name is `parameter:NAME`.
     ///
     /// # Errors
     /// If there is no step of that name.
     pub fn open(&self, name: &str) -> Result<Html> {
-        let step = self.step_or_parameter(name)?;
+        let (step, _) = self.step_or_parameter(name)?;
         let mut words = format!(
             "{name}: {} · {}. Each number: {}. From {} over {} (mean) to {}.",
             step.axes_and_sizes(),
@@ -94,7 +80,7 @@ impl Trace {
         );
         let mut picture = self.picture_of(step)?;
         if let Some(gradient) = &step.gradient {
-            let (least, most) = (slope(gradient.min), slope(gradient.max));
+            let (least, most) = (tiny(gradient.min, 1), tiny(gradient.max, 1));
             words.push_str(&format!(" Its gradient: {}, from {least} to {most}.", gradient.meaning));
             picture = beside(400, [picture, self.picture_of(gradient)?]);
         }
@@ -183,9 +169,43 @@ impl Trace {
     }
 }
 
-/// A gradient, which is often small.
-fn slope(number: f64) -> String {
-    if number == 0.0 { "0".to_owned() } else { format!("{number:.1e}").replace('-', "−") }
+fn head(backward: bool) -> String {
+    let slopes: &[&str] = if backward { &["∂loss/∂number"] } else { &[] };
+    let names = ["step and shape", "numbers", "min", "mean", "max"].iter().chain(slopes);
+    let cell = |name: &&str| format!("<th scope=\"col\" style=\"padding:3px 8px;text-align:left\">{name}</th>");
+    let cells: String = names.chain(&["formula, and what one number means"]).map(cell).collect();
+    format!("<thead><tr>{cells}</tr></thead>")
+}
+
+fn step_row(step: &TraceStep, backward: bool) -> Result<String> {
+    let size = step.min.abs().max(step.max.abs());
+    let odd = match step.not_finite {
+        0 => String::new(),
+        count => format!(" · {count} of {} not finite", step.tensor.numel()),
+    };
+    let mut html = format!(
+        "<tr><th scope=\"row\" style=\"{CELL};font-weight:600\"><code>{}</code><br><span \
+         style=\"font-weight:400;opacity:.75;font-size:12px\">{}</span></th><td style=\"{CELL}\">{}</td>",
+        escape(&step.name),
+        escape(&step.axes_and_sizes()),
+        small_pictures(step)?
+    );
+    for number in [step.min, step.mean, step.max] {
+        html.push_str(&format!("<td style=\"{NUMBER}\">{}</td>", short(number, size)));
+    }
+    if let Some(gradient) = &step.gradient {
+        let (least, most) = (tiny(gradient.min, 1), tiny(gradient.max, 1));
+        html.push_str(&format!("<td style=\"{CELL}\">{}<br>", small_pictures(gradient)?));
+        html.push_str(&format!("<span style=\"opacity:.8;font-size:12px\">{least} to {most}</span></td>"));
+    } else if backward {
+        html.push_str(&format!("<td style=\"{CELL}\">–</td>"));
+    }
+    html.push_str(&format!(
+        "<td style=\"{CELL};min-width:17em\"><code>{}</code><br><span style=\"opacity:.8\">{}{odd}</span></td></tr>",
+        escape(&step.formula),
+        escape(&step.meaning)
+    ));
+    Ok(html)
 }
 
 /// A step's matrices: one for each head, of the first text of the batch.
@@ -256,7 +276,12 @@ mod tests {
         for config in variants() {
             let trace = awake(config).trace("Once upon a time").unwrap();
             let html = trace.html().unwrap().html;
-            assert_eq!(html.matches("<tr>").count(), trace.steps.len() + 1);
+            // A folded block has a line of its own, and a head.
+            let folded = html.matches("<details>").count();
+            let blocks = trace.steps.iter().filter(|step| step.name.ends_with(".after_mlp")).count();
+            assert!(folded + 1 == blocks || config.previous_head && folded + 2 == blocks, "{folded} of {blocks}");
+            assert_eq!(html.matches("<tr>").count(), trace.steps.len() + 1 + 2 * folded);
+            assert!(trace.steps.iter().all(|step| html.contains(&format!("<code>{}</code>", step.name))));
             assert!(html.contains("max_abs_error 0") && html.contains("data:image/png"));
             assert!(html.len() < 700_000, "{}", html.len());
         }

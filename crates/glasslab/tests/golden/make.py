@@ -1,14 +1,16 @@
 """Makes the golden values beside this file, with PyTorch 2.13: `python make.py`.
 
 The library's tests compare with them; PyTorch is not needed to run those. The models are those of
-scripts/pytorch/glasslab_model.py.
+scripts/pytorch/glasslab_model.py; that of `steps` is torch.nn's own.
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 HERE = Path(__file__).resolve().parent
@@ -141,8 +143,69 @@ def transformer(config):
     return language_model(shapes, lambda p, ids: reference.transformer_logits(config, p, ids))
 
 
+def steps():
+    """Every step of a transformer with its gradient, and every parameter's, in double precision.
+
+    The blocks are nn.TransformerEncoderLayer, norm first, which is the course's: the steps inside are computed from its
+    modules, and what they come to is compared with what the layer itself gives.
+    """
+    torch.manual_seed(4)
+    seen = {}
+
+    def at(name, tensor):
+        if tensor.requires_grad:
+            tensor.retain_grad()
+        seen[name] = tensor
+        return tensor
+
+    embedding, position = nn.Embedding(VOCAB, EMB), nn.Embedding(CONTEXT, EMB)
+    layers = nn.ModuleList(nn.TransformerEncoderLayer(EMB, 2, HIDDEN, dropout=0, norm_first=True, batch_first=True) for _ in range(2))
+    named = {"embedding": embedding.weight, "position": position.weight}
+    for i, layer in enumerate(layers):
+        attention = layer.self_attn
+        for bias in (attention.in_proj_bias, attention.out_proj.bias):  # the library's attention has none
+            nn.init.zeros_(bias).requires_grad_(False)
+        for name, module in (("norm1", layer.norm1), ("norm2", layer.norm2), ("mlp.hidden", layer.linear1), ("mlp.output", layer.linear2)):
+            named |= {f"block.{i}.{name}.weight": module.weight, f"block.{i}.{name}.bias": module.bias}
+        named |= {f"block.{i}.attn.qkv.weight": attention.in_proj_weight, f"block.{i}.attn.output.weight": attention.out_proj.weight}
+    for parameter in named.values():
+        nn.init.normal_(parameter, std=0.7)
+    for module in (embedding, position, layers):
+        module.double()
+
+    ids = torch.tensor([[0, 3, 6, 1, 3]])
+    future = torch.ones(CONTEXT, CONTEXT).triu(1).bool()
+    x = at("embedded", embedding(ids))
+    x = at("positioned", x + position(torch.arange(CONTEXT)))
+    for i, layer in enumerate(layers):
+        name, attention, whole = f"block.{i}", layer.self_attn, layer(x, src_mask=future)
+        normed = at(f"{name}.norm1", layer.norm1(x))
+        # (B, T, 3·H·D) → three times (B, H, T, D)
+        qkv = F.linear(normed, attention.in_proj_weight).unflatten(-1, (3, 2, EMB // 2)).permute(2, 0, 3, 1, 4).unbind()
+        queries, keys, values = (at(f"{name}.attn.{part}", tensor) for part, tensor in zip(("queries", "keys", "values"), qkv))
+        scores = at(f"{name}.attn.scores", torch.einsum("bhtd,bhsd->bhts", queries, keys) / math.sqrt(EMB // 2))
+        masked = at(f"{name}.attn.masked", scores.masked_fill(future, -math.inf))
+        weights = at(f"{name}.attn.weights", masked.softmax(dim=-1))
+        heads = at(f"{name}.attn.heads", torch.einsum("bhts,bhsd->bhtd", weights, values))
+        output = at(f"{name}.attn.output", attention.out_proj(heads.transpose(1, 2).flatten(2)))
+        x = at(f"{name}.after_attn", x + output)
+        hidden = at(f"{name}.mlp.hidden", layer.linear1(at(f"{name}.norm2", layer.norm2(x))))
+        output = at(f"{name}.mlp.output", layer.linear2(at(f"{name}.mlp.activated", hidden.relu())))
+        x = at(f"{name}.after_mlp", x + output)
+        torch.testing.assert_close(x, whole, rtol=1e-12, atol=1e-12)
+    logits = at("logits", F.linear(x, embedding.weight))
+    probabilities = at("probabilities", logits.softmax(dim=-1))
+    loss = at("loss", -probabilities[:, :-1].gather(-1, ids[:, 1:, None]).squeeze(-1).log())
+    torch.testing.assert_close(loss.mean(), F.cross_entropy(logits[0, :-1], ids[0, 1:]))
+    loss.mean().backward()
+    # JSON has no infinity.
+    finite = lambda tensor: [number if math.isfinite(number) else None for number in flat(tensor)]
+    both = lambda tensors: {name: {"numbers": finite(x), "gradient": flat(x.grad)} for name, x in tensors.items()}
+    return {"ids": ids[0].tolist(), "parameters": both(named), "steps": both(seen)}
+
+
 if __name__ == "__main__":
     files = {"optimisers": optimisers(), "modules": modules(), "mlp": mlp(), "transformer_original": transformer(ORIGINAL),
-             "transformer_modern": transformer(MODERN), "transformer_other": transformer(OTHER)}
+             "transformer_modern": transformer(MODERN), "transformer_other": transformer(OTHER), "steps": steps()}
     for name, values in files.items():
         (HERE / f"{name}.json").write_text(json.dumps(values, separators=(",", ":")).replace('],"', '],\n"') + "\n")
