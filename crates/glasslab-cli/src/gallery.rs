@@ -6,16 +6,19 @@ use glasslab::data::{Dataset, END_OF_STORY, Stories, Tokens};
 use glasslab::display::escape;
 use glasslab::evaluate::{Ladder, evaluate_some};
 use glasslab::intervene::{Altered, Cut, Effect, HeadPatterns, Intervene, Lens};
-use glasslab::model::TransformerLm;
+use glasslab::model::{TransformerConfig, TransformerLm};
 use glasslab::tokenizer::CharTokenizer;
 use glasslab::trace::Traceable;
-use glasslab::train::{Length, TrainConfig};
+use glasslab::train::{
+    Course, Downhill, Landscape, LandscapeConfig, Learning, Length, Moment, StepByStep, TrainConfig,
+};
 use glasslab::view::{EmbeddingMap, Film, Surprise};
 use glasslab::{Error, Result, best_device};
 use serde_json::json;
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use tch::Device;
 
 const STYLE: &str = include_str!("gallery.css");
 /// Held-out characters that the ladder is measured on, about.
@@ -57,10 +60,12 @@ impl Gallery {
         let story = data.held_out.get(0).unwrap_or("Once upon a time");
         let mut page = Page::default();
         self.trace(&model, &mut page)?;
+        self.way_back(&model, &mut page)?;
         self.attention(&model, &mut page)?;
         self.predictions(&model, story, &mut page)?;
         self.embeddings(&model, &mut page)?;
         self.training(&model, &train_tokens, &held_out, &mut page)?;
+        self.learning(&model, &train_tokens, &held_out, &mut page)?;
         self.ladder(&model, &train_tokens, &held_out, &mut page)?;
         self.cuts(&model, &held_out, &mut page)?;
         let name = self.model.file_name().unwrap_or_default().to_string_lossy();
@@ -86,6 +91,18 @@ impl Gallery {
         }
         let (hidden, activated) = ("block.0.mlp.hidden", "block.0.mlp.activated");
         page.add(&format!("trace.compare({hidden:?}, {activated:?})?"), &trace.compare(hidden, activated)?.html().html);
+        Ok(())
+    }
+
+    fn way_back(&self, model: &TransformerLm, page: &mut Page) -> Result<()> {
+        page.section("The way back", "How the loss hangs on every number: who is to blame, with the arithmetic.");
+        let short: String = self.text.chars().take(14).collect();
+        let back = model.backward(&short)?;
+        page.add(&format!("model.backward({short:?})?"), &back.html()?.html);
+        page.add("back.open(\"block.0.mlp.hidden\")?", &back.open("block.0.mlp.hidden")?.html);
+        for (step, place) in [("block.0.attn.weights", &[0, 0, 3, 1][..]), ("block.0.mlp.hidden.weight", &[3, 7])] {
+            page.add(&format!("back.blame({step:?}, &{place:?})?"), &back.blame(step, place)?.html().html);
+        }
         Ok(())
     }
 
@@ -172,6 +189,51 @@ impl Gallery {
             "history.curve().smooth(3).uniform(256).bigram(&train, &held_out, 256)?.draw()?",
             &curve.draw()?.html(),
         );
+        Ok(())
+    }
+
+    fn learning(&self, model: &TransformerLm, train: &Tokens, held_out: &Tokens, page: &mut Page) -> Result<()> {
+        page.section("Learning, watched", "A small model from within while it learns.");
+        // Small enough that the trainings take seconds.
+        let sizes = TransformerConfig {
+            n_layers: 1,
+            emb_dim: 48,
+            head_dim: 48,
+            n_heads: 1,
+            n_kv_heads: 1,
+            n_hidden: 192,
+            ..model.config
+        };
+        let young = || TransformerLm::new(sizes, Device::Cpu);
+        let config = TrainConfig {
+            length: Length::Steps((self.film_steps / 2).max(8)),
+            context_len: 64.min(sizes.context_len as usize),
+            batch_size: 16,
+            lr: 0.004,
+            reports: 3,
+            ..TrainConfig::default()
+        };
+        let go_on = |_: Moment<'_>| ControlFlow::Continue(());
+        let every = (self.film_steps / 40).max(1);
+        let mut learning = Learning::new(&self.text.chars().take(30).collect::<String>()).every(every);
+        learning.train_with(&mut young()?, train, held_out, &config, go_on)?;
+        page.add("learning.gradients()?.draw()?", &learning.gradients()?.draw()?.html());
+        page.add("learning.updates()?.draw()?", &learning.updates()?.draw()?.html());
+        page.add("learning.dead_units()?", &learning.dead_units()?.html());
+        page.add("learning.film()?", &learning.film()?.html);
+        let downhill = Downhill::from(&young()?, train, &config)?;
+        page.add("Downhill::from(&model, &train_tokens, &config)?.draw()?", &downhill.draw()?.html());
+        let mut walker = young()?;
+        let mut course = Course::every(every);
+        let mut steps = StepByStep::new(&mut walker, train, &config)?;
+        while !steps.is_over() {
+            course.take(&walker, steps.done())?;
+            steps.skip(&mut walker, every)?;
+        }
+        course.take(&walker, steps.done())?;
+        let slice = LandscapeConfig { points: 15, chars: 2000, ..LandscapeConfig::default() };
+        let landscape = Landscape::of_course(&walker, &course, train, &slice)?;
+        page.add("Landscape::of_course(&model, &course, &train_tokens, &slice)?.draw()?", &landscape.draw()?.html());
         Ok(())
     }
 

@@ -218,7 +218,10 @@ pub fn cross_entropy(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
     /// Called by the judge, who catches what it panics with.
     fn number(loss: &Tensor) -> f64 {
         let size = loss.size();
-        assert!(loss.numel() == 1, "the loss is one number, and this tensor has the shape {size:?}: take the mean of it");
+        assert!(
+            loss.numel() == 1,
+            "the loss is one number, and this tensor has the shape {size:?}: take the mean of it"
+        );
         loss.sum(Kind::Double).double_value(&[])
     }
     fn judged(f: Given<'_, (Tensor, Tensor), f64>) -> Verdict {
