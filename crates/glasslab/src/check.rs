@@ -30,6 +30,7 @@ mod learning;
 mod looking;
 mod masking;
 mod mlp;
+mod optimising;
 pub mod reference;
 mod scaling;
 mod tokenization;
@@ -44,10 +45,11 @@ pub use attention::{attend, head_scores, one_score, scores, split_heads};
 pub use block::{block, block_gradient};
 pub use comparing::{best_next, transformer_parameters, windows};
 pub use experiments::{errors_apart, mean_and_error};
-pub use learning::{adam_step, embedding_gradient, linear_gradients, logits_gradient, momentum_step, relu_gradient};
+pub use learning::{embedding_gradient, linear_gradients, logits_gradient, relu_gradient};
 pub use looking::{previous_score, surprise};
 pub use masking::{causal_mask, softmax_gradient, softmax_rows};
 pub use mlp::{cross_entropy, mlp_forward, mlp_parameters, relu, temperature};
+pub use optimising::{adam_step, momentum_step};
 pub use scaling::{generation_cost, kv_cache_bytes};
 pub use tokenization::{decode, encode, targets};
 pub use tracing::{bigram_counts, bits_and_perplexity, embed, normalise_rows};
@@ -90,8 +92,8 @@ pub const EXERCISES: [Exercise; 45] = [
     learning::LINEAR_GRADIENTS,
     learning::RELU_GRADIENT,
     learning::EMBEDDING_GRADIENT,
-    learning::MOMENTUM_STEP,
-    learning::ADAM_STEP,
+    optimising::MOMENTUM_STEP,
+    optimising::ADAM_STEP,
     attention::ONE_SCORE,
     attention::SCORES,
     attention::HEAD_SCORES,

@@ -126,7 +126,8 @@ impl Shown for f64 {
             number if number.is_nan() => "NaN (not a number)".to_owned(),
             number if number <= -1e9 => "−∞".to_owned(),
             f64::INFINITY => "∞".to_owned(),
-            number if number != 0.0 && number.abs() < 1e-3 => format!("{number:.2e}"),
+            0.0 => "0.0000".to_owned(), // and no −0
+            number if number.abs() < 1e-3 => format!("{number:.2e}"),
             number => format!("{number:.4}"),
         }
     }
@@ -154,13 +155,18 @@ impl Shown for Vec<f64> {
     }
 }
 
+/// A number of a tensor: ids are whole.
+fn number(tensor: &Tensor, number: f64) -> String {
+    if tensor.is_floating_point() { number.shown() } else { format!("{number}") }
+}
+
 /// The numbers of a tensor, one row after the other.
 fn numbers(tensor: &Tensor) -> Vec<f64> {
     let flat = tensor.detach().to_device(tch::Device::Cpu).to_kind(Kind::Double).contiguous().view([-1]);
     Vec::try_from(&flat).unwrap_or_default()
 }
 
-fn shape(tensor: &Tensor) -> String {
+pub(super) fn shape(tensor: &Tensor) -> String {
     let axes: Vec<String> = tensor.size().iter().map(i64::to_string).collect();
     format!("({})", axes.join(", "))
 }
@@ -168,18 +174,23 @@ fn shape(tensor: &Tensor) -> String {
 impl Shown for Tensor {
     fn shown(&self) -> String {
         match self.size()[..] {
-            [] => self.double_value(&[]).shown(),
-            _ => format!("a tensor of shape {} with {}", shape(self), numbers(self).shown()),
+            [] => number(self, self.double_value(&[])),
+            _ => {
+                let numbers = numbers(self);
+                let first: Vec<String> = numbers.iter().take(SHOWN).map(|one| number(self, *one)).collect();
+                let more = if numbers.len() > SHOWN { ", …" } else { "" };
+                format!("a tensor of shape {} with [{}{more}]", shape(self), first.join(", "))
+            }
         }
     }
 }
 
 impl Answer for Tensor {
-    fn difference(&self, expected: &Tensor) -> Option<Place> {
-        if self.size() != expected.size() {
-            return Some(Place::whole(format!("shape {}", shape(expected)), format!("shape {}", shape(self))));
+    fn difference(&self, right: &Tensor) -> Option<Place> {
+        if self.size() != right.size() {
+            return Some(Place::whole(format!("shape {}", shape(right)), format!("shape {}", shape(self))));
         }
-        let (mine, theirs) = (numbers(self), numbers(expected));
+        let (mine, theirs) = (numbers(self), numbers(right));
         let (place, (got, expected)) =
             mine.iter().zip(&theirs).enumerate().find(|(_, (got, expected))| !close(**got, **expected))?;
         let mut rest = place as i64;
@@ -195,7 +206,7 @@ impl Answer for Tensor {
             .collect();
         index.reverse();
         let place = format!("at [{}] of shape {}", index.join(", "), shape(self));
-        Some(Place { place, expected: expected.shown(), got: got.shown() })
+        Some(Place { place, expected: number(right, *expected), got: number(self, *got) })
     }
 
     fn is_finite(&self) -> bool {
@@ -304,6 +315,8 @@ mod tests {
         let said = difference(&b.view([3, 2]), &a.view([2, 3]));
         assert!(said.contains("shape (2, 3)") && said.contains("shape (3, 2)"), "{said}");
         assert_eq!(difference(&a.to_kind(Kind::Float), &a), "", "the kind of number is no matter");
+        assert!(a.to_kind(Kind::Int64).shown().ends_with("with [1, 2, 3, 4, 5, 6]") && a.shown().contains("1.0000"));
+        assert_eq!((-0.0).shown(), "0.0000");
         assert_eq!(difference(&a.view([2, 3]).tr().contiguous().tr(), &a.view([2, 3])), "");
     }
 

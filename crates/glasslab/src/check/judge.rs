@@ -78,12 +78,11 @@ impl<I: Shown, A: Answer> Judge<I, A> {
         let Some(difference) = first else { return Ok(Outcome::Right { inputs: INPUTS }) };
         // A mistake that makes everything infinite on one input may be another one on all the rest.
         let finite: Vec<bool> = answers.iter().map(Answer::is_finite).collect();
-        for only_finite in [false, true] {
-            if let Some(named) = self.named(&answers, |number| !only_finite || finite[number]) {
-                return Ok(Outcome::Mistake { named, difference });
-            }
-        }
-        Ok(Outcome::Different { difference })
+        let on_the_rest = || if finite.contains(&false) { self.named(&answers, |number| finite[number]) } else { None };
+        Ok(match self.named(&answers, |_| true).or_else(on_the_rest) {
+            Some(named) => Outcome::Mistake { named, difference },
+            None => Outcome::Different { difference },
+        })
     }
 
     /// The mistake that gives exactly these answers to the inputs that count.

@@ -1,7 +1,7 @@
 //! The exercises on training and writing: the batch, one step downhill, and the loop that draws a text.
 
 use super::Exercise;
-use super::answer::{Answer, Place, Shown};
+use super::answer::{Answer, Place, Shown, shape};
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;
@@ -25,8 +25,8 @@ pub(super) const BATCH: Exercise = Exercise {
 
 /// Checks `batch`: ids of a text, B starts and T → inputs (B, T), targets (B, T).
 pub fn batch(f: impl Fn(&[i64], &[usize], usize) -> (Tensor, Tensor)) -> Verdict {
-    fn judged(f: Given<'_, (Vec<i64>, Vec<usize>, usize), (Tensor, Tensor)>) -> Verdict {
-        type Input = (Vec<i64>, Vec<usize>, usize);
+    type Input = (Vec<i64>, Vec<usize>, usize);
+    fn judged(f: Given<'_, Input, (Tensor, Tensor)>) -> Verdict {
         /// Pieces of a length that begin so far from each start.
         fn pieces((ids, starts, _): &Input, from: i64, length: usize) -> Tensor {
             let begin = |start: &usize| (*start as i64 + from) as usize;
@@ -123,7 +123,7 @@ struct Stepped {
 
 impl Shown for Step {
     fn shown(&self) -> String {
-        let sizes: Vec<String> = self.parameters.iter().map(|p| format!("{:?}", p.size())).collect();
+        let sizes: Vec<String> = self.parameters.iter().map(shape).collect();
         format!("parameters of shape {}, a loss of {}, lr {}", sizes.join(" and "), self.loss.shown(), self.lr)
     }
 }

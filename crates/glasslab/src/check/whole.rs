@@ -243,6 +243,10 @@ impl Learner<'_> {
             ));
         }
         Ok(match last {
+            Some(name) if name == "logits" => {
+                "All the steps that you have named are the library's, and so is your step logits: but that is not what `forward` returns."
+                    .to_owned()
+            }
             Some(name) => format!("Up to {name} your numbers are the library's; what comes after it is not. Name those steps, too."),
             None => "Name your steps as the library does (embedded, positioned, block.0.norm1, block.0.attn.scores, …: `let x = \
                      probe.at(\"positioned\", x);`), and this check can tell at which one the two part."

@@ -8,8 +8,22 @@ use std::fmt;
 pub const BELIEVED: f64 = 3.0;
 /// As many variants are compared each with each; of more, each with the best one.
 const EACH_WITH_EACH: usize = 5;
-/// Settings that lead: where others change along with one of them, it is these that were varied.
-const LEADING: [&str; 5] = ["model", "context_len", "emb_dim", "n_layers", "n_heads"];
+/// Settings that are told first.
+const LEADING: [&str; 6] = ["model", "context_len", "emb_dim", "n_layers", "n_heads", "training.context_len"];
+const LEARNT_FROM: &str = "the text learnt from";
+const MEASURED_ON: &str = "the text measured on";
+/// The second may follow from the first: be equal to it, a multiple of it, or such that their product stays.
+const KIN: [(&str, &str); 9] = [
+    ("context_len", "training.context_len"),
+    ("context_len", "training.batch_size"),
+    ("training.context_len", "training.batch_size"),
+    ("emb_dim", "n_hidden"),
+    ("emb_dim", "n_heads"),
+    ("emb_dim", "n_kv_heads"),
+    ("emb_dim", "head_dim"),
+    ("n_heads", "n_kv_heads"),
+    ("n_heads", "head_dim"),
+];
 
 /// What is to be said of an experiment. It prints as a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,9 +136,10 @@ impl Design {
             _ => [varied(variants), points(variants), seeds(variants), lengths(variants)].concat(),
         };
         let best = variants.iter().min_by(|one, other| one.mean().total_cmp(&other.mean()));
-        let pairs = match best {
-            Some(best) if variants.len() > EACH_WITH_EACH => {
-                variants.iter().filter(|other| other.name != best.name).map(|other| Pair::of(best, other)).collect()
+        let centre = around(variants).map(|(base, _)| base).or(best.filter(|_| variants.len() > EACH_WITH_EACH));
+        let pairs = match centre {
+            Some(centre) => {
+                variants.iter().filter(|other| other.name != centre.name).map(|other| Pair::of(centre, other)).collect()
             }
             _ => {
                 let after = |place: usize| variants[place + 1..].iter();
@@ -151,6 +166,9 @@ impl Varied {
     /// How another setting follows from this one, if it does.
     fn explains(&self, other: &Varied) -> Option<String> {
         let name = &other.name;
+        if !KIN.contains(&(self.name.as_str(), name.as_str())) {
+            return None;
+        }
         if self.values == other.values {
             return Some(format!("{name} (the same)"));
         }
@@ -162,7 +180,10 @@ impl Varied {
         if let Some(product) = same(|one, other| one * other) {
             return Some(format!("{name} (so that {} · {name} stays {product})", self.name));
         }
-        same(|one, other| other / one).map(|ratio| format!("{name} ({ratio} for each of {})", self.name))
+        same(|one, other| other / one).map(|ratio| match ratio {
+            less if less < 1.0 => format!("{name} ({} / {:.0})", self.name, 1.0 / less),
+            more => format!("{name} ({more} · {})", self.name),
+        })
     }
 
     fn said(&self) -> String {
@@ -222,7 +243,7 @@ fn differing(variants: &[Variant]) -> Vec<Varied> {
     let text = |place: usize| differs(&|setup: &Setup| setup.texts[place].said()).map(|values| (place, values));
     let texts = [0, 1].into_iter().filter_map(text);
     found.extend(texts.map(|(place, values)| Varied {
-        name: ["the text learnt from", "the text measured on"][place].to_owned(),
+        name: [LEARNT_FROM, MEASURED_ON][place].to_owned(),
         values,
         along: Vec::new(),
     }));
@@ -235,17 +256,39 @@ impl Text {
     }
 }
 
+/// A variant from which every other one differs in one thing, and what that is, where not all differ in the same.
+fn around(variants: &[Variant]) -> Option<(&Variant, Vec<String>)> {
+    if variants.len() < 3 || differing(variants).len() < 2 {
+        return None;
+    }
+    variants.iter().find_map(|base| {
+        let others = variants.iter().filter(|other| other.name != base.name);
+        let differences = others.map(|other| match &differing(&[base.clone(), other.clone()])[..] {
+            [one] if one.name != MEASURED_ON => Some(format!("{} in {}", other.name, one.said())),
+            _ => None,
+        });
+        Some((base, differences.collect::<Option<Vec<String>>>()?))
+    })
+}
+
 /// One thing was varied, all else stayed.
 fn varied(variants: &[Variant]) -> Vec<Rule> {
     let found = differing(variants);
-    let mut rules = match &found[..] {
+    let each = around(variants).map(|(base, differences)| {
+        let (base, list) = (&base.name, differences.join("; "));
+        let said = format!(
+            "each differs from {base} in one thing: {list}. So compare each with {base}, and not with one another"
+        );
+        vec![Rule::new(Kept::Yes, said)]
+    });
+    let all = || match &found[..] {
         _ if variants.len() < 2 => Vec::new(),
         [] => vec![Rule::new(
             Kept::No,
             "nothing that can be seen was varied: the same settings, the same text (what `forward` of a model of your own does can't be \
              seen)",
         )],
-        [one] if one.name == "the text measured on" => {
+        [one] if one.name == MEASURED_ON => {
             vec![Rule::new(
                 Kept::No,
                 format!("{} was varied: two losses on different texts can't be compared", one.said()),
@@ -262,13 +305,14 @@ fn varied(variants: &[Variant]) -> Vec<Rule> {
             vec![Rule::new(Kept::No, which)]
         }
     };
+    let mut rules = each.unwrap_or_else(all);
     let mut parameters: Vec<String> = variants.iter().map(|variant| grouped(variant.parameters)).collect();
     parameters.dedup();
     if parameters.len() > 1 {
         let said = format!("also the number of parameters differs: {}", parameters.join(", "));
         rules.push(Rule::new(Kept::Mind, said));
     }
-    if !found.iter().any(|one| one.name.starts_with("the text")) {
+    if !found.iter().any(|one| [LEARNT_FROM, MEASURED_ON].contains(&one.name.as_str())) {
         let said = variants[0].setup.texts.map(|text| grouped(text.chars as i64));
         rules.push(Rule::new(
             Kept::Yes,
@@ -339,161 +383,4 @@ fn lengths(variants: &[Variant]) -> Vec<Rule> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{MlpConfig, MlpLm, TransformerConfig, TransformerLm};
-    use crate::train::{Length, TrainConfig};
-    use tch::Device;
-
-    const TEXTS: [Text; 2] = [Text { chars: 1000, checksum: 1 }, Text { chars: 100, checksum: 2 }];
-
-    fn base() -> TransformerConfig {
-        let sizes =
-            TransformerConfig { n_layers: 1, emb_dim: 48, head_dim: 12, n_hidden: 192, ..TransformerConfig::small() };
-        TransformerConfig { n_heads: 4, n_kv_heads: 4, ..sizes }
-    }
-
-    fn training() -> TrainConfig {
-        TrainConfig { length: Length::Steps(300), batch_size: 16, ..TrainConfig::default() }
-    }
-
-    fn chars(training: &TrainConfig) -> usize {
-        let steps = if let Length::Steps(steps) = training.length { steps } else { 250 };
-        steps * training.batch_size * training.context_len
-    }
-
-    fn variant(name: &str, config: TransformerConfig, training: TrainConfig, losses: &[f64]) -> Variant {
-        let model = TransformerLm::new(config, Device::Cpu).unwrap();
-        let seeds = (0..losses.len() as i64).collect();
-        let setup = Setup { chars: chars(&training), ..Setup::new(&model, &training, seeds, TEXTS) };
-        let parameters = crate::model::count_parameters(&model);
-        Variant { name: name.to_owned(), losses: losses.to_vec(), parameters, chars_per_second: 1.0, setup }
-    }
-
-    fn design(variants: Vec<Variant>) -> Design {
-        Sweep { variants, ..Sweep::new("it") }.design()
-    }
-
-    fn says(design: &Design, kept: Kept, words: &str) {
-        assert!(design.rules.iter().any(|rule| rule.kept == kept && rule.said.contains(words)), "{words}\n{design}");
-    }
-
-    #[test]
-    fn a_good_design_is_told_as_one() {
-        let heads = |n_heads: i64, losses: &[f64]| {
-            let config = TransformerConfig { n_heads, n_kv_heads: n_heads, head_dim: 48 / n_heads, ..base() };
-            variant(&n_heads.to_string(), config, training(), losses)
-        };
-        let it =
-            design(vec![heads(1, &[1.67, 1.68, 1.69]), heads(4, &[1.66, 1.695, 1.7]), heads(12, &[2.1, 2.11, 2.09])]);
-        assert!(it.rules.iter().all(|rule| rule.kept == Kept::Yes), "{it}");
-        says(&it, Kept::Yes, "one thing was varied: n_heads (1, 4, 12)");
-        says(&it, Kept::Yes, "n_kv_heads (the same)");
-        says(&it, Kept::Yes, "n_heads · head_dim stays 48");
-        says(&it, Kept::Yes, "3 variants");
-        says(&it, Kept::Yes, "3 seeds");
-        says(&it, Kept::Yes, "1,000 characters learnt from, 100 measured on");
-        says(&it, Kept::Yes, "the same number of characters learnt from: 307,200");
-        let said = it.to_string();
-        assert!(said.contains("1 is better than 12 by 0.420: 51.4 standard errors, believe it"), "{said}");
-        assert!(said.contains("1 is better than 4 by 0.005: 0.4 standard errors, it may be chance"), "{said}");
-        assert_eq!(it.pairs.len(), 3);
-    }
-
-    #[test]
-    fn a_context_and_what_follows_from_it_is_one_thing() {
-        let context = |context_len: i64| {
-            let training = TrainConfig {
-                context_len: context_len as usize,
-                batch_size: 1024 / context_len as usize,
-                ..training()
-            };
-            variant(&context_len.to_string(), TransformerConfig { context_len, ..base() }, training, &[1.0, 1.1])
-        };
-        let it = design([4, 16, 64].map(context).into());
-        says(&it, Kept::Yes, "one thing was varied: context_len (4, 16, 64)");
-        says(&it, Kept::Yes, "training.context_len (the same)");
-        says(&it, Kept::Yes, "context_len · training.batch_size stays 1024");
-        says(&it, Kept::Mind, "a rough guess");
-    }
-
-    #[test]
-    fn what_spoils_an_experiment_is_named() {
-        let multi = TransformerConfig { n_kv_heads: 1, ..base() };
-        let it = design(vec![
-            variant("base", base(), training(), &[1.7]),
-            variant("multi", multi, TrainConfig { lr: 0.02, ..training() }, &[1.8]),
-        ]);
-        says(&it, Kept::No, "2 things were varied at once");
-        says(&it, Kept::No, "n_kv_heads (4, 1); training.lr (0.01, 0.02)");
-        says(&it, Kept::Mind, "also the number of parameters differs: 52,224, 48,768");
-        says(&it, Kept::No, "2 variants");
-        says(&it, Kept::No, "one seed has no error bar");
-        assert!(it.to_string().contains("no error bar, so nothing can be said"), "{it}");
-
-        let longer = TrainConfig { length: Length::Steps(600), ..training() };
-        let it = design(vec![variant("a", base(), training(), &[1.7, 1.7]), variant("b", base(), longer, &[1.6, 1.5])]);
-        says(&it, Kept::Yes, "one thing was varied: training.length (300 steps, 600 steps)");
-        says(&it, Kept::No, "307,200 to 614,400");
-        says(&it, Kept::No, "all seeds of a gave the very same loss");
-        let clock = |seconds| TrainConfig { length: Length::Seconds(seconds), ..training() };
-        let mut slow = variant("b", multi, clock(9.0), &[1.6, 1.5]);
-        slow.setup.chars /= 2;
-        says(&design(vec![variant("a", base(), clock(9.0), &[1.7, 1.8]), slow]), Kept::Mind, "by the clock");
-
-        let mut other = variant("b", base(), training(), &[1.6, 1.5, 1.7]);
-        says(
-            &design(vec![variant("a", base(), training(), &[1.7, 1.8]), other.clone()]),
-            Kept::No,
-            "nothing that can be seen",
-        );
-        says(&design(vec![variant("a", base(), training(), &[1.7, 1.8]), other.clone()]), Kept::Mind, "same seeds");
-        other.setup.texts[0].chars = 2000;
-        says(
-            &design(vec![variant("a", base(), training(), &[1.7, 1.8]), other.clone()]),
-            Kept::Yes,
-            "the text learnt from (1,000",
-        );
-        other.setup.texts = [TEXTS[0], TEXTS[0]];
-        says(&design(vec![variant("a", base(), training(), &[1.7, 1.8]), other]), Kept::No, "can't be compared");
-        says(&design(Vec::new()), Kept::No, "nothing was measured yet");
-    }
-
-    #[test]
-    fn kinds_of_models_and_models_of_ones_own_are_told_apart() {
-        let of = |name: &str, setup: Setup| Variant {
-            name: name.to_owned(),
-            losses: vec![1.0, 1.1],
-            parameters: 1,
-            chars_per_second: 1.0,
-            setup,
-        };
-        let mlp = MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap();
-        let mine = crate::model::Mine::new();
-        let all = vec![
-            of("mlp", Setup::new(&mlp, &training(), vec![0, 1], TEXTS)),
-            of("transformer", variant("", base(), training(), &[]).setup),
-            of("mine", Setup::new(&mine, &training(), vec![0, 1], TEXTS)),
-        ];
-        says(&design(all), Kept::Yes, "one thing was varied: model (mlp, transformer, Mine), and with it its sizes");
-        let mut wider = Setup::new(&mine, &training(), vec![0, 1], TEXTS);
-        for (name, value) in &mut wider.settings {
-            if ["shape of embedding", "shape of position"].contains(&name.as_str()) {
-                *value = value.replace("32", "64");
-            }
-        }
-        let all = vec![of("32", Setup::new(&mine, &training(), vec![0, 1], TEXTS)), of("64", wider)];
-        says(&design(all), Kept::Yes, "shape of embedding (256 × 32, 256 × 64), and with it shape of position");
-    }
-
-    #[test]
-    fn of_many_variants_each_is_compared_with_the_best() {
-        let many = (0..7).map(|number| {
-            let loss = 2.0 - 0.1 * f64::from(number % 6);
-            variant(&number.to_string(), base(), training(), &[loss, loss + 0.01])
-        });
-        let it = design(many.collect());
-        assert_eq!(it.pairs.len(), 6);
-        assert!(it.pairs.iter().all(|pair| pair.better == "5" && pair.difference > 0.0), "{it}");
-    }
-}
+mod tests;

@@ -181,13 +181,26 @@ fn where_no_mistake_is_known_the_first_step_that_differs_is_named_with_what_it_s
         _ => None,
     };
     assert!(with(soft, true).contains("differs is block.0.mlp.output"), "{}", with(soft, true));
+    /// Goes on after its last step.
+    struct Further(Mine);
+    impl Model for Further {
+        fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+            Ok(self.0.forward(ids, probe)? + 0.5)
+        }
+        fn parameters(&self) -> Vec<Parameter> {
+            Model::parameters(&self.0)
+        }
+    }
+    let said = transformer(&Further(Mine::new())).to_string();
+    assert!(said.contains("not what `forward` returns"), "{said}");
     let shaped: Slip = |name, x, _| (name == "logits").then(|| x.flatten(0, 1));
     assert!(with(shaped, true).contains("stopped with") && with(shaped, true).contains("(1, 5, 256)"));
 }
 
 #[test]
 fn other_parameters_are_told_with_those_that_are_expected() {
-    struct Other(Vec<(&'static str, Vec<i64>)>);
+    type Shapes = Vec<(&'static str, Vec<i64>)>;
+    struct Other(Shapes);
     impl Model for Other {
         fn forward(&self, _: &Tensor, _: &mut impl Probe) -> Result<Tensor> {
             todo!()
@@ -199,7 +212,7 @@ fn other_parameters_are_told_with_those_that_are_expected() {
             self.0.iter().map(make).collect()
         }
     }
-    let right: Vec<(&str, Vec<i64>)> = vec![
+    let right: Shapes = vec![
         ("embedding", vec![256, 32]),
         ("position", vec![100, 32]),
         ("block.0.norm1.weight", vec![32]),
@@ -214,7 +227,7 @@ fn other_parameters_are_told_with_those_that_are_expected() {
         ("block.0.mlp.output.bias", vec![32]),
     ];
     assert_eq!(transformer(&Other(right.clone())).outcome, Outcome::NotWritten);
-    let with = |change: &dyn Fn(&mut Vec<(&'static str, Vec<i64>)>)| {
+    let with = |change: &dyn Fn(&mut Shapes)| {
         let mut all = right.clone();
         change(&mut all);
         let said = transformer(&Other(all)).to_string();
