@@ -23,6 +23,9 @@ pub use crate::proofs;
 pub use crate::rng::Rng;
 pub use crate::tokenizer::{BytePair, CharTokenizer, Encoded, Tokenizer, visible};
 pub use crate::trace::{ByHand, Comparison, Nudge, Trace, TraceStep, Traceable};
-pub use crate::train::{History, Length, OptimiserKind, TrainConfig, resume, train};
+pub use crate::train::{
+    Course, Downhill, History, Landscape, LandscapeConfig, Learning, Length, OptimiserKind, Race, StepByStep,
+    TrainConfig, TrainStep, resume, train,
+};
 pub use crate::view::{Attention, Bars, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise};
 pub use tch::{self, Device, Kind, Tensor};

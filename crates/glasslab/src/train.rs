@@ -1,15 +1,33 @@
 //! Training: show a model batches, and after each one move its parameters downhill.
 
+mod by_hand;
 mod config;
+mod course;
+mod downhill;
 mod history;
+mod landscape;
+mod learning;
+mod norms;
 mod optimiser;
+mod race;
 mod shown;
+mod step_by_step;
 mod training;
 
+pub(crate) use by_hand::digits;
+pub use by_hand::{HandLine, StepByHand};
 pub use config::{Length, OptimiserKind, TrainConfig};
+pub use course::Course;
+pub use downhill::Downhill;
 pub use history::{History, Point};
+pub use landscape::{Landscape, LandscapeConfig};
+pub use learning::{Glance, Learning};
+pub use norms::{Lengths, Norms, SingularValues};
 pub use optimiser::Optimiser;
+pub use race::{Race, Run};
 pub use shown::{AUTOSAVE, LR_SLIDER};
+pub use step_by_step::{StepByStep, TrainStep};
+pub(crate) use training::Look;
 pub use training::Moment;
 
 use crate::data::Tokens;
@@ -34,10 +52,22 @@ use training::Training;
 /// If a setting is out of range, no story is long enough, or the loss becomes infinite or NaN: then the model
 /// has the best parameters so far.
 pub fn train(model: &mut impl Trainable, data: &Tokens, held_out: &Tokens, config: &TrainConfig) -> Result<History> {
+    train_seen(model, data, held_out, config, &mut ())
+}
+
+/// As [`train`], with a look into its steps.
+pub(crate) fn train_seen<M: Trainable>(
+    model: &mut M,
+    data: &Tokens,
+    held_out: &Tokens,
+    config: &TrainConfig,
+    look: &mut impl Look<M>,
+) -> Result<History> {
     let mut shown = Shown::new();
     let autosave = config.autosave.clone().or_else(|| is_connected().then(|| AUTOSAVE.into()));
     let config = TrainConfig { autosave: autosave.clone(), ..config.clone() };
-    let history = train_with(model, data, held_out, &config, |moment| shown.watch(moment, autosave.as_deref()))?;
+    let watch = |moment: Moment<'_>| shown.watch(moment, autosave.as_deref());
+    let history = train_seen_with(model, data, held_out, &config, look, watch)?;
     shown.finish(&history, autosave.as_deref());
     Ok(history)
 }
@@ -72,7 +102,21 @@ pub fn train_with(
     config: &TrainConfig,
     watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
 ) -> Result<History> {
-    Training::new(model, data, config)?.run(model, data, held_out, watch)
+    train_seen_with(model, data, held_out, config, &mut (), watch)
+}
+
+/// As [`train_with`], with a look into its steps.
+pub(crate) fn train_seen_with<M: Trainable>(
+    model: &mut M,
+    data: &Tokens,
+    held_out: &Tokens,
+    config: &TrainConfig,
+    look: &mut impl Look<M>,
+    watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
+) -> Result<History> {
+    let mut training = Training::new(model, data, config)?;
+    training.run(model, data, held_out, look, watch)?;
+    Ok(training.into_history())
 }
 
 /// As [`resume`], with `watch` as in [`train_with`].
@@ -86,7 +130,9 @@ pub fn resume_with(
     autosaved: impl AsRef<Path>,
     watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
 ) -> Result<History> {
-    Training::load(autosaved.as_ref(), model, data)?.run(model, data, held_out, watch)
+    let mut training = Training::load(autosaved.as_ref(), model, data)?;
+    training.run(model, data, held_out, &mut (), watch)?;
+    Ok(training.into_history())
 }
 
 #[cfg(test)]
@@ -169,6 +215,9 @@ mod tests {
         TrainConfig { length: Length::Steps(60), batch_size: 8, context_len: 32, lr: 0.004, ..TrainConfig::default() }
     }
 
+    const ALL: [OptimiserKind; 4] =
+        [OptimiserKind::Muon, OptimiserKind::Adamw, OptimiserKind::Momentum, OptimiserKind::Sgd];
+
     #[test]
     fn a_transformer_overfits_one_text() {
         let tokens = tokens(TEXT);
@@ -188,7 +237,7 @@ mod tests {
         let tokens = tokens(TEXT);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.training");
-        for optimiser in [OptimiserKind::Muon, OptimiserKind::Adamw] {
+        for optimiser in ALL {
             let config = TrainConfig { autosave: Some(path.clone()), optimiser, ..for_tiny() };
             let mut whole = tiny();
             let uninterrupted = train(&mut whole, &tokens, &tokens, &config).unwrap();

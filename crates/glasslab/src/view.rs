@@ -11,9 +11,14 @@ mod curve;
 mod embedding;
 mod explorer;
 mod film;
+mod flipbook;
 mod heatmap;
 mod html;
 mod ladder;
+mod landscape;
+mod learning;
+mod lines;
+mod step;
 mod surprise;
 mod sweep;
 mod table;
@@ -41,11 +46,16 @@ use plotters::style::text_anchor::Pos;
 /// Drawn in place of the page's own text colour, which plotters can't name.
 pub(crate) const INK: RGBColor = RGBColor(1, 2, 3);
 
+/// What is drawn on.
+pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// How drawing ends.
+pub(crate) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+
 /// Draws on an SVG of a size in pixels; text and axes take the page's colour.
 pub(crate) fn draw(
     (width, height): (u32, u32),
     alt: String,
-    paint: impl FnOnce(&DrawingArea<SVGBackend<'_>, Shift>) -> std::result::Result<(), Box<dyn std::error::Error>>,
+    paint: impl FnOnce(&Area<'_>) -> Drawn,
 ) -> Result<Picture> {
     let mut svg = String::new();
     {
@@ -75,6 +85,19 @@ pub(crate) struct Overlay {
 
 /// Lays bitmaps over a drawing; each point stays a sharp square.
 pub(crate) fn overlay(picture: &mut Picture, bitmaps: &[Overlay]) {
+    if let Some(end) = picture.svg.rfind("</svg>") {
+        picture.svg.insert_str(end, &images(bitmaps));
+    }
+}
+
+/// Lays bitmaps under a drawing.
+pub(crate) fn underlay(picture: &mut Picture, bitmaps: &[Overlay]) {
+    if let Some(begin) = picture.svg.find("<svg").and_then(|tag| Some(tag + picture.svg[tag..].find('>')? + 1)) {
+        picture.svg.insert_str(begin, &images(bitmaps));
+    }
+}
+
+fn images(bitmaps: &[Overlay]) -> String {
     let mut images = String::new();
     for Overlay { place: (x, y), size: (width, height), address } in bitmaps {
         images.push_str(&format!(
@@ -82,9 +105,7 @@ pub(crate) fn overlay(picture: &mut Picture, bitmaps: &[Overlay]) {
              style=\"image-rendering:pixelated\" href=\"{address}\"/>\n"
         ));
     }
-    if let Some(end) = picture.svg.rfind("</svg>") {
-        picture.svg.insert_str(end, &images);
-    }
+    images
 }
 
 /// A number with the digits that matter beside numbers of the size `scale`.

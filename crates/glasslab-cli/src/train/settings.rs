@@ -37,6 +37,10 @@ enum Optimiser {
     Muon,
     /// AdamW for all.
     Adamw,
+    /// Gradient descent with momentum for all; give it a larger --lr.
+    Momentum,
+    /// Plain gradient descent for all; give it a larger --lr.
+    Sgd,
 }
 
 /// The options of `glasslab train`; the names are those of the TOML file, too.
@@ -90,7 +94,7 @@ pub struct Train {
     /// [default: muon]
     #[arg(long, value_enum)]
     optimiser: Option<Optimiser>,
-    /// The learning rate of AdamW [default: 0.004 for the transformer, 0.01 for the MLP].
+    /// The learning rate of all but Muon [default: 0.004 for the transformer, 0.01 for the MLP].
     #[arg(long, allow_negative_numbers = true)]
     lr: Option<f64>,
     /// The learning rate of Muon [default: 0.02].
@@ -266,7 +270,9 @@ impl Train {
             context_len: context_len.max(0) as usize,
             optimiser: match self.optimiser {
                 Some(Optimiser::Adamw) => OptimiserKind::Adamw,
-                _ => OptimiserKind::Muon,
+                Some(Optimiser::Momentum) => OptimiserKind::Momentum,
+                Some(Optimiser::Sgd) => OptimiserKind::Sgd,
+                Some(Optimiser::Muon) | None => OptimiserKind::Muon,
             },
             lr: self.lr.unwrap_or(lr),
             matrix_lr: self.matrix_lr.unwrap_or(usual.matrix_lr),
@@ -322,6 +328,20 @@ mod tests {
         let config = transformer("--n-layers 4", file);
         assert_eq!((config.n_layers, config.emb_dim), (4, 32));
         assert_eq!(config.positions, glasslab::model::Positions::Rotary);
+    }
+
+    #[test]
+    fn every_optimiser_can_be_asked_for() {
+        for (name, kind) in [
+            ("muon", OptimiserKind::Muon),
+            ("adamw", OptimiserKind::Adamw),
+            ("momentum", OptimiserKind::Momentum),
+            ("sgd", OptimiserKind::Sgd),
+        ] {
+            assert_eq!(settings(&format!("--optimiser {name}"), "").unwrap().training.optimiser, kind);
+            assert_eq!(settings("", &format!("optimiser = \"{name}\"")).unwrap().training.optimiser, kind);
+        }
+        assert_eq!(settings("", "").unwrap().training.optimiser, OptimiserKind::Muon);
     }
 
     #[test]

@@ -13,11 +13,11 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// T: characters in a piece.
     pub context_len: usize,
-    /// What moves the matrices between hidden layers; all else is AdamW's.
+    /// What moves the parameters.
     pub optimiser: OptimiserKind,
     /// How far a step goes, at its largest.
     pub lr: f64,
-    /// The same for the matrices that Muon moves (the MLP language model has none).
+    /// The same for the matrices that Muon moves (the MLP language model has none, and no other optimiser asks for it).
     pub matrix_lr: f64,
     /// The share of the training over which the learning rate rises from 0.
     pub warm_up: f64,
@@ -48,14 +48,30 @@ pub enum Length {
     Seconds(f64),
 }
 
-/// What moves the matrices between hidden layers.
+/// What moves the parameters; [`Optimiser`](super::Optimiser) has the formulas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimiserKind {
-    /// Muon, with `matrix_lr`.
+    /// Muon for the matrices between hidden layers, with `matrix_lr`; AdamW for all else, with `lr`.
     Muon,
-    /// AdamW, with `lr`, as all other parameters.
+    /// AdamW for all.
     Adamw,
+    /// Gradient descent with momentum 0.9 for all. Its steps are as long as the gradients: it wants a larger `lr`.
+    Momentum,
+    /// Plain (stochastic) gradient descent for all; it wants a larger `lr` still.
+    Sgd,
+}
+
+impl OptimiserKind {
+    /// Its name, as people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            OptimiserKind::Muon => "Muon",
+            OptimiserKind::Adamw => "AdamW",
+            OptimiserKind::Momentum => "momentum",
+            OptimiserKind::Sgd => "SGD",
+        }
+    }
 }
 
 impl Default for TrainConfig {

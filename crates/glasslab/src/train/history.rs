@@ -35,10 +35,20 @@ impl History {
         self.points.iter().rev().filter(|point| measured(point)).find_map(|point| point.held_out)
     }
 
+    /// The point with the lowest held-out loss.
+    pub fn lowest_held_out(&self) -> Option<Point> {
+        let measured = self.points.iter().filter(|point| point.held_out.is_some());
+        measured.min_by(|a, b| a.held_out.unwrap_or(f64::NAN).total_cmp(&b.held_out.unwrap_or(f64::NAN))).copied()
+    }
+
+    /// The step at which the training loss was infinite or NaN: where the training broke off.
+    pub fn diverged(&self) -> Option<usize> {
+        self.points.last().filter(|last| !last.train.is_finite()).map(|last| last.step)
+    }
+
     /// Notes the step with the lowest held-out loss, if it is not the last; whether that is so.
     pub(super) fn keep_best(&mut self) -> bool {
-        let measured = self.points.iter().filter_map(|point| Some((point.step, point.held_out?)));
-        let best = measured.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(step, _)| step);
+        let best = self.lowest_held_out().map(|point| point.step);
         self.kept_step = best.filter(|&step| self.points.last().is_some_and(|last| last.step != step));
         self.kept_step.is_some()
     }

@@ -2,7 +2,8 @@
 
 use super::config::{TrainConfig, longest};
 use super::history::{History, Point};
-use super::optimiser::Optimiser;
+use super::optimiser::{Optimiser, SlowMotion};
+use super::step_by_step::TrainStep;
 use crate::checkpoint::{read_tensors, write_tensors};
 use crate::data::{Batches, Tokens};
 use crate::error::{Error, Result};
@@ -47,6 +48,30 @@ impl Moment<'_> {
     }
 }
 
+/// Looks into a training while it runs.
+pub(crate) trait Look<M> {
+    /// Before each step: the model as so many steps have made it. Whether the step is to be seen from within.
+    ///
+    /// # Errors
+    /// What ends the training.
+    fn before(&mut self, model: &M, done: usize) -> Result<bool>;
+
+    /// After a step that was to be seen.
+    ///
+    /// # Errors
+    /// What ends the training.
+    fn after(&mut self, _step: &TrainStep) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Nobody looks.
+impl<M> Look<M> for () {
+    fn before(&mut self, _model: &M, _done: usize) -> Result<bool> {
+        Ok(false)
+    }
+}
+
 /// The numbers of a [`Training`] that are no tensors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct State {
@@ -88,40 +113,99 @@ impl Training {
         Ok(Training { state, sum, optimiser: Optimiser::new(model, config)?, best })
     }
 
-    /// Goes on until the end, or until `watch` breaks off.
-    pub(super) fn run(
-        mut self,
+    /// How it goes.
+    pub(super) fn config(&self) -> &TrainConfig {
+        &self.state.config
+    }
+
+    /// Steps so far.
+    pub(super) fn done(&self) -> usize {
+        self.state.step
+    }
+
+    /// How much is done, from 0 to 1 and above.
+    pub(super) fn progress(&self) -> f64 {
+        self.state.config.length.progress(self.state.step, self.state.seconds, longest())
+    }
+
+    /// Adds a step that took so long to the history.
+    pub(super) fn note(&mut self, loss: f64, seconds: f64) {
+        let State { config, step, seconds: all, history, .. } = &mut self.state;
+        *all += seconds;
+        let chars = *step * config.batch_size * config.context_len;
+        history.points.push(Point { step: *step, chars, seconds: *all, train: loss, held_out: None });
+    }
+
+    /// What happened so far.
+    pub(super) fn history(&self) -> &History {
+        &self.state.history
+    }
+
+    /// The batches from where the training stands.
+    pub(super) fn batches<'a>(&self, data: &'a Tokens) -> Result<Batches<'a>> {
+        let TrainConfig { batch_size, context_len, seed, .. } = self.state.config;
+        let mut batches = Batches::new(data, batch_size, context_len, seed)?;
+        batches.rng.state = self.state.rng;
+        Ok(batches)
+    }
+
+    /// One step: a batch, its loss and gradient, and the parameters moved, with `rate` times the learning rates of the
+    /// config. Gives the loss, and with `look` all that moved.
+    pub(super) fn step(
+        &mut self,
         model: &mut impl Trainable,
+        batches: &mut Batches<'_>,
+        rate: f64,
+        look: bool,
+    ) -> Result<(Tensor, Option<SlowMotion>)> {
+        let Training { state, optimiser, sum, .. } = self;
+        let batch = batches.next_batch(model.device())?;
+        let loss = model.loss(&batch.inputs, &batch.targets)?;
+        let (lr, matrix_lr) = (state.config.lr * rate, state.config.matrix_lr * rate);
+        let seen = match look {
+            true => Some(optimiser.step_in_slow_motion(model, &loss, lr, matrix_lr)?),
+            false => {
+                optimiser.step(model, &loss, lr, matrix_lr)?;
+                None
+            }
+        };
+        let loss = loss.detach();
+        // Summed where it is: reading a number from a GPU every step would make it wait.
+        *sum = sum.f_add(&loss)?;
+        state.summed += 1;
+        state.step += 1;
+        state.rng = batches.rng.state;
+        Ok((loss, seen))
+    }
+
+    /// Goes on until the end, or until `watch` breaks off. Where it fails, the history tells how far it came.
+    pub(super) fn run<M: Trainable>(
+        &mut self,
+        model: &mut M,
         data: &Tokens,
         held_out: &Tokens,
+        look: &mut impl Look<M>,
         mut watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
-    ) -> Result<History> {
+    ) -> Result<()> {
         keep_freed();
         let _waiting = Waiting::by_load();
         let config = self.state.config.clone();
-        let mut batches = Batches::new(data, config.batch_size, config.context_len, config.seed)?;
-        batches.rng.state = self.state.rng;
-        let device = model.device();
+        let mut batches = self.batches(data)?;
         let (started, before_start) = (Instant::now(), self.state.seconds);
-        let longest = longest();
-        let mut progress = config.length.progress(self.state.step, self.state.seconds, longest);
+        let mut progress = self.progress();
         let mut lr_scale = 1.0;
         while progress < 1.0 {
-            let batch = batches.next_batch(device)?;
-            let loss = model.loss(&batch.inputs, &batch.targets)?;
+            let is_seen = look.before(model, self.state.step)?;
             let rate = config.schedule(progress) * lr_scale;
-            self.optimiser.step(model, &loss, config.lr * rate, config.matrix_lr * rate)?;
-            // Summed where it is: reading a number from a GPU every step would make it wait.
-            self.sum = self.sum.f_add(&loss.detach())?;
-            let state = &mut self.state;
-            state.summed += 1;
-            state.step += 1;
-            state.rng = batches.rng.state;
-            state.seconds = before_start + started.elapsed().as_secs_f64();
-            let before = std::mem::replace(&mut progress, config.length.progress(state.step, state.seconds, longest));
+            let (loss, seen) = self.step(model, &mut batches, rate, is_seen)?;
+            if let Some(seen) = seen {
+                look.after(&TrainStep::new(&config, self.state.step, rate, &loss, seen)?)?;
+            }
+            self.state.seconds = before_start + started.elapsed().as_secs_f64();
+            let before = std::mem::replace(&mut progress, self.progress());
             let passed = |parts: usize| (before * parts as f64).floor() < (progress * parts as f64).floor();
             let report = passed(config.reports.max(1)) || progress >= 1.0;
-            if report || passed(POINTS) || state.step == 1 {
+            if report || passed(POINTS) || self.state.step == 1 {
                 self.add_point(model, held_out, report)?;
             }
             if report && let Some(path) = &config.autosave {
@@ -151,7 +235,12 @@ impl Training {
         if config.keep_best && self.state.history.keep_best() {
             put_back(model, &self.best.0)?;
         }
-        Ok(self.state.history)
+        Ok(())
+    }
+
+    /// What happened.
+    pub(super) fn into_history(self) -> History {
+        self.state.history
     }
 
     /// Adds a point to the history: the training loss since the last one, and with `report` the held-out loss.
@@ -159,6 +248,8 @@ impl Training {
         let State { config, step, seconds, summed, history, .. } = &mut self.state;
         let train = self.sum.f_double_value(&[])? / f64::from(*summed);
         if !train.is_finite() {
+            let chars = *step * config.batch_size * config.context_len;
+            history.points.push(Point { step: *step, chars, seconds: *seconds, train, held_out: None });
             put_back(model, &self.best.0)?;
             let kept = match &config.autosave {
                 Some(path) if path.exists() => {

@@ -1,34 +1,41 @@
-//! The loss over the course of a training.
+//! The loss over the course of a training, or of several.
 
-use super::{INK, draw};
+use super::lines::{Axis, COLOURS, GREY, Lines, Mark};
+use super::short;
 use crate::data::Tokens;
 use crate::display::Picture;
 use crate::error::{Error, Result};
 use crate::evaluate::evaluate;
 use crate::model::NGram;
-use crate::train::History;
-use plotters::prelude::{
-    ChartBuilder, Circle, DashedLineSeries, IntoFont, LineSeries, PathElement, RGBColor, SeriesLabelPosition,
-    ShapeStyle, TextStyle,
-};
-use plotters::style::Color;
+use crate::train::{History, Point, Race};
+use plotters::style::RGBColor;
 
-const TRAIN: RGBColor = RGBColor(230, 159, 0);
-const HELD_OUT: RGBColor = RGBColor(40, 140, 210);
-const LEVEL: RGBColor = RGBColor(128, 128, 128);
+const TRAIN: RGBColor = COLOURS[1];
+const HELD_OUT: RGBColor = COLOURS[0];
+/// A rise of the held-out loss by less than this, in nats per character, is noise.
+const RISE: f64 = 0.01;
 
 /// A loss curve, with horizontal lines to compare with.
 #[derive(Debug)]
 pub struct LossCurve<'a> {
-    history: &'a History,
+    /// Each with its name; a single one needs none.
+    histories: Vec<(String, &'a History)>,
     levels: Vec<(String, f64)>,
     smoothing: usize,
 }
 
 impl<'a> LossCurve<'a> {
-    /// The curve of a training: thin the training loss, with dots the held-out loss.
+    /// The curve of a training: thin the training loss, with dots the held-out loss. Where that was lowest before the end, it
+    /// is marked: from there on, the model learnt its text by heart.
     pub fn new(history: &'a History) -> LossCurve<'a> {
-        LossCurve { history, levels: Vec::new(), smoothing: 0 }
+        LossCurve { histories: vec![(String::new(), history)], levels: Vec::new(), smoothing: 0 }
+    }
+
+    /// The curves of several trainings in one picture: lines are training losses, dots held-out ones, a cross is where a
+    /// loss went out of range. What rises far above the first losses is cut off at the top.
+    pub fn compare(histories: &[(impl ToString, &'a History)]) -> LossCurve<'a> {
+        let histories = histories.iter().map(|(name, history)| (name.to_string(), *history)).collect();
+        LossCurve { histories, levels: Vec::new(), smoothing: 0 }
     }
 
     /// Draws the training loss as the mean over `points` points at each side, the loss itself thin behind it.
@@ -62,87 +69,100 @@ impl<'a> LossCurve<'a> {
     /// # Errors
     /// If there is no point to draw.
     pub fn draw(&self) -> Result<Picture> {
-        let points = &self.history.points;
-        let (Some(first), Some(last)) = (points.first(), points.last()) else {
+        let points = || self.histories.iter().flat_map(|(_, history)| &history.points);
+        let Some(end) = points().map(|point| point.step).max() else {
             return Err(Error::Drawing("the history is empty: train first".to_owned()));
         };
-        let losses = points.iter().map(|point| point.train).chain(self.levels.iter().map(|level| level.1));
-        let held_out: Vec<(f64, f64)> =
-            points.iter().filter_map(|point| Some((point.step as f64, point.held_out?))).collect();
-        let all: Vec<f64> =
-            losses.chain(held_out.iter().map(|point| point.1)).filter(|loss| loss.is_finite()).collect();
-        // An axis without an end would make the drawing library search for ticks for ever.
-        let low = all.iter().copied().fold(f64::INFINITY, f64::min).min(f64::MAX);
-        let (low, high) = if all.is_empty() { (0.0, 1.0) } else { (low, all.iter().copied().fold(low, f64::max)) };
-        let margin = 0.05 * (high - low).max(0.1);
-        let end = last.step as f64;
-        let alt = format!(
-            "Loss curve over {} steps: training loss from {:.2} to {:.2} nats per character{}{}",
-            last.step,
-            first.train,
-            last.train,
-            held_out.last().map_or(String::new(), |point| format!(", held-out loss {:.3} at the end", point.1)),
-            self.levels.iter().map(|(name, nats)| format!(", {name} {nats:.3}")).collect::<String>(),
-        );
-        draw((700, 380), alt, |area| {
-            let text = |size: i32| TextStyle::from(("sans-serif", size).into_font()).color(&INK);
-            let mut chart = ChartBuilder::on(area)
-                .margin(10)
-                .margin_right(24)
-                .x_label_area_size(44)
-                .y_label_area_size(60)
-                .build_cartesian_2d(0.0..end.max(1.0), low - margin..high + margin)?;
-            chart
-                .configure_mesh()
-                .disable_x_mesh()
-                .light_line_style(LEVEL.mix(0.0))
-                .bold_line_style(LEVEL.mix(0.2))
-                .axis_style(INK)
-                .x_desc("step")
-                .y_desc("loss (nats per character)")
-                .x_label_formatter(&|step| format!("{step:.0}"))
-                .y_label_formatter(&|loss| format!("{loss:.1}"))
-                .label_style(text(15))
-                .axis_desc_style(text(16))
-                .draw()?;
-            for (name, nats) in &self.levels {
-                let line =
-                    DashedLineSeries::new([(0.0, *nats), (end, *nats)], 6, 4, ShapeStyle::from(&LEVEL).stroke_width(2));
-                chart.draw_series(line)?.label(format!("{name}: {nats:.3}")).legend(|(x, y)| {
-                    PathElement::new(vec![(x, y), (x + 8, y)], ShapeStyle::from(&LEVEL).stroke_width(2))
-                });
+        let across = Axis { low: Some(0.0), high: Some(end as f64), ..Axis::new("step") };
+        let mut lines = Lines::new(across, Axis::new("loss (nats per character)"));
+        for (name, nats) in &self.levels {
+            lines.add(format!("{name}: {nats:.3}"), vec![(0.0, *nats), (end as f64, *nats)], GREY, Mark::Dashed);
+        }
+        let told: Vec<String> = match &self.histories[..] {
+            [(_, history)] => vec![self.one(history, &mut lines)],
+            several => {
+                let one = |(place, one)| self.one_of_many(place, one, &mut lines);
+                let told = several.iter().enumerate().map(one).collect();
+                if points().any(|point| point.held_out.is_some()) {
+                    lines.add("held out", Vec::new(), GREY, Mark::Dots);
+                }
+                told
             }
-            let train: Vec<(f64, f64)> = points
-                .iter()
-                .filter(|point| point.train.is_finite())
-                .map(|point| (point.step as f64, point.train))
-                .collect();
-            let smoothed = smoothed(&train, self.smoothing);
-            let name = match self.smoothing {
-                0 => "training".to_owned(),
-                points => format!("training (mean of {})", 2 * points + 1),
-            };
-            if self.smoothing > 0 {
-                chart.draw_series(LineSeries::new(train, TRAIN.mix(0.35).stroke_width(1)))?;
-            }
-            chart
-                .draw_series(LineSeries::new(smoothed, ShapeStyle::from(&TRAIN).stroke_width(2)))?
-                .label(name)
-                .legend(|(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], ShapeStyle::from(&TRAIN).stroke_width(2)));
-            chart.draw_series(LineSeries::new(held_out.clone(), ShapeStyle::from(&HELD_OUT).stroke_width(2)))?;
-            chart
-                .draw_series(held_out.iter().map(|&point| Circle::new(point, 4, HELD_OUT.filled())))?
-                .label("held out")
-                .legend(|(x, y)| Circle::new((x + 9, y), 4, HELD_OUT.filled()));
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::MiddleRight)
-                .label_font(text(16))
-                .border_style(LEVEL.mix(0.3))
-                .draw()?;
-            Ok(())
-        })
+        };
+        let levels: String = self.levels.iter().map(|(name, nats)| format!(", {name} {nats:.3}")).collect();
+        lines.draw(format!("Loss curve over {end} steps: {}{levels}", told.join("; ")))
     }
+
+    /// A training alone, training and held-out loss in two colours.
+    fn one(&self, history: &History, lines: &mut Lines) -> String {
+        let (train, held_out) = (training(history), held_out(history));
+        let name = match self.smoothing {
+            0 => "training".to_owned(),
+            points => format!("training (mean of {})", 2 * points + 1),
+        };
+        let of_train = |which: Option<&Point>| which.map_or(f64::NAN, |point| point.train);
+        let (first, last) = (of_train(history.points.first()), of_train(history.points.last()));
+        let mut told = format!("training loss from {first:.2} to {last:.2} nats per character");
+        let smooth = smoothed(&train, self.smoothing);
+        if self.smoothing > 0 {
+            lines.add("", train, TRAIN, Mark::Faint);
+        }
+        lines.add(name, smooth, TRAIN, Mark::Line);
+        if let Some(end) = held_out.last().map(|point| point.1) {
+            told.push_str(&format!(", held-out loss {end:.3} at the end"));
+            if let Some(Point { step, held_out: Some(lowest), .. }) = history.lowest_held_out()
+                && end > lowest + RISE
+            {
+                told.push_str(&format!(", lowest at step {step} with {lowest:.3}: after that it learnt by heart"));
+                let name = format!("lowest held out: {lowest:.3} at step {step}");
+                lines.add(name, vec![(step as f64, lowest)], HELD_OUT, Mark::Ring);
+            }
+            lines.add("held out", held_out, HELD_OUT, Mark::Dotted);
+        }
+        told
+    }
+
+    /// A training beside others, in a colour of its own.
+    fn one_of_many(&self, place: usize, (name, history): &(String, &History), lines: &mut Lines) -> String {
+        let colour = COLOURS[place % COLOURS.len()];
+        let (train, held_out) = (training(history), held_out(history));
+        // Where every loss began, or the highest line to compare with, is as high as is worth looking at.
+        if let Some(first) = train.first() {
+            let top = 1.1 * self.levels.iter().map(|level| level.1).fold(first.1, f64::max);
+            lines.up.high = Some(lines.up.high.map_or(top, |high| high.max(top)));
+        }
+        let (last, end) = (train.last().copied(), history.held_out());
+        let how = match (history.diverged(), end, last) {
+            (Some(step), _, _) => format!("out of range before step {step}"),
+            (_, Some(nats), _) | (_, None, Some((_, nats))) if nats < 1e3 => format!("{nats:.3}"),
+            (_, Some(nats), _) | (_, None, Some((_, nats))) => short(nats, 0.0),
+            _ => "no number".to_owned(),
+        };
+        let smooth = smoothed(&train, self.smoothing);
+        if self.smoothing > 0 {
+            lines.add("", train, colour, Mark::Faint);
+        }
+        // After six, the colours begin again.
+        let mark = if place < COLOURS.len() { Mark::Line } else { Mark::Dashed };
+        let named = format!("{name}: {how}");
+        lines.add(named.clone(), smooth.clone(), colour, mark);
+        lines.add("", held_out, colour, Mark::Dots);
+        if history.diverged().is_some() {
+            lines.add("", smooth.last().copied().into_iter().collect(), colour, Mark::Cross);
+        }
+        named
+    }
+}
+
+/// The training losses that are numbers, by step.
+fn training(history: &History) -> Vec<(f64, f64)> {
+    let finite = history.points.iter().filter(|point| point.train.is_finite());
+    finite.map(|point| (point.step as f64, point.train)).collect()
+}
+
+/// The held-out losses, by step.
+fn held_out(history: &History) -> Vec<(f64, f64)> {
+    history.points.iter().filter_map(|point| Some((point.step as f64, point.held_out?))).collect()
 }
 
 /// Each point as the mean over so many at each side, fewer at the ends.
@@ -159,6 +179,30 @@ impl History {
     /// The loss curve of this training.
     pub fn curve(&self) -> LossCurve<'_> {
         LossCurve::new(self)
+    }
+}
+
+impl Race {
+    /// The loss curves of all, e.g. to be smoothed, or to be given levels to compare with.
+    pub fn curve(&self) -> LossCurve<'_> {
+        let named: Vec<(&str, &History)> = self.runs.iter().map(|run| (run.name.as_str(), &run.history)).collect();
+        LossCurve::compare(&named)
+    }
+
+    /// Draws the loss curves of all.
+    ///
+    /// # Errors
+    /// If nobody has run yet.
+    pub fn draw(&self) -> Result<Picture> {
+        self.curve().draw()
+    }
+
+    /// Called by the kernel on the value of a cell.
+    pub fn evcxr_display(&self) {
+        match self.draw() {
+            Ok(picture) => picture.evcxr_display(),
+            Err(_) => println!("{self}"),
+        }
     }
 }
 
@@ -200,6 +244,45 @@ mod tests {
         let picture = history.curve().smooth(2).uniform(256).bigram(&tokens, &tokens, 256).unwrap().draw().unwrap();
         assert!(picture.svg.contains("guessing: 5.545") && picture.svg.contains("counting pairs: "), "{}", picture.alt);
         assert!(picture.svg.contains("training (mean of 5)"));
+    }
+
+    #[test]
+    fn several_trainings_are_told_apart_also_one_out_of_range() {
+        let history = |ends: &[f64]| History {
+            points: ends
+                .iter()
+                .enumerate()
+                .map(|(at, &loss)| point(10 * at, loss, (at == 2).then_some(loss)))
+                .collect(),
+            ..History::default()
+        };
+        let all = [history(&[5.5, 3.0, 2.5]), history(&[5.5, 40.0, 4e9]), history(&[5.5, f64::NAN])];
+        let named = [("SGD", &all[0]), ("far too large", &all[1]), ("<lost>", &all[2])];
+        let picture = LossCurve::compare(&named).level("guessing", 5.545).draw().unwrap();
+        for part in ["SGD: 2.500", "out of range before step 10", "guessing 5.545"] {
+            assert!(picture.alt.contains(part), "{part} is not in {}", picture.alt);
+        }
+        for colour in &COLOURS[..3] {
+            let colour = format!("#{:02X}{:02X}{:02X}", colour.0, colour.1, colour.2);
+            assert!(picture.svg.contains(&colour), "{colour}");
+        }
+        // A loss of four thousand millions does not flatten the others.
+        assert!(picture.svg.contains("held out"), "the dots are explained");
+        assert!(picture.svg.contains("far too large: 4.0e9") && !picture.svg.contains(">4000000000<"));
+        assert!(!picture.svg.contains("<lost>"));
+        let none: [(&str, &History); 0] = [];
+        assert!(LossCurve::compare(&none).draw().is_err());
+    }
+
+    #[test]
+    fn learning_by_heart_is_marked_where_the_held_out_loss_was_lowest() {
+        let history = |end: f64| History {
+            points: vec![point(1, 5.5, None), point(50, 3.0, Some(3.1)), point(100, 1.0, Some(end))],
+            ..History::default()
+        };
+        let picture = history(4.2).curve().draw().unwrap();
+        assert!(picture.svg.contains("lowest held out: 3.100 at step 50") && picture.alt.contains("by heart"));
+        assert!(!history(3.0).curve().draw().unwrap().svg.contains("lowest"));
     }
 
     #[test]

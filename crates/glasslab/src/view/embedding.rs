@@ -116,23 +116,43 @@ impl EmbeddingMap {
     /// # Errors
     /// If a number is infinite or NaN.
     pub fn coordinates(&self) -> Result<(Tensor, f64)> {
+        let (directions, share) = self.directions()?;
+        Ok((self.along(&directions)?, share))
+    }
+
+    /// # Shapes
+    /// (N, C), the mean of each column 0
+    fn centred(&self) -> Result<Tensor> {
         let rows = self.rows.f_to_kind(Kind::Double)?.f_to_device(tch::Device::Cpu)?;
         if !numbers(&rows)?.iter().all(|number| number.is_finite()) {
             return Err(Error::Drawing(
                 "an embedding has numbers that are infinite or NaN: no map of it can be drawn".to_owned(),
             ));
         }
-        let centred = rows.f_sub(&rows.f_mean_dim(&[0_i64][..], true, Kind::Double)?)?; // (N, C)
-        let (_, sizes, directions) = centred.f_svd(true, true)?; // (K), (C, K)
+        Ok(rows.f_sub(&rows.f_mean_dim(&[0_i64][..], true, Kind::Double)?)?)
+    }
+
+    /// # Shapes
+    /// (C, 2), or (C, 1) where there is only one, and the share of the variance
+    pub(super) fn directions(&self) -> Result<(Tensor, f64)> {
+        let (_, sizes, directions) = self.centred()?.f_svd(true, true)?; // (K), (C, K)
         let two = directions.f_narrow(1, 0, 2.min(directions.size()[1]))?; // (C, 2)
-        let mut places = centred.f_matmul(&two)?; // (N, 2)
-        if places.size()[1] < 2 {
-            places = Tensor::f_cat(&[&places, &places.f_zeros_like()?], 1)?;
-        }
         let variances = numbers(&sizes.f_square()?)?;
         let all: f64 = variances.iter().sum();
         let share = if all > 0.0 { variances.iter().take(2).sum::<f64>() / all } else { 1.0 };
-        Ok((places, share))
+        Ok((two, share))
+    }
+
+    /// Where the rows are along directions, from their middle.
+    ///
+    /// # Shapes
+    /// (C, 2) → (N, 2)
+    pub(super) fn along(&self, directions: &Tensor) -> Result<Tensor> {
+        let places = self.centred()?.f_matmul(directions)?; // (N, 2)
+        match places.size()[1] {
+            1 => Ok(Tensor::f_cat(&[&places, &places.f_zeros_like()?], 1)?),
+            _ => Ok(places),
+        }
     }
 
     /// A map of the rows: those that are alike lie near each other.
@@ -141,25 +161,27 @@ impl EmbeddingMap {
     /// If a number is infinite or NaN.
     pub fn projection(&self) -> Result<Picture> {
         let (places, share) = self.coordinates()?;
-        let flat = numbers(&places)?;
-        let points: Vec<(f64, f64)> = flat.chunks_exact(2).map(|point| (point[0], point[1])).collect();
-        let largest = |pick: fn(&(f64, f64)) -> f64| points.iter().map(|point| pick(point).abs()).fold(1e-9, f64::max);
-        let (far_x, far_y) = (largest(|point| point.0), largest(|point| point.1));
-        let (width, height, top) = (560, 420, 40);
-        let pixel = |&(x, y): &(f64, f64)| {
-            let across = 280.0 + x / far_x * 250.0;
-            let down = f64::from(top) + 180.0 - y / far_y * 160.0;
-            (across.round() as i32, down.round() as i32)
-        };
         let title = format!(
             "map of {} (2 of {} directions, {:.0} % of the variance)",
             self.what,
             self.rows.size()[1],
             share * 100.0
         );
-        let alt = format!("Map of {}: {}. {}", self.labels.len(), title, self.nearest(&points));
+        let points = points(&places)?;
+        self.drawn(&points, farthest(&points), &title)
+    }
+
+    /// The map of rows that are at some points; `far` is how far those at the edge are, across and up.
+    pub(super) fn drawn(&self, points: &[(f64, f64)], (far_x, far_y): (f64, f64), title: &str) -> Result<Picture> {
+        let (width, height, top) = (560, 420, 40);
+        let pixel = |&(x, y): &(f64, f64)| {
+            let across = 280.0 + x / far_x * 250.0;
+            let down = f64::from(top) + 180.0 - y / far_y * 160.0;
+            (across.round() as i32, down.round() as i32)
+        };
+        let alt = format!("Map of {}: {}. {}", self.labels.len(), title, self.nearest(points));
         draw((width, height), alt, |area| {
-            area.draw(&Text::new(title.clone(), (4, 6), text(16, Pos::new(HPos::Left, VPos::Top))))?;
+            area.draw(&Text::new(title.to_owned(), (4, 6), text(16, Pos::new(HPos::Left, VPos::Top))))?;
             let (across, down) = (top + 180, 280);
             area.draw(&PathElement::new(vec![(20, across), (540, across)], INK.mix(0.2)))?;
             area.draw(&PathElement::new(vec![(down, top + 6), (down, top + 354)], INK.mix(0.2)))?;
@@ -202,6 +224,18 @@ impl EmbeddingMap {
         });
         told.collect::<Vec<_>>().join(", ")
     }
+}
+
+/// # Shapes
+/// (N, 2) → N points
+pub(super) fn points(places: &Tensor) -> Result<Vec<(f64, f64)>> {
+    Ok(numbers(places)?.chunks_exact(2).map(|point| (point[0], point[1])).collect())
+}
+
+/// How far points are from the middle at most, across and up.
+pub(super) fn farthest(points: &[(f64, f64)]) -> (f64, f64) {
+    let far = |pick: fn(&(f64, f64)) -> f64| points.iter().map(|point| pick(point).abs()).fold(1e-9, f64::max);
+    (far(|point| point.0), far(|point| point.1))
 }
 
 #[cfg(test)]

@@ -4,14 +4,13 @@ use super::explorer::Frame;
 use super::{Explorer, Html};
 use crate::data::Tokens;
 use crate::error::{Error, Result};
-use crate::model::{LanguageModel, Parameter, Trainable};
+use crate::model::Trainable;
 use crate::trace::{Trace, Traceable};
-use crate::train::{History, Moment, TrainConfig, train, train_with};
-use std::cell::RefCell;
+use crate::train::{History, Look, Moment, TrainConfig, train_seen, train_seen_with};
 use std::ops::ControlFlow;
-use tch::{Device, Tensor};
 
-/// Snapshots of a prompt's attention and predictions, to be played with a slider.
+/// Snapshots of a prompt's attention and predictions, to be played with a slider. What a model without attention learns is
+/// filmed by [`Learning`](crate::train::Learning).
 ///
 /// ```
 /// # use glasslab::prelude::*;
@@ -63,10 +62,10 @@ impl Film {
         self
     }
 
-    /// Trains a model as [`train`] does, with snapshots at the chosen steps and one at the end.
+    /// Trains a model as [`train`](crate::train::train) does, with snapshots at the chosen steps and one at the end.
     ///
     /// # Errors
-    /// As [`train`], and if the model has no attention or can't take the prompt.
+    /// As [`train`](crate::train::train), and if the model has no attention or can't take the prompt.
     pub fn train(
         &mut self,
         model: &mut (impl Trainable + Traceable),
@@ -74,10 +73,12 @@ impl Film {
         held_out: &Tokens,
         config: &TrainConfig,
     ) -> Result<History> {
-        self.filmed(model, |filmed| train(filmed, data, held_out, config))
+        model.trace(&self.prompt)?.attention()?;
+        let history = train_seen(model, data, held_out, config, self)?;
+        self.take_last(model, history)
     }
 
-    /// As [`train`](Self::train), and calls `watch` after each step as [`train_with`] does; nothing is printed.
+    /// As [`train`](Self::train), and calls `watch` after each step as [`train_with`](crate::train::train_with) does; nothing is printed.
     ///
     /// # Errors
     /// As [`train`](Self::train).
@@ -89,23 +90,14 @@ impl Film {
         config: &TrainConfig,
         watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
     ) -> Result<History> {
-        self.filmed(model, |filmed| train_with(filmed, data, held_out, config, watch))
+        model.trace(&self.prompt)?.attention()?;
+        let history = train_seen_with(model, data, held_out, config, self, watch)?;
+        self.take_last(model, history)
     }
 
-    fn filmed<M: Trainable + Traceable>(
-        &mut self,
-        model: &mut M,
-        training: impl FnOnce(&mut Filmed<'_, M>) -> Result<History>,
-    ) -> Result<History> {
-        model.trace(&self.prompt)?.attention()?;
-        let mut filmed = Filmed { model, state: RefCell::new((self, 0, None)) };
-        let history = training(&mut filmed)?;
-        let Filmed { model, state } = filmed;
-        let (film, step, error) = state.into_inner();
-        match error {
-            Some(error) => Err(error),
-            None => film.take(model, step).map(|()| history),
-        }
+    fn take_last(&mut self, model: &impl Traceable, history: History) -> Result<History> {
+        self.take(model, history.points.last().map_or(0, |last| last.step))?;
+        Ok(history)
     }
 
     fn wants(&self, step: usize) -> bool {
@@ -162,51 +154,12 @@ impl Film {
     }
 }
 
-/// A model that is filmed while it trains: a loss that can be learnt from is a step of training, and before it the model
-/// is as the steps so far have made it.
-struct Filmed<'a, M> {
-    model: &'a mut M,
-    /// The film, the steps so far, and what went wrong.
-    state: RefCell<(&'a mut Film, usize, Option<Error>)>,
-}
-
-impl<M: Trainable + Traceable> LanguageModel for Filmed<'_, M> {
-    fn logits(&self, ids: &Tensor) -> Result<Tensor> {
-        self.model.logits(ids)
-    }
-
-    fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        let loss = self.model.loss(ids, targets)?;
-        if loss.requires_grad() {
-            let (film, step, error) = &mut *self.state.borrow_mut();
-            if film.wants(*step) && error.is_none() {
-                *error = film.take(self.model, *step).err();
-            }
-            *step += 1;
+impl<M: Traceable> Look<M> for Film {
+    fn before(&mut self, model: &M, done: usize) -> Result<bool> {
+        if self.wants(done) {
+            self.take(model, done)?;
         }
-        Ok(loss)
-    }
-
-    fn n_vocab(&self) -> i64 {
-        self.model.n_vocab()
-    }
-
-    fn context_len(&self) -> i64 {
-        self.model.context_len()
-    }
-
-    fn max_len(&self) -> Option<i64> {
-        self.model.max_len()
-    }
-
-    fn device(&self) -> Device {
-        self.model.device()
-    }
-}
-
-impl<M: Trainable + Traceable> Trainable for Filmed<'_, M> {
-    fn parameters(&self) -> Vec<Parameter> {
-        self.model.parameters()
+        Ok(false)
     }
 }
 
@@ -217,7 +170,8 @@ mod tests {
     use crate::model::{TransformerConfig, TransformerLm};
     use crate::tokenizer::CharTokenizer;
     use crate::trace::tests::awake;
-    use crate::train::Length;
+    use crate::train::{Length, train};
+    use tch::Device;
 
     #[test]
     fn a_filmed_training_is_the_training_and_its_snapshots_are_the_model_at_those_steps() {

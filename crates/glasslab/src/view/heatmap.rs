@@ -25,6 +25,7 @@ pub struct Heatmap {
     row_axis: String,
     column_axis: String,
     largest_cell: i32,
+    powers: bool,
 }
 
 /// More cells than this are one bitmap instead of a rectangle each.
@@ -61,6 +62,7 @@ impl Heatmap {
             row_axis: String::new(),
             column_axis: String::new(),
             largest_cell: 28,
+            powers: false,
         })
     }
 
@@ -108,6 +110,17 @@ impl Heatmap {
         self
     }
 
+    /// The numbers of the matrix are powers of 10, and are told as the numbers that they are powers of.
+    pub(crate) fn powers(mut self) -> Heatmap {
+        self.powers = true;
+        self
+    }
+
+    /// A number as it is told beside numbers of the size `scale`.
+    fn told(&self, number: f64, scale: f64) -> String {
+        if self.powers { short(10_f64.powf(number), 0.0) } else { short(number, scale) }
+    }
+
     /// Draws it.
     ///
     /// # Errors
@@ -151,7 +164,7 @@ impl Heatmap {
                         let ink = if ink_on(colour) == "#111" { RGBColor(17, 17, 17) } else { RGBColor(255, 255, 255) };
                         let style = TextStyle::from(("sans-serif", (cell / 2).clamp(9, 13)).into_font()).color(&ink);
                         let at = (x + cell / 2, y + cell_height / 2);
-                        area.draw(&Text::new(short(number, 1.0), at, style.pos(middle)))?;
+                        area.draw(&Text::new(self.told(number, 1.0), at, style.pos(middle)))?;
                     }
                 }
             }
@@ -178,9 +191,10 @@ impl Heatmap {
                 let colour = scale.at(1.0 - (f64::from(step) + 0.5) / f64::from(length));
                 area.draw(&Rectangle::new([(x, top + step), (x + 12, top + step + 1)], colour.filled()))?;
             }
-            for number in scale.ticks() {
+            let middle_tick = self.powers.then_some((scale.low + scale.high) / 2.0);
+            for number in scale.ticks().into_iter().chain(middle_tick) {
                 let y = top + ((1.0 - scale.place(number)) * f64::from(length - 10)) as i32 + 5;
-                let name = short(number, scale.low.abs().max(scale.high.abs()));
+                let name = self.told(number, scale.low.abs().max(scale.high.abs()));
                 area.draw(&Text::new(name, (x + 16, y), text(13, Pos::new(HPos::Left, VPos::Center))))?;
             }
             let mut x = left;
@@ -208,7 +222,7 @@ impl Heatmap {
     fn not_finite(&self) -> Vec<(&'static str, usize, RGBColor)> {
         let count = |is: fn(f64) -> bool| self.cells.iter().filter(|&&number| is(number)).count();
         let all = [
-            ("−∞", count(|number| number == f64::NEG_INFINITY), MINUS_INFINITY),
+            (if self.powers { "0" } else { "−∞" }, count(|number| number == f64::NEG_INFINITY), MINUS_INFINITY),
             ("∞", count(|number| number == f64::INFINITY), INFINITY),
             ("NaN", count(f64::is_nan), NOT_A_NUMBER),
         ];
@@ -220,7 +234,7 @@ impl Heatmap {
         let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
         let size = scale.low.abs().max(scale.high.abs());
         let numbers = match low <= high {
-            true => format!("numbers from {} to {}", short(low, size), short(high, size)),
+            true => format!("numbers from {} to {}", self.told(low, size), self.told(high, size)),
             false => "no finite number".to_owned(),
         };
         let axis = |name: &str| if name.is_empty() { String::new() } else { format!(" ({name})") };
@@ -276,6 +290,13 @@ mod tests {
                 assert!(Heatmap::new(&Tensor::from_slice(&vec![odd; count]).view([1, -1])).unwrap().draw().is_ok());
             }
         }
+    }
+
+    #[test]
+    fn powers_of_ten_are_told_as_numbers() {
+        let matrix = Tensor::from_slice(&[-2.0, 0.0, f64::NEG_INFINITY, 1.0]).view([2, 2]);
+        let picture = Heatmap::new(&matrix).unwrap().powers().draw().unwrap();
+        assert!(picture.alt.contains("from 0.01 to 10.0") && picture.svg.contains("0: 1 of 4"), "{}", picture.alt);
     }
 
     #[test]

@@ -16,6 +16,12 @@ pub struct Html {
 }
 
 impl Html {
+    /// Lines of plain text, as they stand.
+    pub(crate) fn text(text: &str) -> Html {
+        let html = format!("<pre style=\"white-space:pre-wrap;line-height:1.5\">{}</pre>", escape(text));
+        Html { html, alt: text.to_owned() }
+    }
+
     /// Shows the block in the notebook; elsewhere prints its text alternative.
     pub fn show(&self) {
         show_bundle(&self.bundle());

@@ -34,7 +34,7 @@ def flat(tensor):
 def optimisers():
     """Five steps on (a - 3)^2 + sum b^4, and three of Muon on a tall and a wide matrix."""
 
-    def five(make, clip=None):
+    def five(make, clip=None, shrink=1):
         a = torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
         b = torch.tensor([1.0, -2.0], dtype=torch.float64, requires_grad=True)
         optimiser = make([a, b])
@@ -43,6 +43,9 @@ def optimisers():
             (((a - 3) ** 2).sum() + (b**4).sum()).backward()
             if clip:
                 torch.nn.utils.clip_grad_norm_([a, b], clip)
+            with torch.no_grad():  # decoupled weight decay, which PyTorch's SGD has not
+                a *= shrink
+                b *= shrink
             optimiser.step()
         return flat(a) + flat(b)
 
@@ -68,6 +71,10 @@ def optimisers():
         "adam": five(lambda p: torch.optim.Adam(p, lr=0.1)),
         "adamw": five(lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0.3)),
         "clipped": five(lambda p: torch.optim.Adam(p, lr=0.1), clip=0.5),
+        # Without momentum, decay beside the gradient and decay within it are the same.
+        "sgd": five(lambda p: torch.optim.SGD(p, lr=0.01, weight_decay=0.3)),
+        "momentum": five(lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9)),
+        "momentum_decayed": five(lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9), shrink=1 - 0.01 * 0.3),
         "muon_tall": muon(4, 3),
         "muon_wide": muon(2, 5),
     }

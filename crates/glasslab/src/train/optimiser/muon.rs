@@ -1,0 +1,130 @@
+//! Muon: what moves the matrices between hidden layers, those of each shape together.
+
+use super::{Memory, decay};
+use crate::error::Result;
+use crate::model::Parameter;
+use tch::{Kind, Tensor};
+
+pub(in crate::train) const MOMENTUM: f64 = 0.95;
+
+/// Muon on the matrices of each shape together.
+#[derive(Debug)]
+pub(super) struct Muon {
+    stacks: Vec<Stack>,
+}
+
+/// Matrices of one shape (R, K), and their gradients, smoothed: (N, R, K) each.
+#[derive(Debug)]
+struct Stack {
+    /// Which of Muon's matrices they are.
+    places: Vec<usize>,
+    parameters: Tensor,
+    momentum: Tensor,
+}
+
+impl Muon {
+    /// From now on the matrices are views of their stack.
+    pub(super) fn new(matrices: &mut [Parameter]) -> Result<Muon> {
+        let mut sizes: Vec<Vec<i64>> = matrices.iter().map(|matrix| matrix.tensor.size()).collect();
+        let all = sizes.clone();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let mut stacks = Vec::new();
+        for size in sizes {
+            let places: Vec<usize> = (0..all.len()).filter(|&place| all[place] == size).collect();
+            let tensors: Vec<Tensor> = places.iter().map(|&place| matrices[place].tensor.detach()).collect();
+            let parameters = Tensor::f_stack(&tensors, 0)?; // (N, R, K)
+            for (row, &place) in places.iter().enumerate() {
+                matrices[place].tensor.f_set_data(&parameters.f_get(row as i64)?)?;
+            }
+            stacks.push(Stack { places, momentum: parameters.zeros_like(), parameters });
+        }
+        Ok(Muon { stacks })
+    }
+
+    pub(super) fn step(&mut self, gradients: &[Tensor], lr: f64, weight_decay: f64) -> Result<()> {
+        for Stack { places, parameters, momentum } in &mut self.stacks {
+            let own: Vec<&Tensor> = places.iter().map(|&place| &gradients[place]).collect();
+            let gradient = Tensor::f_stack(&own, 0)?; // (N, R, K)
+            let _ = momentum.f_mul_scalar_(MOMENTUM)?.f_add_(&gradient)?;
+            decay(parameters, lr * weight_decay)?;
+            let change = orthogonalised(&look_ahead(&gradient, momentum)?)?;
+            let (_, rows, columns) = parameters.size3()?;
+            let _ = parameters.f_sub_(&change.f_mul_scalar(lr * size(rows, columns))?)?;
+        }
+        Ok(())
+    }
+
+    /// What it remembers of one of its matrices: a copy of the whole stack, because the stack is made orthogonal together.
+    /// `matrices` are Muon's among all parameters.
+    pub(super) fn memory_of(&self, place: usize, matrices: &[usize]) -> Memory {
+        for Stack { places, momentum, .. } in &self.stacks {
+            if let Some(row) = places.iter().position(|&other| other == place) {
+                let together = places.iter().map(|&place| matrices[place]).collect();
+                return Memory::Muon { momentum: momentum.copy(), row: row as i64, together };
+            }
+        }
+        Memory::Nothing
+    }
+
+    pub(super) fn memory(&self) -> impl Iterator<Item = (String, Tensor)> {
+        let stacks = self.stacks.iter().enumerate();
+        stacks.map(|(place, stack)| (format!("muon.{place}"), stack.momentum.shallow_clone()))
+    }
+}
+
+/// g + μ m: where the momentum will have gone after the next step.
+pub(in crate::train) fn look_ahead(gradient: &Tensor, momentum: &Tensor) -> Result<Tensor> {
+    Ok(gradient.f_add(&momentum.f_mul_scalar(MOMENTUM)?)?)
+}
+
+/// √max(1, R / K): a matrix with more rows changes its output by as much as a square one.
+pub(in crate::train) fn size(rows: i64, columns: i64) -> f64 {
+    (rows as f64 / columns as f64).max(1.0).sqrt()
+}
+
+/// [`orthogonal`] in the precision that its author chose: on a GPU bfloat16, which the iteration forgives.
+pub(in crate::train) fn orthogonalised(matrices: &Tensor) -> Result<Tensor> {
+    let precision = if matrices.device().is_cuda() { Kind::BFloat16 } else { matrices.kind() };
+    orthogonal(&matrices.f_to_kind(precision)?)
+}
+
+/// Almost the nearest matrices whose rows (or columns) are orthogonal and of length 1, by five steps of a
+/// Newton–Schulz iteration, which needs products only.
+///
+/// # Shapes
+/// (N, R, K) → (N, R, K), singular values between about 0.7 and 1.2
+fn orthogonal(matrices: &Tensor) -> Result<Tensor> {
+    let (_, rows, columns) = matrices.size3()?;
+    let tall = rows > columns;
+    let mut x = if tall { matrices.f_transpose(1, 2)? } else { matrices.shallow_clone() };
+    let lengths = x.f_square()?.f_sum_dim_intlist([1, 2].as_slice(), true, matrices.kind())?.f_sqrt()?; // (N, 1, 1)
+    x = x.f_div(&lengths.f_add_scalar(1e-7)?)?;
+    for _ in 0..5 {
+        let gram = x.f_bmm(&x.f_transpose(1, 2)?)?; // (N, R, R)
+        let mix = gram.f_baddbmm(&gram, &gram, -4.7750, 2.0315)?;
+        x = x.f_baddbmm(&mix, &x, 3.4445, 1.0)?;
+    }
+    Ok(if tall { x.f_transpose(1, 2)? } else { x })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::random_tensor;
+    use crate::rng::Rng;
+
+    #[test]
+    fn muons_step_changes_all_directions_alike() {
+        let mut rng = Rng::new(1);
+        for (size, precision) in
+            [[8, 20], [20, 8], [8, 8]].iter().flat_map(|size| [(size, Kind::Float), (size, Kind::BFloat16)])
+        {
+            let matrix = random_tensor(&mut rng, size, 1.0).unwrap().unsqueeze(0);
+            let matrix = orthogonal(&matrix.to_kind(precision)).unwrap().squeeze().to_kind(Kind::Float);
+            let (_, singular, _) = matrix.svd(true, true);
+            let (least, most) = (singular.min().double_value(&[]), singular.max().double_value(&[]));
+            assert!(least > 0.5 && most < 1.3, "{size:?}: {least} to {most}");
+        }
+    }
+}
