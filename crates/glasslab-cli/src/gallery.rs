@@ -6,13 +6,14 @@ use glasslab::data::{Dataset, END_OF_STORY, Stories, Tokens};
 use glasslab::display::escape;
 use glasslab::evaluate::{Ladder, evaluate_some};
 use glasslab::intervene::{Altered, Cut, Effect, HeadPatterns, Intervene, Lens};
-use glasslab::model::{TransformerConfig, TransformerLm};
+use glasslab::model::{MlpConfig, MlpLm, TransformerLm};
 use glasslab::tokenizer::CharTokenizer;
 use glasslab::trace::Traceable;
 use glasslab::train::{
-    Course, Downhill, Landscape, LandscapeConfig, Learning, Length, Moment, StepByStep, TrainConfig,
+    Course, Downhill, History, Landscape, LandscapeConfig, Learning, Length, Moment, OptimiserKind, StepByStep,
+    TrainConfig, train_with,
 };
-use glasslab::view::{EmbeddingMap, Film, Surprise};
+use glasslab::view::{EmbeddingMap, Film, LossCurve, Surprise};
 use glasslab::{Error, Result, best_device};
 use serde_json::json;
 use std::fmt::Write;
@@ -65,7 +66,7 @@ impl Gallery {
         self.predictions(&model, story, &mut page)?;
         self.embeddings(&model, &mut page)?;
         self.training(&model, &train_tokens, &held_out, &mut page)?;
-        self.learning(&model, &train_tokens, &held_out, &mut page)?;
+        self.learning(&train_tokens, &held_out, &mut page)?;
         self.ladder(&model, &train_tokens, &held_out, &mut page)?;
         self.cuts(&model, &held_out, &mut page)?;
         let name = self.model.file_name().unwrap_or_default().to_string_lossy();
@@ -192,48 +193,52 @@ impl Gallery {
         Ok(())
     }
 
-    fn learning(&self, model: &TransformerLm, train: &Tokens, held_out: &Tokens, page: &mut Page) -> Result<()> {
-        page.section("Learning, watched", "A small model from within while it learns.");
-        // Small enough that the trainings take seconds.
-        let sizes = TransformerConfig {
-            n_layers: 1,
-            emb_dim: 48,
-            head_dim: 48,
-            n_heads: 1,
-            n_kv_heads: 1,
-            n_hidden: 192,
-            ..model.config
-        };
-        let young = || TransformerLm::new(sizes, Device::Cpu);
-        let config = TrainConfig {
-            length: Length::Steps((self.film_steps / 2).max(8)),
-            context_len: 64.min(sizes.context_len as usize),
-            batch_size: 16,
-            lr: 0.004,
-            reports: 3,
-            ..TrainConfig::default()
-        };
-        let go_on = |_: Moment<'_>| ControlFlow::Continue(());
-        let every = (self.film_steps / 40).max(1);
-        let mut learning = Learning::new(&self.text.chars().take(30).collect::<String>()).every(every);
-        learning.train_with(&mut young()?, train, held_out, &config, go_on)?;
+    /// How a small model learns, from within.
+    fn learning(&self, train: &Tokens, held_out: &Tokens, page: &mut Page) -> Result<()> {
+        page.section("Learning, watched", "An MLP language model while it learns, and one of its steps in numbers.");
+        let steps = self.film_steps.max(2);
+        let config =
+            TrainConfig { length: Length::Steps(steps), reports: 5, keep_best: false, ..TrainConfig::default() };
+        let new = || MlpLm::new(MlpConfig::original(), best_device());
+        let silent = |_: Moment<'_>| ControlFlow::Continue(());
+        eprintln!("glasslab: watching a training of {steps} steps");
+        let mut learning = Learning::new(&self.text).every(steps.div_ceil(30));
+        learning.train_with(&mut new()?, train, held_out, &config, silent)?;
         page.add("learning.gradients()?.draw()?", &learning.gradients()?.draw()?.html());
         page.add("learning.updates()?.draw()?", &learning.updates()?.draw()?.html());
         page.add("learning.dead_units()?", &learning.dead_units()?.html());
         page.add("learning.film()?", &learning.film()?.html);
-        let downhill = Downhill::from(&young()?, train, &config)?;
-        page.add("Downhill::from(&model, &train_tokens, &config)?.draw()?", &downhill.draw()?.html());
-        let mut walker = young()?;
-        let mut course = Course::every(every);
-        let mut steps = StepByStep::new(&mut walker, train, &config)?;
-        while !steps.is_over() {
-            course.take(&walker, steps.done())?;
-            steps.skip(&mut walker, every)?;
+        let mut histories = Vec::new();
+        for (optimiser, lr) in [(OptimiserKind::Sgd, 1.0), (OptimiserKind::Momentum, 0.1), (OptimiserKind::Adamw, 0.01)]
+        {
+            let config = TrainConfig { optimiser, lr, ..config.clone() };
+            histories.push((optimiser.name(), train_with(&mut new()?, train, held_out, &config, silent)?));
         }
-        course.take(&walker, steps.done())?;
-        let slice = LandscapeConfig { points: 15, chars: 2000, ..LandscapeConfig::default() };
-        let landscape = Landscape::of_course(&walker, &course, train, &slice)?;
-        page.add("Landscape::of_course(&model, &course, &train_tokens, &slice)?.draw()?", &landscape.draw()?.html());
+        let named: Vec<(&str, &History)> = histories.iter().map(|(name, history)| (*name, history)).collect();
+        page.add(
+            "LossCurve::compare(&[(\"SGD\", &sgd), …]).draw()?",
+            &LossCurve::compare(&named).smooth(2).draw()?.html(),
+        );
+        page.add("Downhill::from(&model, &train, &config)?", &Downhill::from(&new()?, train, &config)?.draw()?.html());
+        let (mut mlp, mut course) = (new()?, Course::every(1));
+        let mut one_by_one = StepByStep::new(&mut mlp, train, &config)?;
+        let first = one_by_one.next(&mut mlp)?;
+        let by_hand = first.by_hand("output.weight", &[4, 5])?;
+        page.add("steps.next(&mut model)?.by_hand(\"output.weight\", &[4, 5])?", &by_hand.html().html);
+        page.add("step.norms()?", &first.norms()?.html().html);
+        page.add("step.singular_values(\"embedding\")?", &first.singular_values("embedding")?.draw()?.html());
+        course.take(&mlp, 1)?;
+        while !one_by_one.is_over() {
+            one_by_one.skip(&mut mlp, steps.div_ceil(30))?;
+            course.take(&mlp, one_by_one.done())?;
+        }
+        let slice = LandscapeConfig::default();
+        if course.steps().len() > 2 {
+            let landscape = Landscape::of_course(&mlp, &course, held_out, &slice)?;
+            page.add("Landscape::of_course(&model, &course, &held_out, &slice)?", &landscape.draw()?.html());
+        }
+        let landscape = Landscape::around(&mlp, held_out, &slice)?;
+        page.add("Landscape::around(&model, &held_out, &slice)?", &landscape.draw()?.html());
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod config;
+mod course;
 mod downhill;
 mod history;
 mod landscape;
@@ -16,9 +17,10 @@ mod training;
 pub(crate) use by_hand::digits;
 pub use by_hand::{HandLine, StepByHand};
 pub use config::{Length, OptimiserKind, TrainConfig};
+pub use course::Course;
 pub use downhill::Downhill;
 pub use history::{History, Point};
-pub use landscape::{Course, Landscape, LandscapeConfig};
+pub use landscape::{Landscape, LandscapeConfig};
 pub use learning::{Glance, Learning};
 pub use norms::{Lengths, Norms, SingularValues};
 pub use optimiser::Optimiser;

@@ -14,7 +14,7 @@
 
 use super::by_hand::digits;
 use super::config::TrainConfig;
-use super::landscape::Kept;
+use super::course::Kept;
 use super::optimiser::gradients;
 use crate::data::{Batches, Tokens};
 use crate::error::{Error, Result};

@@ -19,13 +19,12 @@
 //! ```
 //! Source: Li, Xu, Taylor, Studer and Goldstein, "Visualizing the loss landscape of neural nets", 2018.
 
-use super::training::Look;
-use super::{History, TrainConfig, train_seen};
+use super::course::{Course, Kept};
 use crate::data::{Batch, Batches, Tokens};
 use crate::error::{Error, Result};
 use crate::live::{Progress, should_stop};
 use crate::memory::keep_freed;
-use crate::model::{Parameter, Trainable, random_tensor};
+use crate::model::{Trainable, random_tensor};
 use crate::rng::Rng;
 use crate::trace::numbers;
 use crate::waiting::Waiting;
@@ -34,46 +33,6 @@ use tch::{Kind, Tensor};
 
 /// The characters of a piece of text that is measured, at most.
 const PIECE: usize = 64;
-/// The numbers that a course keeps at most: 400 MB.
-const MOST_NUMBERS: usize = 100_000_000;
-
-/// The parameters of a model, which are put back when this is dropped: whatever happens meanwhile, the model stays as it was.
-#[derive(Debug)]
-pub(super) struct Kept {
-    parameters: Vec<Parameter>,
-    values: Vec<Tensor>,
-}
-
-impl Kept {
-    pub(super) fn of(model: &impl Trainable) -> Kept {
-        let parameters = model.parameters();
-        let values = parameters.iter().map(|parameter| parameter.tensor.detach().copy()).collect();
-        Kept { parameters, values }
-    }
-
-    /// Sets the model to its own parameters, and from there so far along each direction.
-    pub(super) fn move_along(&mut self, directions: &[(f64, &[Tensor])]) -> Result<()> {
-        let _guard = tch::no_grad_guard();
-        for (place, parameter) in self.parameters.iter_mut().enumerate() {
-            let mut moved = self.values[place].shallow_clone();
-            for (far, direction) in directions {
-                moved = moved.f_add(&direction[place].f_mul_scalar(*far)?)?;
-            }
-            parameter.tensor.f_copy_(&moved)?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let _guard = tch::no_grad_guard();
-        for (parameter, values) in self.parameters.iter_mut().zip(&self.values) {
-            // What could be copied once can be copied back.
-            let _ = parameter.tensor.f_copy_(values);
-        }
-    }
-}
 
 /// Which slice is measured, and how finely.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,68 +52,6 @@ impl Default for LandscapeConfig {
     /// 21 × 21 points on 2,000 characters, one length to each side.
     fn default() -> LandscapeConfig {
         LandscapeConfig { points: 21, span: 1.0, chars: 2_000, seed: 0 }
-    }
-}
-
-/// The parameters of a model at moments of its training.
-#[derive(Debug)]
-pub struct Course {
-    every: usize,
-    moments: Vec<(usize, Vec<Tensor>)>,
-}
-
-impl Course {
-    /// Keeps the parameters before the first step, then at every so manyth, and at the end.
-    pub fn every(steps: usize) -> Course {
-        Course { every: steps.max(1), moments: Vec::new() }
-    }
-
-    /// Trains a model as [`train`](super::train) does, and keeps its course.
-    ///
-    /// # Errors
-    /// As [`train`](super::train), and if the course becomes too large to keep.
-    pub fn train(
-        &mut self,
-        model: &mut impl Trainable,
-        data: &Tokens,
-        held_out: &Tokens,
-        config: &TrainConfig,
-    ) -> Result<History> {
-        let history = train_seen(model, data, held_out, config, self)?;
-        self.take(model, history.points.last().map_or(0, |last| last.step))?;
-        Ok(history)
-    }
-
-    /// Keeps the parameters as they are after so many steps, e.g. between those of a [`StepByStep`](super::StepByStep).
-    ///
-    /// # Errors
-    /// If the course becomes too large to keep.
-    pub fn take(&mut self, model: &impl Trainable, done: usize) -> Result<()> {
-        let values: Vec<Tensor> = model.parameters().iter().map(|one| one.tensor.detach().copy()).collect();
-        let numbers: usize = values.iter().map(Tensor::numel).sum();
-        if numbers.saturating_mul(self.moments.len() + 1) > MOST_NUMBERS {
-            return Err(Error::Config(format!(
-                "a course of {} moments of {numbers} parameters is more than the {MOST_NUMBERS} numbers that are kept: take \
-                 fewer moments, or a smaller model",
-                self.moments.len() + 1
-            )));
-        }
-        self.moments.push((done, values));
-        Ok(())
-    }
-
-    /// The steps at which the parameters were kept.
-    pub fn steps(&self) -> Vec<usize> {
-        self.moments.iter().map(|moment| moment.0).collect()
-    }
-}
-
-impl<M: Trainable> Look<M> for Course {
-    fn before(&mut self, model: &M, done: usize) -> Result<bool> {
-        if done.is_multiple_of(self.every) {
-            self.take(model, done)?;
-        }
-        Ok(false)
     }
 }
 
@@ -371,8 +268,8 @@ impl fmt::Display for Landscape {
         let (low, high) = self.range();
         write!(
             out,
-            "landscape of {} × {} points, each measured on {} characters: from {low:.3} to {high:.3} nats/char; {:.3} in the \
-             middle, where the model is",
+            "landscape of {} × {} points, each measured on {} characters: from {low:.3} to {high:.3} nats/char; {:.3} where \
+             the model is",
             self.across.len(),
             self.up.len(),
             self.chars,
@@ -392,7 +289,7 @@ impl fmt::Display for Landscape {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Length;
+    use super::super::{Length, TrainConfig};
     use super::*;
     use crate::data::Stories;
     use crate::model::{MlpConfig, MlpLm, TransformerConfig, TransformerLm};
@@ -489,19 +386,5 @@ mod tests {
         ] {
             assert!(Landscape::around(&model, &tokens, &config).unwrap_err().to_string().contains(name));
         }
-    }
-
-    #[test]
-    fn a_model_is_put_back_also_after_an_error() {
-        let (model, tokens) = (TransformerLm::new(TransformerConfig::original(), Device::Cpu).unwrap(), tokens());
-        let before = copies(&model);
-        let empty: Vec<Tensor> = before.iter().map(|_| Tensor::zeros([7, 7], (Kind::Float, Device::Cpu))).collect();
-        let mut kept = Kept::of(&model);
-        kept.move_along(&[(1.0, &before)]).unwrap();
-        assert_ne!(copies(&model), before);
-        assert!(kept.move_along(&[(1.0, &empty)]).is_err());
-        drop(kept);
-        assert_eq!(copies(&model), before);
-        let _ = tokens;
     }
 }

@@ -81,7 +81,12 @@ impl<'a> LossCurve<'a> {
         let told: Vec<String> = match &self.histories[..] {
             [(_, history)] => vec![self.one(history, &mut lines)],
             several => {
-                several.iter().enumerate().map(|(place, one)| self.one_of_many(place, one, &mut lines)).collect()
+                let one = |(place, one)| self.one_of_many(place, one, &mut lines);
+                let told = several.iter().enumerate().map(one).collect();
+                if points().any(|point| point.held_out.is_some()) {
+                    lines.add("held out", Vec::new(), GREY, Mark::Dots);
+                }
+                told
             }
         };
         let levels: String = self.levels.iter().map(|(name, nats)| format!(", {name} {nats:.3}")).collect();
@@ -257,11 +262,12 @@ mod tests {
         for part in ["SGD: 2.500", "out of range before step 10", "guessing 5.545"] {
             assert!(picture.alt.contains(part), "{part} is not in {}", picture.alt);
         }
-        for (_, colour) in COLOURS.iter().take(3).enumerate() {
+        for colour in &COLOURS[..3] {
             let colour = format!("#{:02X}{:02X}{:02X}", colour.0, colour.1, colour.2);
             assert!(picture.svg.contains(&colour), "{colour}");
         }
         // A loss of four thousand millions does not flatten the others.
+        assert!(picture.svg.contains("held out"), "the dots are explained");
         assert!(picture.svg.contains("far too large: 4.0e9") && !picture.svg.contains(">4000000000<"));
         assert!(!picture.svg.contains("<lost>"));
         let none: [(&str, &History); 0] = [];

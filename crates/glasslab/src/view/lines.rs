@@ -161,7 +161,10 @@ impl Lines {
                 area.draw(&Text::new(words.clone(), (x, y + 4), text(15, Pos::new(HPos::Center, VPos::Top))))?;
             }
             let mut drawn = Vec::new();
-            for points in &placed {
+            for (series, points) in self.series.iter().zip(&placed) {
+                if matches!(series.mark, Mark::Dots | Mark::Ring | Mark::Cross) {
+                    continue;
+                }
                 for two in points.windows(2).filter(|two| two.iter().all(|point| point.0.is_finite())) {
                     let between = |at: i32, from: f64, to: f64| from + (to - from) * f64::from(at) / 8.0;
                     drawn.extend((0..=8).map(|at| (between(at, two[0].0, two[1].0), between(at, two[0].1, two[1].1))));
@@ -182,15 +185,17 @@ impl Lines {
             return Ok(());
         }
         let (wide, tall) = (44 + 8 * longest, 10 + 20 * named.len() as i32);
-        let lefts = [across.end - wide - 6, across.start + 8, (across.start + across.end - wide) / 2];
-        let tops = [(down.start + down.end - tall) / 2, down.start + 6, down.end - tall - 6];
+        // To the right and half-way up, where a loss that falls leaves room; or where there is more of it.
+        let (room, height) = (across.end - across.start - wide - 14, down.end - down.start - tall - 12);
+        let lefts = (0..=6).map(|sixths| across.end - wide - 6 - room * sixths / 6);
+        let ups = [3, 2, 4, 1, 5, 0, 6];
         let hidden = |&(left, top): &(i32, i32)| {
             let inside =
                 |&&(x, y): &&(i32, i32)| (left..left + wide).contains(&x) && (top - 6..top + tall).contains(&y);
             drawn.iter().filter(inside).count()
         };
         // Of those that hide as little, the first.
-        let places = lefts.iter().flat_map(|&left| tops.iter().map(move |&top| (left, top)));
+        let places = lefts.flat_map(|left| ups.iter().map(move |sixths| (left, down.start + 6 + height * sixths / 6)));
         let Some((left, top)) = places.min_by_key(hidden) else { return Ok(()) };
         area.draw(&Rectangle::new([(left, top), (left + wide, top + tall)], GREY.mix(0.3)))?;
         for (row, Series { name, colour, mark, .. }) in named.into_iter().enumerate() {
@@ -236,7 +241,7 @@ fn elements<Backend: DrawingBackend>(
     for piece in &pieces {
         match mark {
             Mark::Dots | Mark::Ring | Mark::Cross => {}
-            Mark::Dashed => elements.push(DashedPathElement::new(piece.clone().into_iter(), 6, 4, style).into_dyn()),
+            Mark::Dashed => elements.push(DashedPathElement::new(piece.clone(), 6, 4, style).into_dyn()),
             // A line of one point would not be seen.
             _ if piece.len() == 1 => elements.push(Circle::new(piece[0], 3, colour.filled()).into_dyn()),
             _ => elements.push(PathElement::new(piece.clone(), style).into_dyn()),
@@ -254,9 +259,12 @@ fn elements<Backend: DrawingBackend>(
     elements
 }
 
+/// Points, one after the other.
+type Piece = Vec<(f64, f64)>;
+
 /// What is inside of the chart, in one piece or more, and the points where it leaves the chart at its upper end. What is no
 /// number ends a piece.
-fn pieces(points: &[(f64, f64)], high: f64) -> (Vec<Vec<(f64, f64)>>, Vec<(f64, f64)>) {
+fn pieces(points: &[(f64, f64)], high: f64) -> (Vec<Piece>, Piece) {
     let (mut pieces, mut piece, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
     let mut before: Option<(f64, f64)> = None;
     for &(x, y) in points {
@@ -283,7 +291,7 @@ fn pieces(points: &[(f64, f64)], high: f64) -> (Vec<Vec<(f64, f64)>>, Vec<(f64, 
         before = Some((x, y));
     }
     pieces.push(piece);
-    pieces.retain(|piece: &Vec<(f64, f64)>| !piece.is_empty());
+    pieces.retain(|piece: &Piece| !piece.is_empty());
     (pieces, leaves)
 }
 
