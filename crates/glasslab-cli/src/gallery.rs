@@ -19,7 +19,6 @@ use serde_json::json;
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use tch::Device;
 
 const STYLE: &str = include_str!("gallery.css");
 /// Held-out characters that the ladder is measured on, about.

@@ -48,7 +48,8 @@ impl StepByStep {
     /// # Errors
     /// If a setting is out of range, or no story is long enough.
     pub fn new(model: &mut impl Trainable, tokens: &Tokens, config: &TrainConfig) -> Result<StepByStep> {
-        let training = Training::new(model, tokens, config)?;
+        let mut training = Training::new(model, tokens, config)?;
+        training.longest = f64::INFINITY; // a person takes these steps, and in a hurry takes fewer
         training.batches(tokens)?;
         Ok(StepByStep { training, tokens: tokens.clone(), places: places(model) })
     }

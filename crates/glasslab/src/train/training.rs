@@ -94,6 +94,8 @@ pub(super) struct Training {
     optimiser: Optimiser,
     /// The parameters of the report with the lowest held-out loss, and this loss; at first those of the start.
     best: (Vec<Tensor>, f64),
+    /// Seconds that it does not exceed.
+    pub(super) longest: f64,
 }
 
 impl Training {
@@ -110,7 +112,7 @@ impl Training {
         };
         let sum = Tensor::f_zeros([], (Kind::Float, model.device()))?;
         let best = (copies(model), f64::INFINITY);
-        Ok(Training { state, sum, optimiser: Optimiser::new(model, config)?, best })
+        Ok(Training { state, sum, optimiser: Optimiser::new(model, config)?, best, longest: longest() })
     }
 
     /// How it goes.
@@ -125,7 +127,7 @@ impl Training {
 
     /// How much is done, from 0 to 1 and above.
     pub(super) fn progress(&self) -> f64 {
-        self.state.config.length.progress(self.state.step, self.state.seconds, longest())
+        self.state.config.length.progress(self.state.step, self.state.seconds, self.longest)
     }
 
     /// Adds a step that took so long to the history.
