@@ -243,7 +243,7 @@ impl Engine {
         if !matches!(level, "0" | "1" | "2" | "3") {
             return Err(Report::new("error", format!("expected :opt 0, 1, 2 or 3, got :opt {level}"), &[]));
         }
-        let file = self.source.with_file_name("..").join(crate::tools::OPT_LEVEL);
+        let file = self.source.with_file_name("..").join(crate::shortcut::OPT_LEVEL);
         std::fs::write(file, level).map_err(|error| Report::new("error", error.to_string(), &[]))?;
         let said = format!("The code of cells is optimised at level {level} from now on (the library at 2).");
         Ok(Map::from_iter([("text/plain".to_owned(), said.into())]))

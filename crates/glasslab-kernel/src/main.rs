@@ -27,6 +27,7 @@ mod prepare;
 mod repair;
 mod report;
 mod server;
+mod shortcut;
 mod stream;
 mod tools;
 mod versions;
