@@ -182,6 +182,13 @@ fn character_literal(text: &str) -> usize {
     }
 }
 
+/// Which of a cell's lines, from 0, holds a generated one (evcxr takes the statements of a line apart): of several the
+/// nearest to line `near`, from 1.
+pub fn line_with(cell: &[&str], generated: &str, near: Option<i64>) -> Option<usize> {
+    let holding = cell.iter().enumerate().filter(|(_, line)| !generated.is_empty() && line.contains(generated));
+    holding.map(|(at, _)| at).min_by_key(|at| near.map_or(0, |near| (*at as i64 + 1 - near).abs()))
+}
+
 /// From Jupyter's positions, which count code points, to Rust's, which count bytes.
 pub fn byte_position(code: &str, characters: usize) -> usize {
     code.char_indices().nth(characters).map_or(code.len(), |(at, _)| at)

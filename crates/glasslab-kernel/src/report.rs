@@ -41,7 +41,9 @@ impl Report {
 pub fn compilation(errors: &[CompilationError], code: &str, missing: impl Fn(&str) -> Option<String>) -> Report {
     const SHOWN: usize = 3;
     let message = |error: &CompilationError| {
-        advice::instead_of_evcxrs(&error.message()).unwrap_or_else(|| advice::without_paths(&error.message()))
+        // An error of a command's is in its own words.
+        let plain = || if error.json.is_null() { error.message() } else { advice::without_paths(&error.message()) };
+        advice::instead_of_evcxrs(&error.message()).unwrap_or_else(plain)
     };
     // An operator's two kinds of number are told twice: by the wrong one, and by both.
     let is_told = |at: usize| errors[at].code() == Some("E0277") && at > 0 && errors[at - 1].code() == Some("E0308");
@@ -75,7 +77,7 @@ fn line_of(error: &CompilationError) -> Option<usize> {
 /// What to do about an error: rustc's own help, and what the lab knows better.
 fn help(error: &Value, code: &str, place: Option<usize>) -> Vec<String> {
     let helps = repair::helps(error, code, place);
-    let advice = Fault::new(error).advice(helps.iter().any(|help| !help.lines.is_empty()));
+    let advice = Fault::new(error, code, place).advice(helps.iter().any(|help| !help.lines.is_empty()));
     let mut lines = Vec::new();
     let is_shown = |help: &&Help| advice.as_ref().is_none_or(|advice| !advice.alone && !help.is_list);
     for help in helps.iter().filter(is_shown) {
