@@ -173,6 +173,12 @@ fn plain(message: &str) -> String {
     message[..end].trim().to_owned()
 }
 
+/// The kernel itself has failed.
+pub fn stumbled() -> Report {
+    let advice = ["Restart the kernel if the next cell fails too.".to_owned()];
+    Report::new("KernelError", "The kernel itself stumbled over this cell.", &advice)
+}
+
 /// What to say when the process that runs the cells has ended by itself.
 pub fn crash(status: &str) -> Report {
     let cause = if status.contains("SIGSEGV") || status.contains("signal: 11") {
