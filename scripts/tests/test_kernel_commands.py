@@ -1,12 +1,13 @@
-"""evcxr's commands in the lab's kernel, and cells that end in the middle."""
+"""evcxr's commands in the lab's kernel, cells that end in the middle, and more output than a page can hold."""
 
 import sys
+import time
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from test_kernel_live import Shared, text, told
+from test_kernel_live import Kernel, Shared, text, told
 
 TENSOR = "Tensor::from_slice(&[1.0, 2.0]).size()[0]"
 
@@ -60,6 +61,51 @@ class WholeTest(Shared):
         self.assertIn("cannot find function `max`", reply["evalue"])
         self.assertNotIn("unused", told(reply) + str(outputs))
         self.assertIn("expected `&Tensor`, found `Tensor`", told(self.kernel.run("takes(Tensor::from(1.0))")[0]))
+
+
+class PouringTest(unittest.TestCase):
+    def setUp(self):
+        self.kernel = Kernel()
+        self.addCleanup(self.kernel.stop)
+
+    def test_a_loop_that_prints_for_ever_is_shown_in_part_and_stopped_in_time(self):
+        self.kernel.run("1")
+        times = {}
+
+        def on(message):
+            if message["msg_type"] == "stream":
+                if "first" not in times:
+                    times["first"] = time.monotonic()
+                elif "asked" not in times and time.monotonic() - times["first"] > 3:
+                    times["asked"] = time.monotonic()
+                    self.kernel.manager.interrupt_kernel()
+                    self.kernel.manager.interrupt_kernel()
+
+        # A line to standard error each second, so that there is something to count time by once no more text is shown.
+        reply, outputs = self.kernel.run(
+            'let begun = std::time::Instant::now(); let mut told = 0; loop { println!("OK"); if begun.elapsed().as_secs() > told '
+            '{ told += 1; Picture { svg: "<svg/>".into(), alt: "".into() }.show(); println!("x"); } }',
+            on=lambda message: on({**message, "msg_type": "stream"}) if message["msg_type"] == "display_data" else on(message))
+        self.assertEqual(reply["status"], "error")
+        self.assertIn("did not stop", told(reply))
+        self.assertLess(time.monotonic() - times["asked"], 8)  # 3 s of grace, and a busy machine
+        self.assertLess(len(outputs), 1000)
+        self.assertLess(len(text(outputs)), 2_100_000)
+        self.assertIn("which are not shown", text(outputs, "stderr"))
+        self.assertEqual(self.kernel.value("20 + 22"), "42")
+
+    def test_too_many_pictures_are_counted(self):
+        reply, outputs = self.kernel.run('for _ in 0..1100 { Picture { svg: "<svg/>".into(), alt: "".into() }.show(); }')
+        self.assertEqual(reply["status"], "ok")
+        self.assertEqual(sum(kind == "display_data" for kind, _ in outputs), 1000)
+        self.assertIn("100 pictures more", text(outputs, "stderr"))
+
+    def test_a_full_stack_and_refused_memory_are_named(self):
+        for cell, says in [
+                ("fn deep(n: u64) -> u64 { let a = [n; 100]; std::hint::black_box(&a); deep(n + 1) + a[3] }\ndeep(0)", "stack overflow"),
+                ("let much: Vec<u8> = Vec::with_capacity(1 << 62);", "refused the memory")]:
+            self.assertIn(says, told(self.kernel.run(cell)[0]))
+        self.assertEqual(self.kernel.value("20 + 22"), "42")
 
 
 if __name__ == "__main__":

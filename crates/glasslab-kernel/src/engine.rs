@@ -329,6 +329,7 @@ impl Engine {
             self.shared.publish("stream", json!({ "name": "stderr", "text": text }), Some(request));
         }
         let begun = Instant::now();
+        let process = self.shared.interrupt.child_id();
         let mut outdated = Vec::new();
         let mut run = |context: &mut CommandContext| {
             caught(|| {
@@ -336,7 +337,17 @@ impl Engine {
                 context.execute_with_callbacks(code, &mut EvalCallbacks::default())
             })
         };
-        let result = run(context);
+        let mut result = run(context);
+        // The stop button may end the process just after the cell that it was meant for: that is no fault of this one.
+        if matches!(result, Some(Err(evcxr::Error::SubprocessTerminated(_)))) && self.shared.interrupt.is_stray(process)
+        {
+            self.output.drain();
+            self.shared.comms.close_all(&self.shared);
+            self.output.begin(request, silent);
+            let text = "The stop button has ended the process with all variables; functions and types are kept.\n";
+            self.shared.publish("stream", json!({ "name": "stderr", "text": text }), Some(request));
+            result = run(context);
+        }
         let gone = outdated.iter().filter(|gone| context.variables_and_types().all(|(name, _)| name != **gone));
         let gone: Vec<&str> = gone.map(String::as_str).collect();
         if !gone.is_empty() {
@@ -375,7 +386,7 @@ impl Engine {
             Some(Err(evcxr::Error::SubprocessTerminated(_))) if self.shared.interrupt.has_ended_child() => {
                 Err(self.ended())
             }
-            Some(Err(evcxr::Error::SubprocessTerminated(status))) => Err(report::crash(&status)),
+            Some(Err(evcxr::Error::SubprocessTerminated(status))) => Err(report::crash(&status, &outcome.last_words)),
             Some(Err(evcxr::Error::CompilationErrors(errors))) => {
                 Err(report::compilation(&errors, code, |name| self.versions.missing(name)))
             }

@@ -23,6 +23,7 @@ mod interrupt;
 mod link;
 mod outline;
 mod output;
+mod pace;
 mod platform;
 mod prepare;
 mod repair;

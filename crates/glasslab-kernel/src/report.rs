@@ -179,9 +179,14 @@ pub fn stumbled() -> Report {
     Report::new("KernelError", "The kernel itself stumbled over this cell.", &advice)
 }
 
-/// What to say when the process that runs the cells has ended by itself.
-pub fn crash(status: &str) -> Report {
-    let cause = if status.contains("SIGSEGV") || status.contains("signal: 11") {
+/// What to say when the process that runs the cells has ended by itself. `last_words`: what it printed to standard error.
+pub fn crash(status: &str, last_words: &str) -> Report {
+    let cause = if last_words.contains("has overflowed its stack") {
+        "its stack is full (stack overflow): a function calls itself without end, or a very large array stands in a variable; see \
+         that the calls end, or put the array into a vec![]"
+    } else if last_words.contains("memory allocation of ") {
+        "the system refused the memory that it asked for: try a smaller batch, model or list"
+    } else if status.contains("SIGSEGV") || status.contains("signal: 11") {
         "it reached for memory that is not its own (SIGSEGV), which happens in unsafe code, or after a struct was changed while \
          old values of it lived on"
     } else if status.contains("SIGKILL") || status.contains("signal: 9") {
@@ -247,7 +252,17 @@ mod tests {
 
     #[test]
     fn a_crash_says_what_is_lost_and_what_works() {
-        let report = crash("Subprocess terminated with status: signal: 11 (SIGSEGV) (core dumped)");
+        let report = crash("Subprocess terminated with status: signal: 11 (SIGSEGV) (core dumped)", "");
         assert!(report.value.contains("SIGSEGV") && report.lines.iter().any(|line| line.contains("variables")));
+    }
+
+    #[test]
+    fn a_full_stack_and_refused_memory_are_named() {
+        let abort = "Subprocess terminated with status: signal: 6 (SIGABRT) (core dumped)";
+        let said =
+            crash(abort, "thread 'main' (7) has overflowed its stack\nfatal runtime error: stack overflow, aborting\n");
+        assert!(said.value.contains("stack overflow"));
+        assert!(crash(abort, "memory allocation of 80000000000 bytes failed\n").value.contains("refused the memory"));
+        assert!(crash(abort, "").value.contains("SIGABRT"));
     }
 }
