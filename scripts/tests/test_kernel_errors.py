@@ -50,6 +50,11 @@ class VersionsTest(Shared):
         self.run_well("fn my_relu(x: &Tensor) -> Tensor { x.relu() }")
         self.assertEqual(text(self.run_well("check::relu(my_relu).require()?;"), "stderr"), "")
 
+    def test_an_unfinished_cell_is_a_change_that_did_not_come(self):
+        first, _ = self.kernel.run("fn my_half(x: f64) -> f64 { x / 3.0 }")
+        self.kernel.run("fn my_half(x: f64) -> f64 { x / 2.0")
+        self.assertIn(f"my_half is still the version of In[{first['execution_count']}]", text(self.run_well("my_half(1.0)"), "stderr"))
+
     def test_a_function_that_never_compiled_is_found_in_its_cell(self):
         failed, _ = self.kernel.run("fn my_own(x: &Tensor) -> Tensor { x.relu() + missing }")
         reply, _ = self.kernel.run("my_own(&Tensor::from(1.0))")

@@ -161,13 +161,13 @@ impl Engine {
             }
             Job::Complete(request, asked) => {
                 self.shared.status("busy", &request);
-                let answer = self.complete(&asked);
+                let answer = completion::complete(self.context.as_mut().ok(), &asked);
                 self.shared.reply(&request, "complete_reply", answer);
                 self.shared.status("idle", &request);
             }
             Job::Inspect(request, asked) => {
                 self.shared.status("busy", &request);
-                let answer = self.inspect(&asked);
+                let answer = completion::inspect(self.context.as_mut().ok(), &asked);
                 self.shared.reply(&request, "inspect_reply", answer);
                 self.shared.status("idle", &request);
             }
@@ -223,6 +223,7 @@ impl Engine {
         let result = if code.trim().is_empty() {
             Ok(Map::new())
         } else if self.shared.interrupt.is_asked() {
+            self.versions.refused(code, self.count, "was stopped");
             Err(Report::new("Stopped", "Stopped before it began.", &[]))
         } else {
             self.obey(request, asked.silent, code)
@@ -248,7 +249,7 @@ impl Engine {
                 if !asked.silent {
                     self.shared.publish("error", error.clone(), Some(request));
                     if let Some(full) = &report.full {
-                        self.shared.publish("display_data", folded(full), Some(request));
+                        self.shared.publish("display_data", report::folded(full), Some(request));
                     }
                 }
                 answer["status"] = "error".into();
@@ -266,6 +267,7 @@ impl Engine {
     fn obey(&mut self, request: &JupyterMessage, silent: bool, code: &str) -> Result<Map<String, Value>, Report> {
         let commands = commands(code);
         if let Some(refusal) = commands.iter().find_map(Command::refusal) {
+            self.versions.refused(code, self.count, "was not run");
             return Err(Report::new("error", refusal, &[]));
         }
         let mut said = Vec::new();
@@ -286,6 +288,7 @@ impl Engine {
             self.shared.publish("stream", json!({ "name": "stdout", "text": said + "\n" }), Some(request));
         }
         if let Some(lack) = whole::lack(&commands::without(&rest, |_| true)) {
+            self.versions.refused(code, self.count, "is unfinished");
             return Err(Report::new("error", format!("The cell is unfinished: {lack}."), &[]));
         }
         self.evaluate(request, silent, &rest)
@@ -436,46 +439,6 @@ impl Engine {
         });
         Report::new("Stopped", format!("The cell did not stop within {seconds} s and was ended."), &advice)
     }
-
-    fn complete(&mut self, asked: &CompleteRequest) -> Value {
-        let cursor = code::byte_position(&asked.code, asked.cursor_pos);
-        let looked_at = commands::looked_at(&asked.code, cursor);
-        let context = self.context.as_mut().ok();
-        let found = context.and_then(|context| caught(|| context.completions(&looked_at, cursor).ok()).flatten());
-        let mut found = found.unwrap_or_else(|| evcxr::Completions {
-            start_offset: cursor,
-            end_offset: cursor,
-            ..Default::default()
-        });
-        let before = asked.code.get(..found.start_offset).unwrap_or_default();
-        completion::sort(&mut found, before);
-        let start = code::character_position(&asked.code, found.start_offset);
-        let end = code::character_position(&asked.code, found.end_offset);
-        let matches: Vec<String> = found.completions.iter().map(|completion| completion.code.clone()).collect();
-        let types: Vec<Value> = found
-            .completions
-            .iter()
-            .map(|found| json!({ "text": found.code, "type": kind_of(&found.label), "start": start, "end": end }))
-            .collect();
-        json!({
-            "status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end,
-            "metadata": { "_jupyter_types_experimental": types },
-        })
-    }
-
-    fn inspect(&mut self, asked: &InspectRequest) -> Value {
-        let cursor = code::name_position(&asked.code, code::byte_position(&asked.code, asked.cursor_pos));
-        let looked_at = commands::without(&asked.code, |_| true);
-        let context = self.context.as_mut().ok();
-        let found = context.and_then(|context| caught(|| context.hover_at(&looked_at, cursor).ok()).flatten());
-        match found.filter(|(plain, _)| plain != "No documentation found") {
-            Some((plain, html)) => {
-                let data = json!({ "text/plain": plain, "text/html": html });
-                json!({ "status": "ok", "found": true, "data": data, "metadata": {} })
-            }
-            None => json!({ "status": "ok", "found": false, "data": {}, "metadata": {} }),
-        }
-    }
 }
 
 /// Lets go of the variables of a type that the code defines anew, and gives their names: they would be of the old one. evcxr
@@ -501,25 +464,6 @@ fn let_go_of_outdated(context: &mut CommandContext, code: &str) -> Vec<String> {
 /// Does work of evcxr's or rust-analyzer's; nothing if it panics, which must not end this thread: all cells would wait for ever.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
-}
-
-/// A rough kind for the icon beside a completion.
-fn kind_of(label: &str) -> &'static str {
-    if label.contains('(') || label.ends_with('!') { "function" } else { "instance" }
-}
-
-/// rustc's own words, to be opened by who wants them.
-fn folded(full: &str) -> Value {
-    let text = without_colours(full).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let html = format!("<details><summary>rustc's whole message</summary><pre>{text}</pre></details>");
-    json!({ "data": { "text/html": html, "text/plain": "(rustc's whole message is folded away)" }, "metadata": {}, "transient": {} })
-}
-
-/// Text without a terminal's codes.
-fn without_colours(text: &str) -> String {
-    let mut parts = text.split("\x1b[");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |plain, part| plain + part.split_once('m').map_or(part, |(_, rest)| rest))
 }
 
 /// Starts evcxr with dependency and prelude.

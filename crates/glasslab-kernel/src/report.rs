@@ -173,6 +173,20 @@ fn plain(message: &str) -> String {
     message[..end].trim().to_owned()
 }
 
+/// rustc's own words, to be opened by who wants them.
+pub fn folded(full: &str) -> Value {
+    let text = without_colours(full).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let html = format!("<details><summary>rustc's whole message</summary><pre>{text}</pre></details>");
+    serde_json::json!({ "data": { "text/html": html, "text/plain": "(rustc's whole message is folded away)" }, "metadata": {}, "transient": {} })
+}
+
+/// Text without a terminal's codes.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or(part, |(_, rest)| rest))
+}
+
 /// The kernel itself has failed.
 pub fn stumbled() -> Report {
     let advice = ["Restart the kernel if the next cell fails too.".to_owned()];

@@ -243,12 +243,11 @@ pub const OTHERWISE: &[Row] = &[
 
 /// These are said in any case.
 #[rustfmt::skip]
-pub const BESIDE: &[Row] = &[Row(
-    "E0382 E0505",
-    "",
-    "",
-    "a value that was moved is gone, in later cells too; .shallow_clone() gives a second handle of a Tensor, .clone() of most others; &x + 1.0 only lends x",
-)];
+pub const BESIDE: &[Row] = &[
+    Row("E0382 E0505", "", "",
+        "a value that was moved is gone, in later cells too; .shallow_clone() gives a second handle of a Tensor, .clone() \
+         of most others; &x + 1.0 only lends x"),
+];
 
 /// What evcxr says in words of its own, and what is said instead.
 #[rustfmt::skip]
@@ -256,7 +255,9 @@ pub const EVCXRS: &[(&str, &str)] = &[
     (r"variable `(?<x>\w+)` is a closure",
         "`$x` is a closure, which later cells could not use: make it a function, fn $x(n: f64) -> f64 { … }, or put \
          it and its use into one pair of braces, { let $x = …; … }"),
-    (r"determine type of variable `(?<x>\w+)`", "the type of `$x` is not clear, or has no name: say it, as in let $x: Vec<f64> = …; an iterator becomes a list with .collect::<Vec<_>>()"),
+    (r"determine type of variable `(?<x>\w+)`",
+        "the type of `$x` is not clear, or has no name: say it, as in let $x: Vec<f64> = …; an iterator becomes a list \
+         with .collect::<Vec<_>>()"),
     (r"variable `(?<x>\w+)` contains a reference",
         "`$x` refers to another variable, and could outlive it in later cells: make it a value of its own \
          (.to_owned(), .to_vec(), .shallow_clone() of a Tensor), or put it and its use into one pair of braces, { let \
