@@ -2,6 +2,7 @@
 
 mod table;
 
+use crate::code;
 use regex::{Captures, Regex};
 use serde_json::Value;
 
@@ -30,8 +31,8 @@ pub struct Advice {
 }
 
 impl Fault {
-    /// From rustc's JSON.
-    pub fn new(error: &Value) -> Fault {
+    /// From rustc's JSON about a cell, and the cell's line that it is about.
+    pub fn new(error: &Value, cell: &str, line: Option<usize>) -> Fault {
         let mut said = vec![text(&error["message"]).to_owned()];
         for part in std::iter::once(error).chain(list(&error["children"])) {
             said.push(text(&part["message"]).to_owned());
@@ -41,7 +42,7 @@ impl Fault {
             }
         }
         let place = list(&error["spans"]).iter().find(|span| span["is_primary"] == true);
-        let (before, it, after) = place.map(marked).unwrap_or_default();
+        let (before, it, after) = place.map(|place| marked(place, cell, line)).unwrap_or_default();
         Fault {
             code: text(&error["code"]["code"]).to_owned(),
             said: without_paths(&said.join("\n")),
@@ -128,14 +129,20 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A place's first line: before it, itself, behind it.
-fn marked(span: &Value) -> (String, String, String) {
+/// The learner's line with a place's first line, taken apart: before the place, itself, behind it.
+fn marked(span: &Value, cell: &str, number: Option<usize>) -> (String, String, String) {
     let Some(line) = list(&span["text"]).first() else { return Default::default() };
-    let characters: Vec<char> = text(&line["text"]).chars().collect();
-    let column = |name: &str| (line[name].as_u64().unwrap_or(1) as usize).saturating_sub(1).min(characters.len());
-    let (begin, end) = (column("highlight_start"), column("highlight_end"));
-    let part = |from: usize, to: usize| characters[from..to.max(from)].iter().collect::<String>();
-    (part(0, begin), part(begin, end), part(end, characters.len()))
+    let generated = text(&line["text"]);
+    let byte =
+        |name: &str| code::byte_position(generated, (line[name].as_u64().unwrap_or(1) as usize).saturating_sub(1));
+    let (begin, end) = (byte("highlight_start"), byte("highlight_end"));
+    let part = |from: usize, to: usize| generated.get(from..to).unwrap_or_default();
+    let source: Vec<&str> = cell.lines().collect();
+    let found = code::line_with(&source, generated.trim(), number.map(|number| number as i64)).map(|at| source[at]);
+    let (before, after) = found.and_then(|line| line.split_once(generated.trim())).unwrap_or_default();
+    let indent = generated.len() - generated.trim_start().len();
+    let last = generated.trim_end().len();
+    (before.to_owned() + part(indent, begin), part(begin, end).to_owned(), part(end, last).to_owned() + after)
 }
 
 /// What a place belongs to: in `y = x.size()[` it is `x.size()`, in `x.get(` it is `x`.
@@ -205,10 +212,14 @@ fn one_piece(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn fault(mistake: &Value) -> Fault {
+        Fault::new(&mistake["rustc"], text(&mistake["cell"]), Some(1))
+    }
+
     #[test]
     fn every_row_has_a_mistake_that_it_answers() {
         let mistakes: Vec<Value> = serde_json::from_str(include_str!("../tests/mistakes.json")).unwrap();
-        let faults: Vec<Fault> = mistakes.iter().map(|mistake| Fault::new(&mistake["rustc"])).collect();
+        let faults: Vec<Fault> = mistakes.iter().map(fault).collect();
         let said: Vec<String> = faults.iter().filter_map(|fault| Some(fault.advice(false)?.sentence)).collect();
         let rows = INSTEAD.iter().chain(OTHERWISE).chain(BESIDE);
         let idle =

@@ -1,6 +1,5 @@
-//! Questions about a cell's text: whether it is complete, and where a name begins and ends.
+//! Questions about a cell's text: what it defines, and where a name begins and ends.
 
-use jupyter_protocol::{IsCompleteReply, IsCompleteReplyStatus};
 use ra_ap_syntax::ast::{HasModuleItem, HasName, Item};
 use ra_ap_syntax::{AstNode, Edition, NodeOrToken, Parse, SourceFile, SyntaxKind};
 
@@ -61,7 +60,8 @@ pub fn names(code: &str) -> Vec<String> {
     names
 }
 
-fn as_function(code: &str) -> Parse<SourceFile> {
+/// A cell as the body of a function, one line further down.
+pub fn as_function(code: &str) -> Parse<SourceFile> {
     SourceFile::parse(&format!("fn cell() {{\n{code}\n}}"), Edition::Edition2024)
 }
 
@@ -79,107 +79,11 @@ pub fn is_made_with(type_name: &str, name: &str) -> bool {
     type_name.split(|character: char| !character.is_alphanumeric() && character != '_').any(|word| word == name)
 }
 
-/// Whether a front-end should run this text or offer a further line: brackets, strings and comments that are open
-/// want more; a bracket that closes nothing can't be mended by more.
-pub fn is_complete(code: &str) -> IsCompleteReply {
-    let mut open: Vec<char> = Vec::new();
-    let mut characters = code.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
-        let rest = &code[at..];
-        let skip_to = match character {
-            '(' | '[' | '{' => {
-                open.push(character);
-                continue;
-            }
-            ')' | ']' | '}' => {
-                let opener = [('(', ')'), ('[', ']'), ('{', '}')].iter().find(|pair| pair.1 == character);
-                if open.pop() != opener.map(|pair| pair.0) {
-                    return IsCompleteReply::new(IsCompleteReplyStatus::Invalid, String::new());
-                }
-                continue;
-            }
-            '/' if rest.starts_with("//") => Some(rest.find('\n').unwrap_or(rest.len())),
-            '/' if rest.starts_with("/*") => block_comment(rest),
-            '"' => string(rest),
-            'r' if !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_') => {
-                match raw_string(rest) {
-                    Raw::None => continue,
-                    Raw::Open => None,
-                    Raw::Ends(length) => Some(length),
-                }
-            }
-            '\'' => Some(character_literal(rest)),
-            _ => continue,
-        };
-        let Some(length) = skip_to else { return IsCompleteReply::incomplete(String::new()) };
-        while characters.peek().is_some_and(|(next, _)| *next < at + length) {
-            characters.next();
-        }
-    }
-    if !open.is_empty() {
-        return IsCompleteReply::incomplete("    ".repeat(open.len()));
-    }
-    IsCompleteReply::complete()
-}
-
-/// The length of a comment that may hold others.
-fn block_comment(text: &str) -> Option<usize> {
-    let (mut depth, mut at) = (0, 0);
-    while at < text.len() {
-        if text[at..].starts_with("/*") {
-            (depth, at) = (depth + 1, at + 2);
-        } else if text[at..].starts_with("*/") {
-            (depth, at) = (depth - 1, at + 2);
-            if depth == 0 {
-                return Some(at);
-            }
-        } else {
-            at += text[at..].chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    None
-}
-
-/// The length of a string with escapes, quotes included.
-fn string(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    for (at, character) in text.char_indices().skip(1) {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return Some(at + 1),
-            _ => {}
-        }
-    }
-    None
-}
-
-enum Raw {
-    None,
-    Open,
-    Ends(usize),
-}
-
-fn raw_string(text: &str) -> Raw {
-    let hashes = text[1..].len() - text[1..].trim_start_matches('#').len();
-    if !text[1 + hashes..].starts_with('"') {
-        return Raw::None;
-    }
-    let end = format!("\"{}", "#".repeat(hashes));
-    let begin = 2 + hashes;
-    text[begin..].find(&end).map_or(Raw::Open, |at| Raw::Ends(begin + at + end.len()))
-}
-
-/// The length of `'x'` or `'\n'`; of a lifetime only its quote.
-fn character_literal(text: &str) -> usize {
-    let mut characters = text.char_indices().skip(1);
-    match (characters.next(), characters.next()) {
-        (Some((_, '\\')), _) => {
-            text[2..].char_indices().skip(1).find(|(_, c)| *c == '\'').map_or(1, |(at, _)| 2 + at + 1)
-        }
-        (Some(_), Some((at, '\''))) => at + 1,
-        _ => 1,
-    }
+/// Which of a cell's lines, from 0, holds a generated one (evcxr takes the statements of a line apart): of several the
+/// nearest to line `near`, from 1.
+pub fn line_with(cell: &[&str], generated: &str, near: Option<i64>) -> Option<usize> {
+    let holding = cell.iter().enumerate().filter(|(_, line)| !generated.is_empty() && line.contains(generated));
+    holding.map(|(at, _)| at).min_by_key(|at| near.map_or(0, |near| (*at as i64 + 1 - near).abs()))
 }
 
 /// From Jupyter's positions, which count code points, to Rust's, which count bytes.
@@ -244,39 +148,6 @@ mod tests {
             assert_eq!(defined_names(broken), ["f"], "{broken}");
         }
         assert_eq!(names("let a = b.c(\"d\"); // e"), ["a", "b", "c"]);
-    }
-
-    fn status(code: &str) -> IsCompleteReplyStatus {
-        is_complete(code).status
-    }
-
-    #[test]
-    fn what_is_open_wants_more() {
-        for code in ["fn f() {", "let s = \"a", "let v = [1,", "/* /* */", "r#\"a\"", "let x = f(\n    1,", "'\"'; \""]
-        {
-            assert_eq!(status(code), IsCompleteReplyStatus::Incomplete, "{code}");
-        }
-    }
-
-    #[test]
-    fn what_is_closed_can_run() {
-        for code in [
-            "",
-            "1 + 1",
-            "let c = '{'; // {",
-            "let s = \"{\\\"\";",
-            "fn f<'a>(x: &'a str) {}",
-            "r##\"\"#\"##",
-            "'\\u{41}'",
-            "for_r",
-        ] {
-            assert_eq!(status(code), IsCompleteReplyStatus::Complete, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_bracket_that_closes_nothing_is_invalid() {
-        assert_eq!(status("let x = 1);"), IsCompleteReplyStatus::Invalid);
     }
 
     #[test]

@@ -1,8 +1,12 @@
-//! The order in which completions are offered: what the lab uses first, what only libtorch's authors need last.
+//! What may stand at the cursor, and what stands there.
 //!
-//! A tensor has more than four thousand methods. Front-ends show them in the order of the reply.
+//! Completions are offered in an order: what the lab uses first, what only libtorch's authors need last. A tensor has more than four thousand methods. Front-ends show them in the order of the reply.
 
-use evcxr::Completions;
+use crate::engine::caught;
+use crate::{code, commands};
+use evcxr::{CommandContext, Completions};
+use jupyter_protocol::{CompleteRequest, InspectRequest};
+use serde_json::{Value, json};
 
 /// The methods that the notebooks and the exercises' hints use, the most frequent first.
 const METHODS: [&str; 50] = [
@@ -60,8 +64,50 @@ const METHODS: [&str; 50] = [
 /// What makes a tensor.
 const MAKERS: [&str; 10] = ["from_slice", "from", "zeros", "ones", "arange", "randn", "rand", "eye", "cat", "stack"];
 
+/// Offers what may stand at the cursor, as Jupyter's reply has it.
+pub fn complete(context: Option<&mut CommandContext>, asked: &CompleteRequest) -> Value {
+    let cursor = code::byte_position(&asked.code, asked.cursor_pos);
+    let looked_at = commands::looked_at(&asked.code, cursor);
+    let found = context.and_then(|context| caught(|| context.completions(&looked_at, cursor).ok()).flatten());
+    let none = Completions { start_offset: cursor, end_offset: cursor, ..Completions::default() };
+    let mut found = found.unwrap_or(none);
+    let before = asked.code.get(..found.start_offset).unwrap_or_default();
+    sort(&mut found, before);
+    let start = code::character_position(&asked.code, found.start_offset);
+    let end = code::character_position(&asked.code, found.end_offset);
+    let matches: Vec<String> = found.completions.iter().map(|completion| completion.code.clone()).collect();
+    let types: Vec<Value> = found
+        .completions
+        .iter()
+        .map(|found| json!({ "text": found.code, "type": kind_of(&found.label), "start": start, "end": end }))
+        .collect();
+    json!({
+        "status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end,
+        "metadata": { "_jupyter_types_experimental": types },
+    })
+}
+
+/// Says what stands at the cursor, as Jupyter's reply has it.
+pub fn inspect(context: Option<&mut CommandContext>, asked: &InspectRequest) -> Value {
+    let cursor = code::name_position(&asked.code, code::byte_position(&asked.code, asked.cursor_pos));
+    let looked_at = commands::without(&asked.code, |_| true);
+    let found = context.and_then(|context| caught(|| context.hover_at(&looked_at, cursor).ok()).flatten());
+    match found.filter(|(plain, _)| plain != "No documentation found") {
+        Some((plain, html)) => {
+            let data = json!({ "text/plain": plain, "text/html": html });
+            json!({ "status": "ok", "found": true, "data": data, "metadata": {} })
+        }
+        None => json!({ "status": "ok", "found": false, "data": {}, "metadata": {} }),
+    }
+}
+
+/// A rough kind for the icon beside a completion.
+fn kind_of(label: &str) -> &'static str {
+    if label.contains('(') || label.ends_with('!') { "function" } else { "instance" }
+}
+
 /// Puts completions into their order; those of a kind stay as they are among themselves. `before`: the code before them.
-pub fn sort(found: &mut Completions, before: &str) {
+fn sort(found: &mut Completions, before: &str) {
     let first: &[&str] = match before {
         before if before.ends_with('.') => &METHODS,
         before if before.ends_with("::") => &MAKERS,

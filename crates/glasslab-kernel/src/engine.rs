@@ -4,12 +4,15 @@
 //! cell that failed or was stopped, the cells that were already waiting are not run (Jupyter's `stop_on_error`).
 
 use crate::code;
+use crate::commands::{self, Command, commands};
 use crate::completion;
 use crate::output::{Outcome, Output};
 use crate::prepare::PRELUDE;
 use crate::report::{self, Report};
 use crate::server::Shared;
+use crate::shortcut;
 use crate::versions::Versions;
+use crate::whole;
 use evcxr::{CommandContext, EvalCallbacks, EvalOutputs};
 use jupyter_protocol::{CompleteRequest, ExecuteRequest, InspectRequest, JupyterMessage};
 use serde_json::{Map, Value, json};
@@ -29,6 +32,13 @@ pub enum Job {
     Complete(Box<JupyterMessage>, CompleteRequest),
     /// Say what stands at the cursor.
     Inspect(Box<JupyterMessage>, InspectRequest),
+}
+
+impl Job {
+    fn request(&self) -> &JupyterMessage {
+        let (Job::Execute(request, _) | Job::Complete(request, _) | Job::Inspect(request, _)) = self;
+        request
+    }
 }
 
 /// Whether the kernel still loads, and who has been told.
@@ -105,7 +115,10 @@ impl Engine {
         let mut engine = Engine { shared, output, jobs, waiting, context, source, warm: false, count, saved, versions };
         while let Some(job) = engine.next() {
             engine.shared.interrupt.begin();
-            engine.perform(job);
+            let request = job.request().clone();
+            if caught(|| engine.perform(job)).is_none() {
+                engine.answer_as_stumbled(&request);
+            }
             if engine.shared.interrupt.end() {
                 engine.abort_waiting();
             }
@@ -127,7 +140,7 @@ impl Engine {
             && !std::mem::replace(&mut self.warm, true)
         {
             let begun = Instant::now();
-            let _ = context.completions(sample, sample.len());
+            let _ = caught(|| context.completions(sample, sample.len()));
             if std::env::var_os(TRACE).is_some() {
                 eprintln!("warm-up: {:.1?}", begun.elapsed());
             }
@@ -148,17 +161,30 @@ impl Engine {
             }
             Job::Complete(request, asked) => {
                 self.shared.status("busy", &request);
-                let answer = self.complete(&asked);
+                let answer = completion::complete(self.context.as_mut().ok(), &asked);
                 self.shared.reply(&request, "complete_reply", answer);
                 self.shared.status("idle", &request);
             }
             Job::Inspect(request, asked) => {
                 self.shared.status("busy", &request);
-                let answer = self.inspect(&asked);
+                let answer = completion::inspect(self.context.as_mut().ok(), &asked);
                 self.shared.reply(&request, "inspect_reply", answer);
                 self.shared.status("idle", &request);
             }
         }
+    }
+
+    /// Answers a request in whose work the kernel itself has failed, so that nobody waits for it.
+    fn answer_as_stumbled(&self, request: &JupyterMessage) {
+        let report = report::stumbled();
+        let kind = request.header.msg_type.replace("_request", "_reply");
+        let answer = json!({
+            "status": "error", "ename": report.name, "evalue": report.value, "traceback": report.lines,
+            "execution_count": self.count,
+        });
+        self.shared.publish("error", answer.clone(), Some(request));
+        self.shared.reply(request, &kind, answer);
+        self.shared.status("idle", request);
     }
 
     /// The cells that waited when the last one ended are not run; one that is sent after its reply is.
@@ -196,12 +222,11 @@ impl Engine {
         }
         let result = if code.trim().is_empty() {
             Ok(Map::new())
-        } else if let Some(level) = code.trim().strip_prefix(":opt ") {
-            self.optimise(level.trim())
         } else if self.shared.interrupt.is_asked() {
+            self.versions.refused(code, self.count, "was stopped");
             Err(Report::new("Stopped", "Stopped before it began.", &[]))
         } else {
-            self.evaluate(request, asked.silent, code)
+            self.obey(request, asked.silent, code)
         };
         if asked.store_history
             && !code.trim().is_empty()
@@ -224,7 +249,7 @@ impl Engine {
                 if !asked.silent {
                     self.shared.publish("error", error.clone(), Some(request));
                     if let Some(full) = &report.full {
-                        self.shared.publish("display_data", folded(full), Some(request));
+                        self.shared.publish("display_data", report::folded(full), Some(request));
                     }
                 }
                 answer["status"] = "error".into();
@@ -238,15 +263,63 @@ impl Engine {
         is_well
     }
 
-    /// Sets how far the cells' own code is optimised from now on; the library always is.
-    fn optimise(&self, level: &str) -> Result<Map<String, Value>, Report> {
+    /// Does the commands above a cell's code that the lab does itself, then runs the rest.
+    fn obey(&mut self, request: &JupyterMessage, silent: bool, code: &str) -> Result<Map<String, Value>, Report> {
+        let commands = commands(code);
+        if let Some(refusal) = commands.iter().find_map(Command::refusal) {
+            self.versions.refused(code, self.count, "was not run");
+            return Err(Report::new("error", refusal, &[]));
+        }
+        let mut said = Vec::new();
+        for command in &commands {
+            match command.name {
+                ":opt" => said.push(self.optimise(command.rest)?),
+                ":clear" => said.push(self.clear()?),
+                _ => {}
+            }
+        }
+        let rest = commands::without(code, |command| matches!(command.name, ":opt" | ":clear"));
+        let said = said.join("\n");
+        let is_code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+        if !commands.is_empty() && !rest.lines().any(is_code) {
+            return Ok(Map::from_iter([("text/plain".to_owned(), said.into())]));
+        }
+        if !said.is_empty() && !silent {
+            self.shared.publish("stream", json!({ "name": "stdout", "text": said + "\n" }), Some(request));
+        }
+        if let Some(lack) = whole::lack(&commands::without(&rest, |_| true)) {
+            self.versions.refused(code, self.count, "is unfinished");
+            return Err(Report::new("error", format!("The cell is unfinished: {lack}."), &[]));
+        }
+        self.evaluate(request, silent, &rest)
+    }
+
+    /// Sets how far the cells' own code is optimised from now on; the library always is. Without a level it tells the
+    /// present one.
+    fn optimise(&self, level: &str) -> Result<String, Report> {
+        let file = self.source.with_file_name("..").join(shortcut::OPT_LEVEL);
+        if level.is_empty() {
+            return Ok(format!(
+                "The code of cells is optimised at level {} (the library at 2).",
+                shortcut::opt_level(&file)
+            ));
+        }
         if !matches!(level, "0" | "1" | "2" | "3") {
             return Err(Report::new("error", format!("expected :opt 0, 1, 2 or 3, got :opt {level}"), &[]));
         }
-        let file = self.source.with_file_name("..").join(crate::tools::OPT_LEVEL);
         std::fs::write(file, level).map_err(|error| Report::new("error", error.to_string(), &[]))?;
-        let said = format!("The code of cells is optimised at level {level} from now on (the library at 2).");
-        Ok(Map::from_iter([("text/plain".to_owned(), said.into())]))
+        Ok(format!("The code of cells is optimised at level {level} from now on (the library at 2)."))
+    }
+
+    /// Forgets everything, as at a fresh start.
+    fn clear(&mut self) -> Result<String, Report> {
+        let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
+        for code in [":clear", PRELUDE] {
+            context.execute(code).map_err(|error| report::refusal(&error.to_string()))?;
+        }
+        self.shared.comms.close_all(&self.shared);
+        self.versions.clear();
+        Ok("All variables, functions and types are gone; the library is there as at the start.".to_owned())
     }
 
     /// Runs code; what it shows goes its own way, the value comes back.
@@ -259,12 +332,25 @@ impl Engine {
             self.shared.publish("stream", json!({ "name": "stderr", "text": text }), Some(request));
         }
         let begun = Instant::now();
-        let (mut outdated, mut callbacks) = (Vec::new(), EvalCallbacks::default());
-        let run = std::panic::AssertUnwindSafe(|| {
-            outdated = let_go_of_outdated(context, code);
-            context.execute_with_callbacks(code, &mut callbacks)
-        });
-        let result = std::panic::catch_unwind(run);
+        let process = self.shared.interrupt.child_id();
+        let mut outdated = Vec::new();
+        let mut run = |context: &mut CommandContext| {
+            caught(|| {
+                outdated = let_go_of_outdated(context, code);
+                context.execute_with_callbacks(code, &mut EvalCallbacks::default())
+            })
+        };
+        let mut result = run(context);
+        // The stop button may end the process just after the cell that it was meant for: that is no fault of this one.
+        if matches!(result, Some(Err(evcxr::Error::SubprocessTerminated(_)))) && self.shared.interrupt.is_stray(process)
+        {
+            self.output.drain();
+            self.shared.comms.close_all(&self.shared);
+            self.output.begin(request, silent);
+            let text = "The stop button has ended the process with all variables; functions and types are kept.\n";
+            self.shared.publish("stream", json!({ "name": "stderr", "text": text }), Some(request));
+            result = run(context);
+        }
         let gone = outdated.iter().filter(|gone| context.variables_and_types().all(|(name, _)| name != **gone));
         let gone: Vec<&str> = gone.map(String::as_str).collect();
         if !gone.is_empty() {
@@ -275,42 +361,40 @@ impl Engine {
             self.shared.publish("stream", json!({ "name": "stderr", "text": text }), Some(request));
         }
         let interrupted = self.shared.interrupt.is_asked();
-        let died = matches!(result, Ok(Err(evcxr::Error::SubprocessTerminated(_))));
+        let died = matches!(result, Some(Err(evcxr::Error::SubprocessTerminated(_))));
         if died {
             self.output.drain();
             self.shared.comms.close_all(&self.shared);
         }
         if std::env::var_os(TRACE).is_some()
-            && let Ok(Ok(outputs)) = &result
+            && let Some(Ok(outputs)) = &result
         {
             eprintln!("cell: {:?} in all, {:?}", begun.elapsed(), outputs.phases);
         }
         let outcome = self.output.take();
         self.saved = outcome.saved.clone().or(self.saved.take());
         match &result {
-            Ok(Ok(_)) => self.versions.took(code, self.count),
-            Ok(Err(evcxr::Error::SubprocessTerminated(_))) => self.versions.refused(code, self.count, "was ended"),
+            Some(Ok(_)) => self.versions.took(code, self.count),
+            Some(Err(evcxr::Error::SubprocessTerminated(_))) => self.versions.refused(code, self.count, "was ended"),
             _ if interrupted => self.versions.refused(code, self.count, "was stopped"),
             _ => self.versions.refused(code, self.count, "did not compile"),
         }
         match result {
-            Ok(Ok(outputs)) => self.finish(outcome, outputs, code),
-            Ok(Err(_)) if interrupted && !died => Err(Report::new(
+            Some(Ok(outputs)) => self.finish(outcome, outputs, code),
+            Some(Err(_)) if interrupted && !died => Err(Report::new(
                 "Stopped",
                 "Stopped while it was compiled: nothing was run, and every variable is as before.",
                 &[],
             )),
-            Ok(Err(evcxr::Error::SubprocessTerminated(status))) => {
-                Err(if self.shared.interrupt.has_ended_child() { self.ended() } else { report::crash(&status) })
+            Some(Err(evcxr::Error::SubprocessTerminated(_))) if self.shared.interrupt.has_ended_child() => {
+                Err(self.ended())
             }
-            Ok(Err(evcxr::Error::CompilationErrors(errors))) => {
+            Some(Err(evcxr::Error::SubprocessTerminated(status))) => Err(report::crash(&status, &outcome.last_words)),
+            Some(Err(evcxr::Error::CompilationErrors(errors))) => {
                 Err(report::compilation(&errors, code, |name| self.versions.missing(name)))
             }
-            Ok(Err(error)) => Err(report::refusal(&error.to_string())),
-            Err(_) => {
-                let advice = ["Restart the kernel if the next cell fails too.".to_owned()];
-                Err(Report::new("KernelError", "The kernel itself stumbled over this cell.", &advice))
-            }
+            Some(Err(error)) => Err(report::refusal(&error.to_string())),
+            None => Err(report::stumbled()),
         }
     }
 
@@ -355,42 +439,6 @@ impl Engine {
         });
         Report::new("Stopped", format!("The cell did not stop within {seconds} s and was ended."), &advice)
     }
-
-    fn complete(&mut self, asked: &CompleteRequest) -> Value {
-        let cursor = code::byte_position(&asked.code, asked.cursor_pos);
-        let found = self.context.as_mut().ok().and_then(|context| context.completions(&asked.code, cursor).ok());
-        let mut found = found.unwrap_or_else(|| evcxr::Completions {
-            start_offset: cursor,
-            end_offset: cursor,
-            ..Default::default()
-        });
-        let before = asked.code.get(..found.start_offset).unwrap_or_default();
-        completion::sort(&mut found, before);
-        let start = code::character_position(&asked.code, found.start_offset);
-        let end = code::character_position(&asked.code, found.end_offset);
-        let matches: Vec<String> = found.completions.iter().map(|completion| completion.code.clone()).collect();
-        let types: Vec<Value> = found
-            .completions
-            .iter()
-            .map(|found| json!({ "text": found.code, "type": kind_of(&found.label), "start": start, "end": end }))
-            .collect();
-        json!({
-            "status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end,
-            "metadata": { "_jupyter_types_experimental": types },
-        })
-    }
-
-    fn inspect(&mut self, asked: &InspectRequest) -> Value {
-        let cursor = code::name_position(&asked.code, code::byte_position(&asked.code, asked.cursor_pos));
-        let found = self.context.as_mut().ok().and_then(|context| context.hover_at(&asked.code, cursor).ok());
-        match found.filter(|(plain, _)| plain != "No documentation found") {
-            Some((plain, html)) => {
-                let data = json!({ "text/plain": plain, "text/html": html });
-                json!({ "status": "ok", "found": true, "data": data, "metadata": {} })
-            }
-            None => json!({ "status": "ok", "found": false, "data": {}, "metadata": {} }),
-        }
-    }
 }
 
 /// Lets go of the variables of a type that the code defines anew, and gives their names: they would be of the old one. evcxr
@@ -413,23 +461,9 @@ fn let_go_of_outdated(context: &mut CommandContext, code: &str) -> Vec<String> {
     outdated
 }
 
-/// A rough kind for the icon beside a completion.
-fn kind_of(label: &str) -> &'static str {
-    if label.contains('(') || label.ends_with('!') { "function" } else { "instance" }
-}
-
-/// rustc's own words, to be opened by who wants them.
-fn folded(full: &str) -> Value {
-    let text = without_colours(full).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let html = format!("<details><summary>rustc's whole message</summary><pre>{text}</pre></details>");
-    json!({ "data": { "text/html": html, "text/plain": "(rustc's whole message is folded away)" }, "metadata": {}, "transient": {} })
-}
-
-/// Text without a terminal's codes.
-fn without_colours(text: &str) -> String {
-    let mut parts = text.split("\x1b[");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |plain, part| plain + part.split_once('m').map_or(part, |(_, rest)| rest))
+/// Does work of evcxr's or rust-analyzer's; nothing if it panics, which must not end this thread: all cells would wait for ever.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
 }
 
 /// Starts evcxr with dependency and prelude.
@@ -447,4 +481,15 @@ fn load(shared: &Shared) -> Result<CommandContext, evcxr::Error> {
         eprintln!("loaded: evcxr {evcxr:.1?}, prelude {prelude:.1?}");
     }
     Ok(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_what_is_looked_up_is_no_answer_and_no_end() {
+        assert_eq!(caught(|| -> i32 { panic!("as rust-analyzer does") }), None);
+        assert_eq!(caught(|| 3), Some(3));
+    }
 }

@@ -6,7 +6,7 @@
 use crate::platform::children;
 use std::path::PathBuf;
 use std::process::Child;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ struct State {
     running: AtomicBool,
     asked: AtomicBool,
     ended: AtomicBool,
+    /// The last of the cells' processes that was ended here.
+    ended_child: AtomicU32,
     child: Mutex<Option<Arc<Mutex<Child>>>>,
     stop_file: Mutex<Option<PathBuf>>,
 }
@@ -76,6 +78,11 @@ impl Interrupt {
         self.0.ended.load(Ordering::SeqCst)
     }
 
+    /// Whether a process of the cells' was ended for a job before this one.
+    pub fn is_stray(&self, child: Option<u32>) -> bool {
+        !self.has_ended_child() && child.is_some_and(|child| self.0.ended_child.load(Ordering::SeqCst) == child)
+    }
+
     /// The cells' process is inside a cell, or is not any more.
     pub fn set_running(&self, running: bool) {
         self.0.running.store(running, Ordering::SeqCst);
@@ -104,19 +111,22 @@ impl Interrupt {
             let _ = std::fs::write(file, "");
         }
         let (this, job) = (self.clone(), self.0.job.load(Ordering::SeqCst));
-        std::thread::spawn(move || this.follow_up(job));
+        std::thread::spawn(move || this.follow_up(job, GRACE));
     }
 
     /// Ends compilers, and after the grace the cell, until the job is over.
-    fn follow_up(&self, job: u64) {
+    fn follow_up(&self, job: u64, grace: Duration) {
         let asked_at = Instant::now();
         // Between two jobs the number is even: then there is nothing to end.
         while job % 2 == 1 && self.0.job.load(Ordering::SeqCst) == job {
             match self.child_id() {
                 Some(child) if !self.is_running() => end_processes(&compilers(Some(child))),
-                Some(child) if asked_at.elapsed() >= GRACE => {
-                    self.0.ended.store(true, Ordering::SeqCst);
-                    end_processes(&[child]);
+                Some(child) if asked_at.elapsed() >= grace => {
+                    // The button may be pressed twice; the process that follows the ended one has done nothing.
+                    if !self.0.ended.swap(true, Ordering::SeqCst) {
+                        self.0.ended_child.store(child, Ordering::SeqCst);
+                        end_processes(&[child]);
+                    }
                     return;
                 }
                 _ => {}
@@ -178,7 +188,8 @@ mod tests {
         // Other tests have processes too.
         let mut ours = children(compiler.id());
         assert_eq!(ours.len(), 1);
-        ours.push(compiler.id());
+        // First itself, or it might come to its own end before.
+        ours.insert(0, compiler.id());
         assert!(ours.iter().all(|process| found.contains(process)) && !found.contains(&cells.id()));
         end_processes(&ours);
         assert!(!compiler.wait().unwrap().success());
@@ -204,6 +215,30 @@ mod tests {
         );
         assert!(interrupt.end());
         assert!(!interrupt.is_asked());
+    }
+
+    #[test]
+    fn a_job_ends_one_process_and_that_is_known_to_the_next_job() {
+        let sleep = || std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let child = Arc::new(Mutex::new(sleep()));
+        let first = child.lock().unwrap().id();
+        let interrupt = Interrupt::default();
+        interrupt.set_child(child.clone());
+        interrupt.queued();
+        interrupt.begin();
+        interrupt.set_running(true);
+        let job = interrupt.0.job.load(Ordering::SeqCst);
+        interrupt.follow_up(job, Duration::ZERO);
+        assert!(interrupt.has_ended_child() && !interrupt.is_stray(Some(first)));
+        let mut dead = std::mem::replace(&mut *child.lock().unwrap(), sleep());
+        assert!(!dead.wait().unwrap().success());
+        interrupt.follow_up(job, Duration::ZERO);
+        assert!(child.lock().unwrap().try_wait().unwrap().is_none(), "the button was pressed twice");
+        interrupt.end();
+        interrupt.begin();
+        assert!(interrupt.is_stray(Some(first)) && !interrupt.is_stray(Some(child.lock().unwrap().id())));
+        child.lock().unwrap().kill().unwrap();
+        child.lock().unwrap().wait().unwrap();
     }
 
     #[test]

@@ -14,6 +14,7 @@
 mod advice;
 mod child;
 mod code;
+mod commands;
 mod comms;
 mod completion;
 mod engine;
@@ -22,14 +23,17 @@ mod interrupt;
 mod link;
 mod outline;
 mod output;
+mod pace;
 mod platform;
 mod prepare;
 mod repair;
 mod report;
 mod server;
+mod shortcut;
 mod stream;
 mod tools;
 mod versions;
+mod whole;
 mod work;
 
 use anyhow::{Context, Result, bail};
@@ -96,7 +100,13 @@ fn serve(connection_file: &Path) -> Result<()> {
         shared.interrupt.set_stop_file(stop_file);
         let output = Output::start(link, shared.clone());
         std::thread::spawn(move || match output {
-            Ok(output) => Engine::run(shared, output, jobs, folder),
+            // Without its engine a kernel would take cells and never answer: Jupyter sees that it has ended, and starts it anew.
+            Ok(output) => {
+                if engine::caught(|| Engine::run(shared.clone(), output, jobs, folder)).is_none() {
+                    eprintln!("glasslab-kernel: the part that runs cells has failed; the kernel ends");
+                    shared.exit();
+                }
+            }
             Err(error) => {
                 eprintln!("glasslab-kernel: {error:#}");
                 shared.exit();

@@ -4,6 +4,7 @@
 //! cell has ended on both, evcxr is told. What a failed `?` prints is kept back for the error's report.
 
 use crate::link::Link;
+use crate::pace::{PACE, Pacer};
 use crate::platform::{self, reads_input};
 use crate::server::Shared;
 use crate::stream::{Piece, Splitter};
@@ -19,8 +20,11 @@ use std::time::Duration;
 /// What evcxr's code prints when a `?` has left the cell.
 const FAILED: &str = "EVCXR_ERROR_OCCURRED";
 const PANICKED: &str = "EVCXR_PANIC_NOTIFICATION";
-/// Standard error is kept back this long, in case it is what a failed `?` prints.
+/// Standard error is kept back this long, in case it is what a failed `?` prints, and so much of it.
 const HOLD: Duration = Duration::from_millis(40);
+const HELD: usize = 1 << 16;
+/// Of a dying process's standard error so many bytes are looked at.
+const LAST_WORDS: usize = 4096;
 
 /// A panic: its sentence, the line of the generated source, and the place.
 #[derive(Debug, Clone)]
@@ -47,6 +51,10 @@ struct Now {
     saved: Option<String>,
     output_ended: Option<u64>,
     errors_ended: Option<u64>,
+    /// Text on its way to the notebook.
+    text: Pacer,
+    /// The end of what has come on standard error.
+    last_words: String,
 }
 
 /// How a cell that has run came out.
@@ -60,6 +68,8 @@ pub struct Outcome {
     pub failure: Option<(String, Option<u32>)>,
     /// Where a training has kept its model on the way.
     pub saved: Option<String>,
+    /// The end of what it printed to standard error.
+    pub last_words: String,
 }
 
 /// The way of a cell's output.
@@ -115,12 +125,17 @@ impl Output {
 
     /// From here on the output is this request's.
     pub fn begin(&self, request: &JupyterMessage, silent: bool) {
-        *self.now() = Now { request: Some(request.clone()), silent, ..Now::default() };
+        let mut now = self.now();
+        self.flush(&mut now);
+        *now = Now { request: Some(request.clone()), silent, ..Now::default() };
     }
 
     /// What is known of the cell, which has ended.
     pub fn take(&self) -> Outcome {
         let mut now = self.now();
+        let left_out = now.text.left_out();
+        self.stream(&mut now, "stderr", &left_out);
+        self.flush(&mut now);
         let is_in = |line: &str| now.for_evcxr.iter().any(|other| other == line);
         let (panicked, failed) = (is_in(PANICKED), is_in(FAILED));
         let text = std::mem::take(&mut now.error_text);
@@ -129,6 +144,7 @@ impl Output {
             panic: now.panic.take().filter(|_| panicked),
             failure: failed.then(|| (text, now.failed_line)),
             saved: now.saved.take(),
+            last_words: std::mem::take(&mut now.last_words),
         }
     }
 
@@ -151,7 +167,7 @@ impl Output {
         if is_error && socket.set_read_timeout(Some(HOLD)).is_err() {
             return;
         }
-        let mut deaths = 0;
+        let (mut deaths, mut waits) = (0, false);
         let take = |piece| if is_error { self.take_error_piece(piece) } else { self.take_piece(piece) };
         loop {
             match socket.read(&mut buffer) {
@@ -163,17 +179,35 @@ impl Output {
                     splitter.feed(&buffer[..length]).into_iter().for_each(take);
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    self.publish_errors()
+                    if is_error {
+                        self.publish_errors();
+                    }
+                    let mut now = self.now();
+                    self.flush(&mut now);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return,
+            }
+            // Text that waits for its turn does not wait for more to come.
+            let waiting = !self.now().text.is_empty();
+            if !is_error && std::mem::replace(&mut waits, waiting) != waiting {
+                _ = socket.set_read_timeout(waiting.then_some(PACE));
             }
         }
     }
 
     fn take_error_piece(&self, piece: Piece) {
         match piece {
-            Piece::Text(text) => self.now().error_text.push_str(&text),
+            Piece::Text(text) => {
+                let mut now = self.now();
+                now.error_text.push_str(&text);
+                now.last_words = end_of(&(std::mem::take(&mut now.last_words) + &text), LAST_WORDS).to_owned();
+                // What pours in is no error that a `?` passes on.
+                if now.error_text.len() > HELD {
+                    let text = std::mem::take(&mut now.error_text);
+                    self.stream(&mut now, "stderr", &text);
+                }
+            }
             Piece::Message(FromCell::Ended { number }) => {
                 self.now().errors_ended = Some(number);
                 self.settle();
@@ -187,7 +221,7 @@ impl Output {
         // If the cell has just ended, `settle` knows whether this is its error.
         if now.errors_ended.is_none() || now.errors_ended == now.output_ended {
             let text = std::mem::take(&mut now.error_text);
-            self.stream(&now, "stderr", &text);
+            self.stream(&mut now, "stderr", &text);
         }
     }
 
@@ -196,7 +230,7 @@ impl Output {
         match piece {
             Piece::Text(text) => {
                 self.show_held(&mut now);
-                self.stream(&now, "stdout", &text);
+                self.stream(&mut now, "stdout", &text);
             }
             Piece::ForEvcxr(line) => now.for_evcxr.push(line),
             Piece::Content(mime_type, content) => {
@@ -212,13 +246,16 @@ impl Output {
     }
 
     fn take_message(&self, mut now: MutexGuard<'_, Now>, message: FromCell) {
+        self.flush(&mut now);
         let request = now.request.clone();
         let publish = |kind: &str, json: Value| self.shared.publish(kind, json, request.as_ref());
         match message {
             FromCell::Display { data, id } => {
                 self.show_held(&mut now);
-                let transient = id.map_or(json!({}), |id| json!({ "display_id": id }));
-                publish("display_data", json!({ "data": data, "metadata": {}, "transient": transient }));
+                if now.text.takes_picture() {
+                    let transient = id.map_or(json!({}), |id| json!({ "display_id": id }));
+                    publish("display_data", json!({ "data": data, "metadata": {}, "transient": transient }));
+                }
             }
             FromCell::Update { data, id } => {
                 let transient = json!({ "display_id": id });
@@ -246,7 +283,7 @@ impl Output {
             FromCell::Panic { message, line, place } => {
                 // One that was caught, by the cell or at the end of a thread, is only told.
                 let earlier = now.panic.replace(Panic { message, line, place });
-                self.tell(&now, earlier);
+                self.tell(&mut now, earlier);
             }
             FromCell::Failed { line } => now.failed_line = line,
             FromCell::Saved { path } => now.saved = Some(path),
@@ -274,18 +311,18 @@ impl Output {
         }
         if !now.for_evcxr.iter().any(|line| line == FAILED) {
             let text = std::mem::take(&mut now.error_text);
-            self.stream(&now, "stderr", &text);
+            self.stream(&mut now, "stderr", &text);
         }
         if !now.for_evcxr.iter().any(|line| line == PANICKED) {
             let panic = now.panic.take();
-            self.tell(&now, panic);
+            self.tell(&mut now, panic);
         }
         // evcxr starts the cell anew after it has dropped a variable of a changed type.
         let lines = now.for_evcxr.clone();
         _ = self.to_cell.send(ToCell::Settled { number, lines });
     }
 
-    fn tell(&self, now: &Now, panic: Option<Panic>) {
+    fn tell(&self, now: &mut Now, panic: Option<Panic>) {
         if let Some(panic) = panic {
             self.stream(now, "stderr", &format!("panicked at {}: {}\n", panic.place, panic.message));
         }
@@ -295,13 +332,23 @@ impl Output {
     fn show_held(&self, now: &mut Now) {
         let blocks = std::mem::take(&mut now.blocks);
         for data in now.value.take().into_iter().chain((!blocks.is_empty()).then_some(blocks)) {
-            let json = json!({ "data": data, "metadata": {}, "transient": {} });
-            self.shared.publish("display_data", json, now.request.as_ref());
+            self.flush(now);
+            if now.text.takes_picture() {
+                let json = json!({ "data": data, "metadata": {}, "transient": {} });
+                self.shared.publish("display_data", json, now.request.as_ref());
+            }
         }
     }
 
-    fn stream(&self, now: &Now, name: &str, text: &str) {
-        if !text.is_empty() && !now.silent {
+    /// Text goes to the notebook, with what has come just before and comes just after it.
+    fn stream(&self, now: &mut Now, name: &'static str, text: &str) {
+        if !text.is_empty() && !now.silent && now.text.take(name, text) {
+            self.flush(now);
+        }
+    }
+
+    fn flush(&self, now: &mut Now) {
+        for (name, text) in now.text.flush() {
             self.shared.publish("stream", json!({ "name": name, "text": text }), now.request.as_ref());
         }
     }
@@ -351,6 +398,12 @@ impl Output {
             before = is_reading && !before;
         }
     }
+}
+
+/// The last bytes of a text, from a whole character on.
+fn end_of(text: &str, bytes: usize) -> &str {
+    let begin = (text.len().saturating_sub(bytes)..=text.len()).find(|at| text.is_char_boundary(*at));
+    &text[begin.unwrap_or(text.len())..]
 }
 
 fn waiting_bytes(socket: &UnixStream) -> i32 {

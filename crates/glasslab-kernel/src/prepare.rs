@@ -4,7 +4,7 @@
 //! profile and lock file are the session's, and cargo finds all of it fresh.
 
 use crate::work::Work;
-use crate::{outline, tools};
+use crate::{outline, shortcut, tools};
 use anyhow::{Context, Result, bail};
 use evcxr::CommandContext;
 use std::fs;
@@ -30,7 +30,7 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
     let pinned = building.join("Cargo.lock");
     fs::copy(&lock, &pinned).with_context(|| format!("could not copy {}", lock.display()))?;
     // How cells were built, and what the tools answered, may have changed.
-    let _ = fs::remove_file(building.join(tools::RECIPE));
+    let _ = fs::remove_file(building.join(shortcut::RECIPE));
     tools::forget(work.folder());
     outline::forget(work.folder());
     outline::of_std(work.folder())?;

@@ -1,6 +1,7 @@
 //! rustc's own help, whole: the learner's line as it should be, and of long lists what a learner has met.
 
 use crate::advice::without_paths;
+use crate::code;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -27,17 +28,17 @@ pub struct Help {
 }
 
 /// What rustc's JSON of an error offers for a cell's code. `place`: the cell's line with the error.
-pub fn helps(error: &Value, code: &str, place: Option<usize>) -> Vec<Help> {
+pub fn helps(error: &Value, cell: &str, place: Option<usize>) -> Vec<Help> {
     let helps = list(&error["children"]).iter().filter(|child| child["level"] == "help");
     let generated = primary_line(error);
-    let mut found: Vec<Help> = helps.filter_map(|child| help(child, code, place, generated)).collect();
+    let mut found: Vec<Help> = helps.filter_map(|child| help(child, cell, place, generated)).collect();
     if found.iter().any(|help| !help.lines.is_empty()) {
         found.retain(|help| !help.is_list);
     }
     found
 }
 
-fn help(child: &Value, code: &str, place: Option<usize>, generated: Option<i64>) -> Option<Help> {
+fn help(child: &Value, cell: &str, place: Option<usize>, generated: Option<i64>) -> Option<Help> {
     let message = without_paths(child["message"].as_str()?.trim_end());
     let says_nothing = message.starts_with("the trait `") && message.contains("` is not implemented for `");
     if says_nothing || EMPTY.iter().any(|sign| message.starts_with(sign)) {
@@ -51,7 +52,7 @@ fn help(child: &Value, code: &str, place: Option<usize>, generated: Option<i64>)
     }
     let alternatives = alternatives(edits);
     let shown: Vec<_> =
-        alternatives.iter().filter_map(|edits| repaired(edits, code, place, generated)).take(MOST).collect();
+        alternatives.iter().filter_map(|edits| repaired(edits, cell, place, generated)).take(MOST).collect();
     // What belongs to code that the learner doesn't see, or to a crate that a cell can't name, helps nobody.
     (!shown.is_empty()).then(|| Help { text: message, lines: shown.into_iter().flatten().collect(), is_list: false })
 }
@@ -99,7 +100,7 @@ fn alternatives(edits: Vec<Edit>) -> Vec<Vec<Edit>> {
 /// The learner's lines after some edits.
 fn repaired(
     edits: &[Edit],
-    code: &str,
+    cell: &str,
     place: Option<usize>,
     generated: Option<i64>,
 ) -> Option<Vec<(Option<usize>, String)>> {
@@ -127,24 +128,18 @@ fn repaired(
         lines.insert(edit.begin.0, head + &edit.instead + &tail);
         (edit.begin.0 + 1..=edit.end.0).for_each(|gone| _ = lines.remove(&gone));
     }
-    let source: Vec<&str> = code.lines().collect();
+    let source: Vec<&str> = cell.lines().collect();
     let mut shown = Vec::new();
     for (number, line) in &lines {
         let old = before[number].trim();
         let near = place.zip(generated).map(|(place, generated)| place as i64 + number - generated);
-        let at = learners_line(&source, old, near)?;
+        let at = code::line_with(&source, old, near)?;
         let new = source[at].replacen(old, line.trim(), 1);
         shown.extend(
             new.lines().filter(|line| !line.trim().is_empty()).take(MOST).map(|line| (Some(at + 1), line.to_owned())),
         );
     }
     Some(shown)
-}
-
-/// Which of the cell's lines holds a generated one (evcxr takes the statements of a line apart), nearest to where it should be.
-fn learners_line(source: &[&str], generated: &str, near: Option<i64>) -> Option<usize> {
-    let holding = source.iter().enumerate().filter(|(_, line)| !generated.is_empty() && line.contains(generated));
-    holding.map(|(at, _)| at).min_by_key(|at| near.map_or(0, |near| (*at as i64 + 1 - near).abs()))
 }
 
 /// "The following other types implement …", with those that a learner has met; nothing if there are none.

@@ -41,7 +41,9 @@ impl Report {
 pub fn compilation(errors: &[CompilationError], code: &str, missing: impl Fn(&str) -> Option<String>) -> Report {
     const SHOWN: usize = 3;
     let message = |error: &CompilationError| {
-        advice::instead_of_evcxrs(&error.message()).unwrap_or_else(|| advice::without_paths(&error.message()))
+        // An error of a command's is in its own words.
+        let plain = || if error.json.is_null() { error.message() } else { advice::without_paths(&error.message()) };
+        advice::instead_of_evcxrs(&error.message()).unwrap_or_else(plain)
     };
     // An operator's two kinds of number are told twice: by the wrong one, and by both.
     let is_told = |at: usize| errors[at].code() == Some("E0277") && at > 0 && errors[at - 1].code() == Some("E0308");
@@ -75,7 +77,7 @@ fn line_of(error: &CompilationError) -> Option<usize> {
 /// What to do about an error: rustc's own help, and what the lab knows better.
 fn help(error: &Value, code: &str, place: Option<usize>) -> Vec<String> {
     let helps = repair::helps(error, code, place);
-    let advice = Fault::new(error).advice(helps.iter().any(|help| !help.lines.is_empty()));
+    let advice = Fault::new(error, code, place).advice(helps.iter().any(|help| !help.lines.is_empty()));
     let mut lines = Vec::new();
     let is_shown = |help: &&Help| advice.as_ref().is_none_or(|advice| !advice.alone && !help.is_list);
     for help in helps.iter().filter(is_shown) {
@@ -171,9 +173,34 @@ fn plain(message: &str) -> String {
     message[..end].trim().to_owned()
 }
 
-/// What to say when the process that runs the cells has ended by itself.
-pub fn crash(status: &str) -> Report {
-    let cause = if status.contains("SIGSEGV") || status.contains("signal: 11") {
+/// rustc's own words, to be opened by who wants them.
+pub fn folded(full: &str) -> Value {
+    let text = without_colours(full).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let html = format!("<details><summary>rustc's whole message</summary><pre>{text}</pre></details>");
+    serde_json::json!({ "data": { "text/html": html, "text/plain": "(rustc's whole message is folded away)" }, "metadata": {}, "transient": {} })
+}
+
+/// Text without a terminal's codes.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or(part, |(_, rest)| rest))
+}
+
+/// The kernel itself has failed.
+pub fn stumbled() -> Report {
+    let advice = ["Restart the kernel if the next cell fails too.".to_owned()];
+    Report::new("KernelError", "The kernel itself stumbled over this cell.", &advice)
+}
+
+/// What to say when the process that runs the cells has ended by itself. `last_words`: what it printed to standard error.
+pub fn crash(status: &str, last_words: &str) -> Report {
+    let cause = if last_words.contains("has overflowed its stack") {
+        "its stack is full (stack overflow): a function calls itself without end, or a very large array stands in a variable; see \
+         that the calls end, or put the array into a vec![]"
+    } else if last_words.contains("memory allocation of ") {
+        "the system refused the memory that it asked for: try a smaller batch, model or list"
+    } else if status.contains("SIGSEGV") || status.contains("signal: 11") {
         "it reached for memory that is not its own (SIGSEGV), which happens in unsafe code, or after a struct was changed while \
          old values of it lived on"
     } else if status.contains("SIGKILL") || status.contains("signal: 9") {
@@ -239,7 +266,17 @@ mod tests {
 
     #[test]
     fn a_crash_says_what_is_lost_and_what_works() {
-        let report = crash("Subprocess terminated with status: signal: 11 (SIGSEGV) (core dumped)");
+        let report = crash("Subprocess terminated with status: signal: 11 (SIGSEGV) (core dumped)", "");
         assert!(report.value.contains("SIGSEGV") && report.lines.iter().any(|line| line.contains("variables")));
+    }
+
+    #[test]
+    fn a_full_stack_and_refused_memory_are_named() {
+        let abort = "Subprocess terminated with status: signal: 6 (SIGABRT) (core dumped)";
+        let said =
+            crash(abort, "thread 'main' (7) has overflowed its stack\nfatal runtime error: stack overflow, aborting\n");
+        assert!(said.value.contains("stack overflow"));
+        assert!(crash(abort, "memory allocation of 80000000000 bytes failed\n").value.contains("refused the memory"));
+        assert!(crash(abort, "").value.contains("SIGABRT"));
     }
 }

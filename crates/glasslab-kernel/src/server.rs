@@ -10,10 +10,10 @@
 //! ```
 //! A message with a wrong signature or of no known form is dropped and counted.
 
-use crate::code;
 use crate::comms::Comms;
 use crate::engine::{Job, Loading};
 use crate::interrupt::Interrupt;
+use crate::whole;
 use crate::work::Session;
 use anyhow::{Context, Result};
 use jupyter_protocol::{ConnectionInfo, Header, JupyterMessage, JupyterMessageContent, UnknownMessage};
@@ -329,7 +329,7 @@ fn answer_at_once(shared: &Shared, request: &JupyterMessage) {
     match &request.content {
         JupyterMessageContent::KernelInfoRequest(_) => shared.reply(request, "kernel_info_reply", kernel_info()),
         JupyterMessageContent::IsCompleteRequest(asked) => {
-            let answer = serde_json::to_value(code::is_complete(&asked.code)).unwrap_or_default();
+            let answer = serde_json::to_value(whole::is_complete(&asked.code)).unwrap_or_default();
             shared.reply(request, "is_complete_reply", answer);
         }
         JupyterMessageContent::HistoryRequest(asked) => {

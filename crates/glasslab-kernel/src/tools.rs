@@ -7,28 +7,27 @@
 //!   dependencies, has the same answer;
 //! - a filter: of the crates below the library, rust-analyzer hears only of those that a cell can name, and of their
 //!   sources it reads the outline, which saves it seconds and hundreds of megabytes;
-//! - a short cut: once cargo has built a cell, the next one is built by the same call of rustc.
+//! - a short cut (see [`shortcut`]): once cargo has built a cell, the next one is built by the same call of rustc.
 //!
 //! Everything else goes to the real tools.
 
-use crate::outline;
+use crate::{outline, shortcut};
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Names the real tools: `GLASSLAB_REAL_CARGO`, `GLASSLAB_REAL_RUSTC`.
-const REAL: &str = "GLASSLAB_REAL_";
+pub const REAL: &str = "GLASSLAB_REAL_";
 /// Names the folder of known answers.
 const ANSWERS: &str = "GLASSLAB_ANSWERS";
 /// evcxr's folder, by its own variable.
-const FOLDER: &str = "EVCXR_TMPDIR";
+pub const FOLDER: &str = "EVCXR_TMPDIR";
 /// Names the folder of the project, above the library.
 const PROJECT: &str = "GLASSLAB_PROJECT";
 
@@ -50,19 +49,14 @@ fn places() -> Vec<(&'static str, String)> {
 }
 
 /// A text with names in the place of this session's folders.
-fn portable(text: &str) -> String {
+pub fn portable(text: &str) -> String {
     places().iter().fold(text.to_owned(), |text, (name, path)| text.replace(path, name))
 }
 
 /// A portable text, with the folders of this session.
-fn local(text: &str) -> String {
+pub fn local(text: &str) -> String {
     places().iter().fold(text.to_owned(), |text, (name, path)| text.replace(name, path))
 }
-
-/// How the last cell was built, in a session's folder.
-pub const RECIPE: &str = "recipe.json";
-/// How far a cell's own code is optimised, where a learner has said so.
-pub const OPT_LEVEL: &str = "opt-level";
 
 /// Makes the folder of stand-ins and puts it into the environment.
 pub fn install(work: &Path) -> Result<()> {
@@ -128,7 +122,8 @@ pub fn stand_in() -> Option<i32> {
         "cargo" => {
             let command = words.iter().find(|word| !word.starts_with('-') && !word.starts_with('+')).copied();
             match command {
-                Some("build") => build(&args),
+                Some("build") => shortcut::build(&args),
+                Some("check") => shortcut::check().unwrap_or_else(|| become_real("cargo", &args)),
                 Some("metadata") => question("cargo", &args),
                 _ if words.iter().any(|word| matches!(*word, "--version" | "-V" | "-vV" | "--print")) => {
                     question("cargo", &args)
@@ -161,7 +156,7 @@ fn become_real(name: &str, args: &[OsString]) -> i32 {
     127
 }
 
-fn real_command(name: &str, args: &[OsString]) -> Command {
+pub fn real_command(name: &str, args: &[OsString]) -> Command {
     let mut command = Command::new(std::env::var_os(format!("{REAL}{}", name.to_uppercase())).unwrap_or(name.into()));
     command.args(args);
     match std::env::var_os(format!("{REAL}HOME")) {
@@ -320,205 +315,10 @@ fn is_ours(name: &str) -> bool {
     name.starts_with("glasslab") || name.starts_with("plotters") || matches!(name, "tch" | "torch-sys")
 }
 
-/// Builds a cell: the first by cargo, which says how, the later ones with the same dependencies by rustc alone.
-fn build(args: &[OsString]) -> i32 {
-    let folder = PathBuf::from(std::env::var_os(FOLDER).unwrap_or_default());
-    let recipe = folder.join(RECIPE);
-    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
-    if std::env::var_os("RUSTC_WRAPPER").is_none()
-        && let Ok(text) = fs::read_to_string(&recipe)
-        && let Ok(known) = serde_json::from_str::<Value>(&local(&text.replace("\\u0001", "\u{1}")))
-        && known["manifest"] == manifest.as_str()
-        && let Some(words) = known["words"].as_array()
-    {
-        return compile(&folder, words.iter().filter_map(Value::as_str));
-    }
-    let Ok(mut cargo) = real_command("cargo", args).arg("-v").stderr(Stdio::piped()).spawn() else { return 127 };
-    let mut words = None;
-    if let Some(errors) = cargo.stderr.take() {
-        use std::io::BufRead;
-        for line in std::io::BufReader::new(errors).split(b'\n').map_while(Result::ok) {
-            let text = String::from_utf8_lossy(&line);
-            match text.trim().strip_prefix("Running `") {
-                Some(call) if call.contains("--crate-name ctx ") => words = split(call.trim_end_matches('`')),
-                _ => eprintln!("{text}"),
-            }
-        }
-    }
-    let status = cargo.wait().ok().and_then(|status| status.code()).unwrap_or(1);
-    if status == 0
-        && let Some(words) = words
-    {
-        let part = recipe.with_extension("part");
-        let text = portable(&json!({ "manifest": manifest, "words": words }).to_string());
-        let text = text.replace('\u{1}', "\\u0001");
-        // Without it the next cell goes by cargo too.
-        let _ = fs::write(&part, text).and_then(|()| fs::rename(&part, &recipe));
-    }
-    status
-}
-
-/// Where evcxr's code around a cell takes the error that a `?` passes on, and what it says with a call that tells
-/// the line of that `?`.
-const TAKES_ERROR: &str = "fn from(error: T) -> Self {";
-const TELLS_LINE: &str =
-    "#[track_caller] fn from(error: T) -> Self { ::glasslab::hooks::failed(std::panic::Location::caller());";
-
-/// Changes evcxr's code around a cell, without adding or removing a line: it tells the line of an error, and takes the
-/// store of variables from the library, where it is compiled already.
-fn adapt(source: &Path) {
-    let Ok(text) = fs::read_to_string(source) else { return };
-    // As it was, the cell runs too: it says less, or is compiled more slowly.
-    let _ = fs::write(source, with_compiled_store(&with_line_of_errors(text)));
-}
-
-/// A cell that allows no `?` has no place for this.
-fn with_line_of_errors(text: String) -> String {
-    match text.split_once("struct EvcxrUserCodeError {}") {
-        Some((before, after)) => {
-            format!("{before}struct EvcxrUserCodeError {{}}{}", after.replacen(TAKES_ERROR, TELLS_LINE, 1))
-        }
-        None => text,
-    }
-}
-
-/// The first and the last line of evcxr's store of variables.
-const STORE: [&str; 2] =
-    ["\nmod evcxr_internal_runtime {\n", "    Box::into_raw(Box::new(VariableStore::new()))\n}\n}\n"];
-
-fn with_compiled_store(text: &str) -> String {
-    let parts = text.split_once(STORE[0]).and_then(|(before, rest)| Some((before, rest.split_once(STORE[1])?)));
-    let Some((before, (store, after))) = parts else { return text.to_owned() };
-    let lines = "\n".repeat(store.lines().count() + STORE[1].lines().count() - 1);
-    format!("{before}{}pub use ::glasslab::hooks::variables::*;{lines}}}\n{after}", STORE[0])
-}
-
-/// Calls rustc as cargo did, but for how the cell's own code is compiled: the library is optimised already; what a
-/// cell adds should be there soon, and know its lines.
-fn compile<'a>(folder: &Path, words: impl Iterator<Item = &'a str>) -> i32 {
-    let mut command = Command::new(std::env::var_os(format!("{REAL}RUSTC")).unwrap_or("rustc".into()));
-    command.current_dir(folder);
-    adapt(&folder.join("src/lib.rs"));
-    let mut words = words.peekable();
-    let mut out = PathBuf::new();
-    while let Some(word) = words.next() {
-        // `NAME=value` before the program are cargo's variables; the program is named already.
-        match word.split_once('=') {
-            Some((name, value))
-                if name.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit())
-                    && !name.is_empty() =>
-            {
-                command.env(name, value);
-                continue;
-            }
-            _ if word.ends_with("/rustc") || word == "rustc" => continue,
-            _ => {}
-        }
-        if word == "--out-dir"
-            && let Some(place) = words.peek()
-        {
-            out = folder.join(place);
-        }
-        let own = ["strip=", "opt-level=", "debuginfo="];
-        if word == "-C" && words.peek().is_some_and(|next| own.iter().any(|name| next.starts_with(name))) {
-            words.next();
-            continue;
-        }
-        command.arg(word);
-    }
-    let level = fs::read_to_string(folder.join(OPT_LEVEL)).unwrap_or_else(|_| "1".to_owned());
-    command.args(["-C", "debuginfo=line-tables-only", "-C", &format!("opt-level={}", level.trim())]);
-    let Ok(mut rustc) = command.stderr(Stdio::piped()).spawn() else { return 127 };
-    if let Some(messages) = rustc.stderr.take() {
-        use std::io::BufRead;
-        for line in std::io::BufReader::new(messages).lines().map_while(Result::ok) {
-            eprintln!("{}", without_the_move(&line).unwrap_or(line));
-        }
-    }
-    let status = rustc.wait().ok().and_then(|status| status.code()).unwrap_or(127);
-    if status == 0 {
-        let artifact = json!({
-            "reason": "compiler-artifact", "target": { "name": "ctx" }, "filenames": [out.join(libloading::library_filename("ctx"))],
-        });
-        let mut answer = std::io::stdout().lock();
-        // evcxr is gone, or reads this.
-        let _ = writeln!(answer, "{artifact}");
-    }
-    status
-}
-
-/// A variable that a cell gives away can't be kept for later cells; evcxr learns that from rustc's error, which names
-/// two places: where evcxr's code keeps it, and where the cell gave it away. If the latter is the cell's last
-/// expression, evcxr blames that as well, and shows its value without a picture. So it hears of the first place only.
-fn without_the_move(line: &str) -> Option<String> {
-    let mut message: Value = serde_json::from_str(line).ok()?;
-    let spans = message["spans"].as_array_mut().filter(|spans| spans.len() > 1)?;
-    let is_keeping = |span: &Value| {
-        let code = span["text"][0]["text"].as_str().unwrap_or_default();
-        span["is_primary"] == true && code.contains("evcxr_variable_store.put_variable")
-    };
-    if !spans.iter().any(is_keeping) {
-        return None;
-    }
-    spans.retain(is_keeping);
-    message["children"] = json!([]);
-    (message["code"]["code"] == "E0382").then(|| message.to_string())
-}
-
-/// The words of a command as cargo prints it: single quotes around what a shell would take apart.
-fn split(command: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let (mut word, mut quoted, mut begun) = (String::new(), false, false);
-    let mut characters = command.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\'' => (quoted, begun) = (!quoted, true),
-            '\\' if !quoted => word.push(characters.next()?),
-            ' ' if !quoted => {
-                if begun || !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                begun = false;
-            }
-            other => word.push(other),
-        }
-    }
-    if begun || !word.is_empty() {
-        words.push(word);
-    }
-    (!quoted).then_some(words)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_printed_command_is_taken_apart_as_a_shell_would() {
-        let words = split("A='b c' rustc --cfg 'feature=\"x\"' -C a=b ''").unwrap();
-        assert_eq!(words, ["A=b c", "rustc", "--cfg", "feature=\"x\"", "-C", "a=b", ""]);
-    }
-
-    #[test]
-    fn the_store_of_variables_is_the_librarys_and_no_line_moves() {
-        let evcxrs = format!("a{}one\n\n\ntwo\n{}last", STORE[0], STORE[1]);
-        let ours = with_compiled_store(&evcxrs);
-        assert!(ours.contains("glasslab::hooks::variables") && !ours.contains("one") && !ours.contains("into_raw"));
-        assert_eq!(ours.lines().count(), evcxrs.lines().count());
-        assert!(ours.ends_with("}\nlast"), "{ours}");
-        assert_eq!(with_compiled_store("fn f() {}"), "fn f() {}");
-    }
-
-    #[test]
-    fn of_a_variable_given_away_only_the_place_of_keeping_is_told() {
-        let span = |primary: bool, code: &str| json!({ "is_primary": primary, "text": [{ "text": code }] });
-        let message = |spans: Vec<Value>| json!({ "code": { "code": "E0382" }, "spans": spans, "children": [1] });
-        let keeping = span(true, "evcxr_variable_store.put_variable::<String>(stringify!(a), a);");
-        let told = without_the_move(&message(vec![keeping.clone(), span(false, "show(a)")]).to_string()).unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["spans"], json!([keeping]));
-        // An error of the cell's own keeps both its places.
-        assert_eq!(without_the_move(&message(vec![span(true, "b(a)"), span(false, "c(a)")]).to_string()), None);
-    }
+    use serde_json::json;
 
     #[test]
     fn inner_and_building_crates_are_left_out_but_what_a_learner_adds_stays() {

@@ -19,7 +19,7 @@ pub const INSTEAD: &[Row] = &[
     Row("E0608", "`Chars<", r"⟦\[(?<i>[^\]]*)\]⟧", "characters are counted from the front: $x.nth($i).unwrap()"),
     Row("E0277", "`str` cannot be indexed", "",
         "characters of a text are counted from the front: $x.chars().nth($it).unwrap()"),
-    Row("", "found `,`", r"(?<t>[\w.]+)\[[^\]]*⟦,⟧",
+    Row("", r"found `\[`|found `,`", r"(?<t>[\w.]+)(⟦\[⟧|\[)[^\]]*,",
         "a single number of a Tensor is $t.double_value(&[row, column]), a row of it $t.get(row)"),
     Row("", "found `:`", r"\w\[[^\]]*⟦:⟧",
         "where Python writes `:`, Rust writes `..`: &list[1..3]; a row of a Tensor is x.get(0), a column x.select(1, \
@@ -202,25 +202,26 @@ pub const INSTEAD: &[Row] = &[
     // Python's grammar.
     Row("", "found `@`", r"&?(?<a>[\w.]+)\s*⟦@⟧\s*&?(?<b>[\w.]+)", "the product of two matrices: $a.matmul(&$b)"),
     Row("", "found `@`", "", "the product of two matrices: a.matmul(&b)"),
-    Row("", "found", r"\bdef ⟦",
+    Row("", "found", r"\bdef ?⟦",
         "a function: fn name(x: &Tensor) -> Tensor { … }, with the type of each argument and of the result, and \
          braces"),
-    Row("", "found", r"\bclass ⟦",
+    Row("", "found", r"\bclass ?⟦",
         "a type of your own: struct Name { field: f64 }, and its methods in impl Name { … }"),
-    Row("", "found", r"^\s*(import|from) ⟦",
+    Row("", "found", r"^\s*(import|from) ?⟦",
         "nothing needs to be imported: the library and tch are there; of Rust's own it would be use \
          std::collections::HashMap;"),
-    Row("", "found", r"\blambda ⟦", "a function without a name: |x| x + 1.0"),
-    Row("", "found", r"\belif ⟦", "Rust writes else if"),
-    Row("", "found", r"\bassert ⟦", "assert_eq!(a, b); or assert!(a > b);"),
-    Row("", "found", r"\bwith ⟦", "without gradients: tch::no_grad(|| { … })"),
+    Row("", "found", r"\blambda ?⟦", "a function without a name: |x| x + 1.0"),
+    Row("", "found", r"\belif ?⟦", "Rust writes else if"),
+    Row("", "found", r"\bassert ?⟦", "assert_eq!(a, b); or assert!(a > b);"),
+    Row("", "found", r"\bwith ?⟦", "without gradients: tch::no_grad(|| { … })"),
     Row("", "found keyword `for`", r"\[[^\]]*⟦for⟧", "a list from a loop: (0..n).map(|i| i * 2).collect::<Vec<_>>()"),
-    Row("", "found keyword `if`", r"=[^=]*⟦if⟧", "the condition comes first: if condition { a } else { b }"),
+    Row("", "found keyword `if`", r"=[^=]*⟦(if)?⟧ ?(if)? ", "the condition comes first: if condition { a } else { b }"),
     Row("", "expected", r"\b(if|while|for|else|elif)\b.*⟦:⟧",
         "a block stands in braces: for x in list { … }, if a > b { … } else { … }"),
+    Row("", "missing a block after", r"\b⟦?not\b", "a condition is turned around by an exclamation mark: if !ok { … }"),
     Row("", "found `:`", r"\{\s*[\x22\w]+⟦:⟧",
         "a table of keys and values: std::collections::HashMap::from([(\"a\", 1)])"),
-    Row("", "prefix `f` is unknown", r"⟦f⟧(?<s>\x22[^\x22]*\x22)", "values within a text: format!($s)"),
+    Row("", "prefix `f` is unknown|expected `;`, found `\x22", r"⟦?f⟦?⟧(?<s>\x22[^\x22]*\x22)", "values within a text: format!($s)"),
     Row("", "", r"(^|\s)(⟦#⟧|# ⟦)", "a comment begins with //"),
     Row("", "expected `;`", r"=\s*[\w.]+⟦⟧\s*//\s*\w+;\s*$", "`//` begins a comment: whole numbers are divided by /"),
     Row("", "found keyword `let`", "", "a semicolon is missing before this let"),
@@ -242,12 +243,11 @@ pub const OTHERWISE: &[Row] = &[
 
 /// These are said in any case.
 #[rustfmt::skip]
-pub const BESIDE: &[Row] = &[Row(
-    "E0382 E0505",
-    "",
-    "",
-    "a value that was moved is gone, in later cells too; .shallow_clone() gives a second handle of a Tensor, .clone() of most others; &x + 1.0 only lends x",
-)];
+pub const BESIDE: &[Row] = &[
+    Row("E0382 E0505", "", "",
+        "a value that was moved is gone, in later cells too; .shallow_clone() gives a second handle of a Tensor, .clone() \
+         of most others; &x + 1.0 only lends x"),
+];
 
 /// What evcxr says in words of its own, and what is said instead.
 #[rustfmt::skip]
@@ -255,7 +255,9 @@ pub const EVCXRS: &[(&str, &str)] = &[
     (r"variable `(?<x>\w+)` is a closure",
         "`$x` is a closure, which later cells could not use: make it a function, fn $x(n: f64) -> f64 { … }, or put \
          it and its use into one pair of braces, { let $x = …; … }"),
-    (r"determine type of variable `(?<x>\w+)`", "the type of `$x` is not clear: say it, as in let $x: Vec<f64> = …;"),
+    (r"determine type of variable `(?<x>\w+)`",
+        "the type of `$x` is not clear, or has no name: say it, as in let $x: Vec<f64> = …; an iterator becomes a list \
+         with .collect::<Vec<_>>()"),
     (r"variable `(?<x>\w+)` contains a reference",
         "`$x` refers to another variable, and could outlive it in later cells: make it a value of its own \
          (.to_owned(), .to_vec(), .shallow_clone() of a Tensor), or put it and its use into one pair of braces, { let \

@@ -1,0 +1,315 @@
+//! Compiling a cell: the first by cargo, which says how, the later ones with the same dependencies by rustc alone.
+//!
+//! On the way, evcxr's code around a cell is made to tell more and to be compiled sooner, and of what rustc says evcxr
+//! hears what it understands.
+
+use crate::tools::{FOLDER, REAL, local, portable, real_command};
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How the last cell was built, in a session's folder.
+pub const RECIPE: &str = "recipe.json";
+/// How far a cell's own code is optimised, where a learner has said so.
+pub const OPT_LEVEL: &str = "opt-level";
+
+/// What a cell is compiled for.
+#[derive(Clone, Copy, PartialEq)]
+enum Aim {
+    /// To run it.
+    Run,
+    /// To see its errors.
+    Errors,
+}
+
+/// Builds a cell.
+pub fn build(args: &[OsString]) -> i32 {
+    let folder = folder();
+    match recipe(&folder) {
+        Some(words) => compile(&folder, &words, Aim::Run),
+        None => build_by_cargo(&folder, args),
+    }
+}
+
+/// Tells a cell's errors. cargo would look at the library and all below it for that, which takes seconds; `None` where
+/// only cargo knows how.
+pub fn check() -> Option<i32> {
+    let folder = folder();
+    Some(compile(&folder, &recipe(&folder)?, Aim::Errors))
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(std::env::var_os(FOLDER).unwrap_or_default())
+}
+
+fn manifest(folder: &Path) -> String {
+    fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default()
+}
+
+/// The call of rustc that has built a cell with the same dependencies.
+fn recipe(folder: &Path) -> Option<Vec<String>> {
+    if std::env::var_os("RUSTC_WRAPPER").is_some() {
+        return None;
+    }
+    let text = fs::read_to_string(folder.join(RECIPE)).ok()?;
+    let known: Value = serde_json::from_str(&local(&text.replace("\\u0001", "\u{1}"))).ok()?;
+    let words = known["words"].as_array().filter(|_| known["manifest"] == manifest(folder).as_str())?;
+    words.iter().map(|word| word.as_str().map(str::to_owned)).collect()
+}
+
+fn build_by_cargo(folder: &Path, args: &[OsString]) -> i32 {
+    let Ok(mut cargo) = real_command("cargo", args).arg("-v").stderr(Stdio::piped()).spawn() else { return 127 };
+    let mut words = None;
+    if let Some(errors) = cargo.stderr.take() {
+        for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
+            let text = String::from_utf8_lossy(&line);
+            match text.trim().strip_prefix("Running `") {
+                Some(call) if call.contains("--crate-name ctx ") => words = split(call.trim_end_matches('`')),
+                _ => eprintln!("{text}"),
+            }
+        }
+    }
+    let status = cargo.wait().ok().and_then(|status| status.code()).unwrap_or(1);
+    if status == 0
+        && let Some(words) = words
+    {
+        let recipe = folder.join(RECIPE);
+        let part = recipe.with_extension("part");
+        let text = portable(&json!({ "manifest": manifest(folder), "words": words }).to_string());
+        let text = text.replace('\u{1}', "\\u0001");
+        // Without it the next cell goes by cargo too.
+        let _ = fs::write(&part, text).and_then(|()| fs::rename(&part, &recipe));
+    }
+    status
+}
+
+/// Where evcxr's code around a cell takes the error that a `?` passes on, and what it says with a call that tells
+/// the line of that `?`.
+const TAKES_ERROR: &str = "fn from(error: T) -> Self {";
+const TELLS_LINE: &str =
+    "#[track_caller] fn from(error: T) -> Self { ::glasslab::hooks::failed(std::panic::Location::caller());";
+
+/// Changes evcxr's code around a cell, without adding or removing a line: it tells the line of an error, and takes the
+/// store of variables from the library, where it is compiled already.
+fn adapt(source: &Path) {
+    let Ok(text) = fs::read_to_string(source) else { return };
+    // As it was, the cell runs too: it says less, or is compiled more slowly.
+    let _ = fs::write(source, with_compiled_store(&with_line_of_errors(text)));
+}
+
+/// A cell that allows no `?` has no place for this.
+fn with_line_of_errors(text: String) -> String {
+    match text.split_once("struct EvcxrUserCodeError {}") {
+        Some((before, after)) => {
+            format!("{before}struct EvcxrUserCodeError {{}}{}", after.replacen(TAKES_ERROR, TELLS_LINE, 1))
+        }
+        None => text,
+    }
+}
+
+/// The first and the last line of evcxr's store of variables.
+const STORE: [&str; 2] =
+    ["\nmod evcxr_internal_runtime {\n", "    Box::into_raw(Box::new(VariableStore::new()))\n}\n}\n"];
+
+fn with_compiled_store(text: &str) -> String {
+    let parts = text.split_once(STORE[0]).and_then(|(before, rest)| Some((before, rest.split_once(STORE[1])?)));
+    let Some((before, (store, after))) = parts else { return text.to_owned() };
+    let lines = "\n".repeat(store.lines().count() + STORE[1].lines().count() - 1);
+    format!("{before}{}pub use ::glasslab::hooks::variables::*;{lines}}}\n{after}", STORE[0])
+}
+
+/// Calls rustc as cargo did, but for how the cell's own code is compiled: the library is optimised already; what a
+/// cell adds should be there soon, and know its lines.
+fn compile(folder: &Path, words: &[String], aim: Aim) -> i32 {
+    let mut command = Command::new(std::env::var_os(format!("{REAL}RUSTC")).unwrap_or("rustc".into()));
+    command.current_dir(folder);
+    let source = folder.join("src/lib.rs");
+    if aim == Aim::Run {
+        adapt(&source);
+    }
+    let mut words = words.iter().map(String::as_str).peekable();
+    let mut out = PathBuf::new();
+    while let Some(word) = words.next() {
+        // `NAME=value` before the program are cargo's variables; the program is named already.
+        match word.split_once('=') {
+            Some((name, value))
+                if name.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit())
+                    && !name.is_empty() =>
+            {
+                command.env(name, value);
+                continue;
+            }
+            Some(("--emit", _)) if aim == Aim::Errors => {
+                command.arg("--emit=metadata");
+                continue;
+            }
+            _ if word.ends_with("/rustc") || word == "rustc" => continue,
+            _ => {}
+        }
+        if word == "--out-dir"
+            && let Some(place) = words.peek()
+        {
+            out = folder.join(place);
+        }
+        // What is known of the last cell's code serves the next one's, and not what only tells errors.
+        let own: &[&str] = match aim {
+            Aim::Run => &["strip=", "opt-level=", "debuginfo="],
+            Aim::Errors => &["strip=", "opt-level=", "debuginfo=", "incremental="],
+        };
+        if word == "-C" && words.peek().is_some_and(|next| own.iter().any(|name| next.starts_with(name))) {
+            words.next();
+            continue;
+        }
+        command.arg(word);
+    }
+    if aim == Aim::Run {
+        let level = opt_level(&folder.join(OPT_LEVEL));
+        command.args(["-C", "debuginfo=line-tables-only", "-C", &format!("opt-level={level}")]);
+    }
+    let shown = shown_lines(&fs::read_to_string(&source).unwrap_or_default());
+    let Ok(mut rustc) = command.stderr(Stdio::piped()).spawn() else { return 127 };
+    if let Some(messages) = rustc.stderr.take() {
+        for line in BufReader::new(messages).lines().map_while(Result::ok) {
+            if let Some(line) = heard(line, &shown) {
+                eprintln!("{line}");
+            }
+        }
+    }
+    let status = rustc.wait().ok().and_then(|status| status.code()).unwrap_or(127);
+    if status == 0 && aim == Aim::Run {
+        let artifact = json!({
+            "reason": "compiler-artifact", "target": { "name": "ctx" }, "filenames": [out.join(libloading::library_filename("ctx"))],
+        });
+        let mut answer = std::io::stdout().lock();
+        // evcxr is gone, or reads this.
+        let _ = writeln!(answer, "{artifact}");
+    }
+    status
+}
+
+/// How far cells are optimised, by the file that says it.
+pub fn opt_level(file: &Path) -> String {
+    fs::read_to_string(file).map_or("1".to_owned(), |level| level.trim().to_owned())
+}
+
+/// Where a cell's last expression stands, in lines from 1, if evcxr tries whether its value shows itself.
+fn shown_lines(source: &str) -> Range<u64> {
+    let lines: Vec<&str> = source.lines().collect();
+    let end = lines.iter().rposition(|line| line.starts_with(").evcxr_display();"));
+    let found = end.and_then(|end| Some((lines[..end].iter().rposition(|line| *line == "(")?, end)));
+    found.map_or(0..0, |(begin, end)| begin as u64 + 1..end as u64 + 2)
+}
+
+/// What evcxr hears of a line of rustc's.
+///
+/// It takes warnings, also those about earlier cells, for errors. And where an error has nothing to do with the cell's own
+/// lines but some of its helps and notes have, it takes one of these for the error. It takes the cell's last expression
+/// for its own as long as it tries whether the value shows itself: then it should hear of no others.
+fn heard(line: String, shown: &Range<u64>) -> Option<String> {
+    let Ok(mut message) = serde_json::from_str::<Value>(&line) else { return Some(line) };
+    if message["level"].as_str().is_some_and(|level| level != "error") {
+        return None;
+    }
+    if without_the_move(&mut message) {
+        return Some(message.to_string());
+    }
+    let spans = message["spans"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_in = |span: &Value| {
+        span["is_primary"] == true && span["line_start"].as_u64().is_some_and(|line| shown.contains(&line))
+    };
+    if spans.iter().any(is_in) {
+        message["children"] = json!([]);
+        return Some(message.to_string());
+    }
+    Some(line)
+}
+
+/// A variable that a cell gives away can't be kept for later cells; evcxr learns that from rustc's error, which names
+/// two places: where evcxr's code keeps it, and where the cell gave it away. If the latter is the cell's last
+/// expression, evcxr blames that as well, and shows its value without a picture. So it hears of the first place only.
+fn without_the_move(message: &mut Value) -> bool {
+    let is_keeping = |span: &Value| {
+        let code = span["text"][0]["text"].as_str().unwrap_or_default();
+        span["is_primary"] == true && code.contains("evcxr_variable_store.put_variable")
+    };
+    let is_moved = message["code"]["code"] == "E0382";
+    let Some(spans) = message["spans"].as_array_mut().filter(|spans| is_moved && spans.iter().any(is_keeping)) else {
+        return false;
+    };
+    spans.retain(is_keeping);
+    message["children"] = json!([]);
+    true
+}
+
+/// The words of a command as cargo prints it: single quotes around what a shell would take apart.
+fn split(command: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let (mut word, mut quoted, mut begun) = (String::new(), false, false);
+    let mut characters = command.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\'' => (quoted, begun) = (!quoted, true),
+            '\\' if !quoted => word.push(characters.next()?),
+            ' ' if !quoted => {
+                if begun || !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+                begun = false;
+            }
+            other => word.push(other),
+        }
+    }
+    if begun || !word.is_empty() {
+        words.push(word);
+    }
+    (!quoted).then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_command_is_taken_apart_as_a_shell_would() {
+        let words = split("A='b c' rustc --cfg 'feature=\"x\"' -C a=b ''").unwrap();
+        assert_eq!(words, ["A=b c", "rustc", "--cfg", "feature=\"x\"", "-C", "a=b", ""]);
+    }
+
+    #[test]
+    fn the_store_of_variables_is_the_librarys_and_no_line_moves() {
+        let evcxrs = format!("a{}one\n\n\ntwo\n{}last", STORE[0], STORE[1]);
+        let ours = with_compiled_store(&evcxrs);
+        assert!(ours.contains("glasslab::hooks::variables") && !ours.contains("one") && !ours.contains("into_raw"));
+        assert_eq!(ours.lines().count(), evcxrs.lines().count());
+        assert!(ours.ends_with("}\nlast"), "{ours}");
+        assert_eq!(with_compiled_store("fn f() {}"), "fn f() {}");
+    }
+
+    #[test]
+    fn of_a_variable_given_away_only_the_place_of_keeping_is_told() {
+        let span = |primary: bool, code: &str| json!({ "is_primary": primary, "text": [{ "text": code }] });
+        let message = |spans: Vec<Value>| json!({ "level": "error", "code": { "code": "E0382" }, "spans": spans, "children": [1] });
+        let keeping = span(true, "evcxr_variable_store.put_variable::<String>(stringify!(a), a);");
+        let told = heard(message(vec![keeping.clone(), span(false, "show(a)")]).to_string(), &(0..0)).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["spans"], json!([keeping]));
+        // An error of the cell's own keeps both its places.
+        let own = message(vec![span(true, "b(a)"), span(false, "c(a)")]).to_string();
+        assert_eq!(heard(own.clone(), &(0..0)), Some(own));
+    }
+
+    #[test]
+    fn warnings_are_not_heard_and_of_a_shown_expression_only_the_error_itself() {
+        assert_eq!(heard(json!({ "level": "warning", "message": "unused" }).to_string(), &(0..0)), None);
+        assert_eq!(heard("    Compiling x".into(), &(0..0)).unwrap(), "    Compiling x");
+        let shown = shown_lines("use a;\nlet x = 1;\n(\nzip(x)\n).evcxr_display();\nOk(())");
+        assert_eq!(shown, 3..6);
+        let error = |line: u64| json!({ "level": "error", "spans": [{ "is_primary": true, "line_start": line }], "children": [1] });
+        assert!(heard(error(4).to_string(), &shown).unwrap().contains("\"children\":[]"));
+        assert!(heard(error(2).to_string(), &shown).unwrap().contains("\"children\":[1]"));
+        assert_eq!(shown_lines("let x = 1;"), 0..0);
+    }
+}
