@@ -57,6 +57,7 @@ impl Gallery {
         let story = data.held_out.get(0).unwrap_or("Once upon a time");
         let mut page = Page::default();
         self.trace(&model, &mut page)?;
+        self.way_back(&model, &mut page)?;
         self.attention(&model, &mut page)?;
         self.predictions(&model, story, &mut page)?;
         self.embeddings(&model, &mut page)?;
@@ -89,11 +90,31 @@ impl Gallery {
         Ok(())
     }
 
+    fn way_back(&self, model: &TransformerLm, page: &mut Page) -> Result<()> {
+        page.section(
+            "The way back",
+            "How much the loss would change with each number, and with each learnt one: who is to blame.",
+        );
+        let short: String = self.text.chars().take(14).collect();
+        let trace = model.backward(&short)?;
+        page.add(&format!("model.backward({short:?})?"), &trace.html()?.html);
+        for step in ["block.0.attn.weights", "block.0.mlp.hidden.weight"] {
+            page.add(&format!("trace.open({step:?})?"), &trace.open(step)?.html);
+        }
+        for (step, place) in
+            [("logits", vec![0, 2, 101]), ("block.0.attn.scores", vec![0, 0, 2, 1]), ("embedding", vec![101, 3])]
+        {
+            page.add(&format!("trace.blame({step:?}, &{place:?})?"), &trace.blame(step, &place)?.html().html);
+        }
+        Ok(())
+    }
+
     fn attention(&self, model: &TransformerLm, page: &mut Page) -> Result<()> {
         let trace = model.trace(&self.text)?;
         let attention = trace.attention()?;
         page.section("Attention", "Where each character looks; walk through it, or read it as pictures.");
         page.add("trace.explore()?", &trace.explore()?.html()?.html);
+        page.add("model.backward(text)?.explore()?", &model.backward(&self.text)?.explore()?.html()?.html);
         let heads = HeadPatterns::find(model, &self.text)?;
         let (layer, head) = heads.best(0).map_or((0, 0), |best| (best.layer, best.head));
         page.add("HeadPatterns::find(&model, text)?", &heads.html().html);
