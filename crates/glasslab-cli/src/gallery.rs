@@ -95,13 +95,20 @@ impl Gallery {
     }
 
     fn way_back(&self, model: &TransformerLm, page: &mut Page) -> Result<()> {
-        page.section("The way back", "How the loss hangs on every number: who is to blame, with the arithmetic.");
+        page.section(
+            "The way back",
+            "How much the loss would change with each number, and with each learnt one: who is to blame.",
+        );
         let short: String = self.text.chars().take(14).collect();
-        let back = model.backward(&short)?;
-        page.add(&format!("model.backward({short:?})?"), &back.html()?.html);
-        page.add("back.open(\"block.0.mlp.hidden\")?", &back.open("block.0.mlp.hidden")?.html);
-        for (step, place) in [("block.0.attn.weights", &[0, 0, 3, 1][..]), ("block.0.mlp.hidden.weight", &[3, 7])] {
-            page.add(&format!("back.blame({step:?}, &{place:?})?"), &back.blame(step, place)?.html().html);
+        let trace = model.backward(&short)?;
+        page.add(&format!("model.backward({short:?})?"), &trace.html()?.html);
+        for step in ["block.0.attn.weights", "block.0.mlp.hidden.weight"] {
+            page.add(&format!("trace.open({step:?})?"), &trace.open(step)?.html);
+        }
+        for (step, place) in
+            [("logits", vec![0, 2, 101]), ("block.0.attn.scores", vec![0, 0, 2, 1]), ("embedding", vec![101, 3])]
+        {
+            page.add(&format!("trace.blame({step:?}, &{place:?})?"), &trace.blame(step, &place)?.html().html);
         }
         Ok(())
     }
@@ -111,6 +118,7 @@ impl Gallery {
         let attention = trace.attention()?;
         page.section("Attention", "Where each character looks; walk through it, or read it as pictures.");
         page.add("trace.explore()?", &trace.explore()?.html()?.html);
+        page.add("model.backward(text)?.explore()?", &model.backward(&self.text)?.explore()?.html()?.html);
         let heads = HeadPatterns::find(model, &self.text)?;
         let (layer, head) = heads.best(0).map_or((0, 0), |best| (best.layer, best.head));
         page.add("HeadPatterns::find(&model, text)?", &heads.html().html);

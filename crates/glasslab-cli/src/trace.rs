@@ -20,6 +20,9 @@ pub struct Look {
     /// The arithmetic behind one number of --step: its place on each axis, e.g. 0,0,2,1.
     #[arg(long, requires = "step", value_delimiter = ',')]
     by_hand: Option<Vec<i64>>,
+    /// Every step of every block: by default, a block like the one before is told in a line.
+    #[arg(long)]
+    whole: bool,
     /// Also writes the table with its pictures (or the one step) as a page.
     #[arg(long)]
     html: Option<PathBuf>,
@@ -54,6 +57,7 @@ impl Look {
                 }
             }
             (None, _) if as_json => println!("{}", all(&trace)),
+            (None, _) if self.whole => print!("{trace:#}"),
             (None, _) => print!("{trace}"),
         }
         Ok(())

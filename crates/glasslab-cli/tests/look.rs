@@ -47,6 +47,14 @@ fn a_trace_has_every_step_with_its_shape_and_equals_the_model() {
         );
         assert!(succeeds(folder, &["trace", "m.safetensors"]).contains("max_abs_error 0"));
     }
+    succeeds(folder, &["train", "--preset", "small", "--steps", "1", "--batch-size", "2", "--out", "m.safetensors"]);
+    let (folded, whole) =
+        (succeeds(folder, &["trace", "m.safetensors"]), succeeds(folder, &["trace", "m.safetensors", "--whole"]));
+    assert!(
+        folded.contains("block.2 (16 steps like block.0's)") && !folded.contains("block.2.attn.scores"),
+        "{folded}"
+    );
+    assert!(whole.contains("block.2.attn.scores") && !whole.contains("block.2 ("), "{whole}");
 }
 
 #[test]

@@ -17,16 +17,17 @@ fn plain(model: &TransformerLm, ids: &Tensor) -> Result<Tensor> {
     for block in &model.blocks {
         let qkv = rms_norm(&x)?.f_linear(&block.attention.qkv_weight, none)?; // (B, T, 3·H·D)
         let qkv = qkv.f_view([batch, time, 3 * n_heads, head_dim])?.f_transpose(1, 2)?; // (B, 3·H, T, D)
-        let mut both = rms_norm(&qkv.f_narrow(1, 0, 2 * n_heads)?)?; // (B, 2·H, T, D)
+        let parts = qkv.f_split_with_sizes([2 * n_heads, n_heads], 1)?;
+        let (mut both, values) = (rms_norm(&parts[0])?, &parts[1]); // (B, 2·H, T, D), (B, H, T, D)
         if let Some(rotary) = &model.rotary {
             both = rotary.turn(&both, 0)?;
         }
-        let (queries, keys) = (both.f_narrow(1, 0, n_heads)?, both.f_narrow(1, n_heads, n_heads)?);
-        let queries = queries.f_div_scalar((head_dim as f64).sqrt())?;
-        let scores = queries.f_matmul(&keys.f_transpose(-2, -1)?)?; // (B, H, T, T)
+        let parts = both.f_split_with_sizes([n_heads, n_heads], 1)?;
+        let queries = parts[0].f_div_scalar((head_dim as f64).sqrt())?;
+        let scores = queries.f_matmul(&parts[1].f_transpose(-2, -1)?)?; // (B, H, T, T)
         let everywhere = Tensor::f_full([time, time], f64::NEG_INFINITY, (Kind::Float, scores.device()))?;
         let weights = scores.f_add(&everywhere.f_triu(1)?)?.f_softmax(-1, Kind::Float)?; // (B, H, T, T)
-        let mixed = weights.f_matmul(&qkv.f_narrow(1, 2 * n_heads, n_heads)?)?; // (B, H, T, D)
+        let mixed = weights.f_matmul(values)?; // (B, H, T, D)
         let joined = mixed.f_transpose(1, 2)?.f_reshape([batch, time, -1])?; // (B, T, H·D)
         x = x.f_add(&joined.f_linear(&block.attention.output_weight, none)?)?;
         let hidden = rms_norm(&x)?.f_linear(&block.mlp.hidden_weight, none)?.f_relu()?;

@@ -376,20 +376,21 @@ impl Trace {
         let Trace { checked, max_abs_error, .. } = self;
         // A long text goes through the fused kernel where nobody looks: the same, but for the last digits.
         let fused = self.labels.len() as i64 >= UNSEEN_FROM;
+        let error_in_words = tiny(*max_abs_error, 1);
         match *max_abs_error {
             0.0 => {
                 format!("checked: the last {checked} are exactly those of the model without a probe (max_abs_error 0)")
             }
             error if fused && error < ROUNDING => format!(
                 "checked: the last {checked} are those of the model without a probe, which takes a long text through a \
-                 fused kernel, up to rounding (max_abs_error {error:e})"
+                 fused kernel, up to rounding (max_abs_error {error_in_words})"
             ),
             error if self.bfloat16 && error < ROUNDING_BFLOAT16 * self.largest(checked) => format!(
                 "checked: the last {checked} are those of the model without a probe, which a GPU computes in bfloat16, \
-                 up to its rounding (max_abs_error {error:e})"
+                 up to its rounding (max_abs_error {error_in_words})"
             ),
-            error => format!(
-                "checked: the last {checked} differ from those of the model without a probe by up to {error:e} \
+            _ => format!(
+                "checked: the last {checked} differ from those of the model without a probe by up to {error_in_words} \
                  (max_abs_error): this is not the model's own pass"
             ),
         }

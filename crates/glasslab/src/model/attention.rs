@@ -139,6 +139,15 @@ pub fn mask_future(scores: &Tensor) -> Result<Tensor> {
     }
 }
 
+/// So many heads, and the rest.
+///
+/// # Shapes
+/// (B, H, T, D) → (B, `sizes[0]`, T, D), (B, `sizes[1]`, T, D)
+fn parted(heads: &Tensor, sizes: [i64; 2]) -> Result<[Tensor; 2]> {
+    let parts = heads.f_split_with_sizes(sizes, 1)?;
+    Ok(<[Tensor; 2]>::try_from(parts).unwrap_or_else(|_| unreachable!("one part for each size")))
+}
+
 /// The weights of a head that is not learnt: each character looks at the one before it, the first at itself.
 ///
 /// # Shapes
@@ -310,7 +319,8 @@ impl MultiHeadAttention {
         let (batch, time, _) = x.size3()?;
         let qkv = linear(x, &self.qkv_weight, None)?; // (B, Q, (H + 2·K)·D)
         let qkv = qkv.f_view([batch, time, n_heads + 2 * n_kv_heads, head_dim])?.f_transpose(1, 2)?;
-        let mut queries_keys = qkv.f_narrow(1, 0, n_heads + n_kv_heads)?; // (B, H + K, Q, D)
+        // Parted at once: each part taken by itself would get a gradient for the whole, mostly zeros.
+        let [mut queries_keys, values] = parted(&qkv, [n_heads + n_kv_heads, n_kv_heads])?; // (B, H + K, Q, D), (B, K, Q, D)
         if qk_norm {
             queries_keys = rms_norm(&queries_keys)?;
         }
@@ -318,9 +328,9 @@ impl MultiHeadAttention {
             let unturned = probe.at(format_args!("{name}.unturned"), queries_keys); // (B, H + K, Q, D)
             queries_keys = rotary.turn(&unturned, cache.as_ref().map_or(0, |cache| cache.len))?;
         }
-        let queries = probe.at(format_args!("{name}.queries"), queries_keys.f_narrow(1, 0, n_heads)?); // (B, H, Q, D)
-        let keys = probe.at(format_args!("{name}.keys"), queries_keys.f_narrow(1, n_heads, n_kv_heads)?); // (B, K, Q, D)
-        let values = qkv.f_narrow(1, n_heads + n_kv_heads, n_kv_heads)?;
+        let [queries, keys] = parted(&queries_keys, [n_heads, n_kv_heads])?;
+        let queries = probe.at(format_args!("{name}.queries"), queries); // (B, H, Q, D)
+        let keys = probe.at(format_args!("{name}.keys"), keys); // (B, K, Q, D)
         let values = probe.at(format_args!("{name}.values"), values); // (B, K, Q, D)
         let (mut keys, mut values) = match cache {
             Some(cache) => cache.extend(&keys, &values)?, // (B, K, T, D) each

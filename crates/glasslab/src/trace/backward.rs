@@ -75,7 +75,7 @@ impl Trace {
         let _guard = tch::no_grad_guard();
         let max_abs_error = largest_difference(&logits, &model.logits(&ids)?)?;
         // Copies, also of a large model: the gradients are those at these numbers.
-        let mut trace = Trace::empty(model, input, max_abs_error, Learnt::copies(model.learnt()));
+        let mut trace = Trace::empty(model, input, max_abs_error, Learnt::copies(model.learnt())?);
         let steps = kept.names.into_iter().zip(kept.steps).map(|(name, tensor)| Step { name, tensor: tensor.detach() });
         trace.take(steps, model.model_config().as_ref())?;
         for step in &mut trace.steps {
@@ -469,7 +469,7 @@ mod tests {
                     let mut loss = |by: f64| {
                         move_number(&tensor, &moved.0, by).unwrap();
                         let losses = losses(&model.logits(ids).unwrap(), ids, &mut NoProbe).unwrap();
-                        let _ = tensor.copy_(&kept);
+                        tensor.copy_(&kept);
                         losses.mean(Kind::Double).double_value(&[])
                     };
                     assert_is_slope(parameter, &moved, loss(moved.1), loss(-moved.1));

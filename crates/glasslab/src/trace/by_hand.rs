@@ -339,7 +339,7 @@ mod tests {
                 let shape = SHAPES[(place * self.shift + self.shift / 3) % SHAPES.len()];
                 let step = Tensor::ones(shape, (Kind::Float, Device::Cpu)) * &sum;
                 for name in [part.to_string(), format!("block.0.{part}")] {
-                    all = all + probe.at(name, step.shallow_clone()).f_mean(Kind::Float)?;
+                    all += probe.at(name, step.shallow_clone()).f_mean(Kind::Float)?;
                 }
             }
             Ok(all)
@@ -347,7 +347,7 @@ mod tests {
 
         fn parameters(&self) -> Vec<Parameter> {
             let named = |(name, tensor)| {
-                Parameter::new(format!("{}{name}", if self.shift % 2 == 0 { "block.0." } else { "" }), tensor)
+                Parameter::new(format!("{}{name}", if self.shift.is_multiple_of(2) { "block.0." } else { "" }), tensor)
             };
             let rest = LEARNT.iter().zip(&self.learnt[1..]).map(named);
             std::iter::once(Parameter::new("table", &self.learnt[0])).chain(rest).collect()

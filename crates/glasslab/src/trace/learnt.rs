@@ -20,12 +20,12 @@ impl Learnt {
     /// Copies of a small model's parameters, handles to those of a large one.
     pub(super) fn new(parameters: Vec<Parameter>) -> Result<Learnt> {
         let count: usize = parameters.iter().map(|parameter| parameter.tensor.numel()).sum();
-        if count <= COPIED { Ok(Learnt::copies(parameters)) } else { Learnt::handles(parameters) }
+        if count <= COPIED { Learnt::copies(parameters) } else { Learnt::handles(parameters) }
     }
 
-    pub(super) fn copies(parameters: Vec<Parameter>) -> Learnt {
-        let copy = |Parameter { name, tensor, .. }| (name, tensor.detach().copy());
-        Learnt { all: parameters.into_iter().map(copy).collect(), sums: None }
+    pub(super) fn copies(parameters: Vec<Parameter>) -> Result<Learnt> {
+        let copy = |Parameter { name, tensor, .. }| Ok((name, tensor.f_detach_copy()?));
+        Ok(Learnt { all: parameters.into_iter().map(copy).collect::<Result<_>>()?, sums: None })
     }
 
     pub(super) fn handles(parameters: Vec<Parameter>) -> Result<Learnt> {

@@ -6,7 +6,7 @@ use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::Step;
 use crate::view::Quantity;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// One step of a trace.
 #[derive(Debug)]
@@ -145,39 +145,65 @@ struct Range {
 
 impl Range {
     fn of(tensor: &Tensor) -> Result<Range> {
-        let tensor = match tensor.kind() {
-            Kind::Float | Kind::Double => tensor.shallow_clone(),
-            _ => tensor.f_to_kind(Kind::Double)?,
-        };
-        if tensor.numel() > 0 {
-            // libtorch is many times as quick as a loop, and tells of a NaN, but does not leave out what is infinite.
-            let (min, max) = tensor.f_aminmax(None, false)?;
-            let (min, max) = (min.f_double_value(&[])?, max.f_double_value(&[])?);
-            if min.is_finite() && max.is_finite() {
-                let mean = tensor.f_mean(tensor.kind())?.f_double_value(&[])?;
-                return Ok(Range { min, mean, max, not_finite: 0, has_nan: false });
+        let tensor = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
+        match tensor.kind() {
+            // SAFETY: its numbers lie in a row in the processor's memory, are of this kind, and live as long as `tensor`.
+            Kind::Float => Ok(Range::over(unsafe { numbers_of::<f32>(&tensor) })),
+            Kind::Double => Ok(Range::over(unsafe { numbers_of::<f64>(&tensor) })),
+            _ => Ok(Range::over(&numbers(&tensor)?)),
+        }
+    }
+
+    fn over<T: Copy + Into<f64>>(numbers: &[T]) -> Range {
+        // Eight at a time, none of which waits for another; a NaN stays in a sum, an infinity in an end.
+        let (mut min, mut max, mut sum) = ([f64::INFINITY; 8], [f64::NEG_INFINITY; 8], [0.0; 8]);
+        let (eights, rest) = numbers.as_chunks::<8>();
+        for eight in eights {
+            let eight = eight.map(Into::<f64>::into);
+            for lane in 0..8 {
+                min[lane] = if eight[lane] < min[lane] { eight[lane] } else { min[lane] };
+                max[lane] = if eight[lane] > max[lane] { eight[lane] } else { max[lane] };
+                sum[lane] += eight[lane];
             }
         }
-        let numbers = numbers(&tensor)?;
-        let mut range = Range { min: f64::INFINITY, mean: 0.0, max: f64::NEG_INFINITY, not_finite: 0, has_nan: false };
-        for number in &numbers {
-            match number.is_finite() {
-                true => {
-                    (range.min, range.max) = (range.min.min(*number), range.max.max(*number));
-                    range.mean += number;
-                }
-                false => {
-                    range.not_finite += 1;
-                    range.has_nan |= number.is_nan();
-                }
-            }
+        for (lane, number) in rest.iter().enumerate() {
+            let number = (*number).into();
+            (min[lane], max[lane]) = (min[lane].min(number), max[lane].max(number));
+            sum[lane] += number;
         }
-        let finite = numbers.len() - range.not_finite;
-        range.mean /= finite as f64; // of none: 0 / 0, NaN
-        if finite == 0 {
-            (range.min, range.max) = (f64::NAN, f64::NAN);
+        let (min, max) =
+            (min.into_iter().fold(f64::INFINITY, f64::min), max.into_iter().fold(f64::NEG_INFINITY, f64::max));
+        let sum: f64 = sum.iter().sum();
+        match min.is_finite() && max.is_finite() && sum.is_finite() {
+            true => Range { min, mean: sum / numbers.len() as f64, max, not_finite: 0, has_nan: false },
+            false => Range::over_finite(numbers),
         }
-        Ok(range)
+    }
+
+    /// The same where some are to be left out.
+    fn over_finite<T: Copy + Into<f64>>(numbers: &[T]) -> Range {
+        let all = || numbers.iter().map(|&number| number.into());
+        let finite = || all().filter(|number: &f64| number.is_finite());
+        let count = finite().count();
+        Range {
+            min: finite().fold(f64::NAN, f64::min),
+            mean: finite().sum::<f64>() / count as f64, // of none: 0 / 0, NaN
+            max: finite().fold(f64::NAN, f64::max),
+            not_finite: numbers.len() - count,
+            has_nan: all().any(|number: f64| number.is_nan()),
+        }
+    }
+}
+
+/// A tensor's numbers where they are.
+///
+/// # Safety
+/// The tensor must be contiguous, on the processor, and of the kind that `T` is.
+unsafe fn numbers_of<T>(tensor: &Tensor) -> &[T] {
+    match tensor.numel() {
+        0 => &[],
+        // SAFETY: as above.
+        count => unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<T>(), count) },
     }
 }
 
@@ -206,6 +232,11 @@ mod tests {
         assert_eq!(range(&[f32::NAN, f32::INFINITY, 3.0]), ("3 3 3".to_owned(), 2, true));
         assert_eq!(range(&[f32::NAN]), ("NaN NaN NaN".to_owned(), 1, true));
         assert_eq!(range(&[]), ("NaN NaN NaN".to_owned(), 0, false));
+        let many: Vec<f32> = (0..1003).map(|number| number as f32).collect();
+        assert_eq!(range(&many), ("0 501 1002".to_owned(), 0, false));
+        let turned = Tensor::from_slice(&many[..1000]).view([20, 50]).transpose(0, 1).narrow(0, 3, 2);
+        let turned = Range::of(&turned).unwrap();
+        assert_eq!((turned.min, turned.mean, turned.max), (3.0, 478.5, 954.0));
         let ids = Range::of(&Tensor::from_slice(&[3_i64, 6])).unwrap();
         assert_eq!((ids.min, ids.mean, ids.max), (3.0, 4.5, 6.0));
     }

@@ -107,7 +107,7 @@
     };
     const [looks, seen, next] = ["looks at", "is looked at by", "expects next"].map(listed);
     // Of a backward pass: how long the gradient of what stands for each character is.
-    const blamed = frames.some((frame) => frame.blame && frame.blame.length) ? listed("the loss hangs most on") : null;
+    const blamed = frames.some((frame) => frame.blame && frame.blame.length) ? listed("the loss hangs on (nats a unit)") : null;
     const blame = (place) => (blamed && frames[state.frame].blame[place]) ?? (blamed ? NaN : 0);
     const prefix = "g" + Math.random().toString(36).slice(2);
     const text = make("div", root, { class: "g-text", role: "listbox", tabindex: 0, "aria-label": "characters; arrows move, Enter pins, Escape frees" });
@@ -120,7 +120,7 @@
     if (blamed) {
       root.classList.add("g-blames");
       key.append("  ");
-      make("span", key, { style: "border-top:5px solid rgba(0,158,115,.95)" }, "green above: the loss hangs on it (brightest: most)");
+      make("span", key, { style: "border-top:5px solid rgba(0,158,115,.95)" }, "green above: the loss hangs on it (strongest: most)");
     }
     key.append("  ·  point at a character, click or Enter to pin it, Escape to free it, arrow keys to walk");
     const live = make("div", root, { class: "g-live", "aria-live": "polite" });
@@ -253,7 +253,7 @@
       letters.forEach((letter, place) => {
         letter.style.backgroundColor = "rgba(0,114,178," + (0.72 * strength(weights[now * T + place], mostLooked)).toFixed(3) + ")";
         letter.style.borderBottomColor = "rgba(230,120,0," + (place === now ? 0 : strength(weights[place * T + now], mostSeen)).toFixed(3) + ")";
-        if (blamed) letter.style.borderTopColor = "rgba(0,158,115," + strength(blame(place), mostBlamed).toFixed(3) + ")";
+        if (blamed) letter.style.borderTopColor = "rgba(0,158,115," + Math.min((blame(place) || 0) / mostBlamed, 1).toFixed(3) + ")";
         letter.className = place === now ? (state.pin === null ? "g-now" : "g-now g-pin") : "";
         letter.setAttribute("aria-selected", String(place === now));
       });
@@ -275,7 +275,7 @@
           + name(other) + " gives " + percent(weights[other * T + now]) + " to it";
       } else {
         const most = looked.length ? " looks most at “" + looked[0][0] + "” " + looked[0][1] + ", " + percent(looked[0][2]) : "";
-        const hangs = blamed ? "; the loss hangs on it with " + nats(blame(now)) + " nats a unit" : "";
+        const hangs = !blamed ? "" : blame(now) === 0 ? "; the loss does not hang on it" : "; the loss hangs on it: " + nats(blame(now)) + " nats a unit";
         live.textContent = (state.pin === null ? "" : "pinned: ") + name(now) + most + hangs;
       }
       paintView();

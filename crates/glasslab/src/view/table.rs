@@ -200,9 +200,12 @@ fn step_row(step: &TraceStep, backward: bool) -> Result<String> {
     } else if backward {
         html.push_str(&format!("<td style=\"{CELL}\">–</td>"));
     }
+    let formula = match step.formula.as_str() {
+        "" => String::new(),
+        formula => format!("<code>{}</code><br>", escape(formula)),
+    };
     html.push_str(&format!(
-        "<td style=\"{CELL};min-width:17em\"><code>{}</code><br><span style=\"opacity:.8\">{}{odd}</span></td></tr>",
-        escape(&step.formula),
+        "<td style=\"{CELL};min-width:17em\">{formula}<span style=\"opacity:.8\">{}{odd}</span></td></tr>",
         escape(&step.meaning)
     ));
     Ok(html)
