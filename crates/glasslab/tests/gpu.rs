@@ -168,7 +168,7 @@ fn a_training_goes_the_processors_way_and_can_be_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.training");
     let text = tokens(TEXT);
-    for optimiser in [OptimiserKind::Muon, OptimiserKind::Adamw] {
+    for optimiser in [OptimiserKind::Muon, OptimiserKind::Adamw, OptimiserKind::Momentum, OptimiserKind::Sgd] {
         let config = TrainConfig {
             length: Length::Steps(30),
             batch_size: 8,

@@ -160,6 +160,18 @@ impl Stories {
         (0..self.len()).filter_map(|index| self.get(index))
     }
 
+    /// The first so many stories, at least one: few enough can be learnt by heart.
+    pub fn first(&self, count: usize) -> Stories {
+        let count = count.clamp(1, self.len());
+        let texts = match &self.texts {
+            Texts::Memory(texts) => Texts::Memory(texts[..count].to_vec()),
+            Texts::Mapped { file, range } => {
+                Texts::Mapped { file: Arc::clone(file), range: range.start..range.start + count }
+            }
+        };
+        Stories { texts }
+    }
+
     /// The token file behind the stories, and which of its stories they are; `None` for stories in memory.
     pub(super) fn mapped(&self) -> Option<(&Arc<TokenFile>, Range<usize>)> {
         match &self.texts {
@@ -242,6 +254,21 @@ mod tests {
         let stories = Stories::parse("\u{feff}one\r\ntwo\n<|endoftext|>\n\n<|endoftext|>\nthree\n").unwrap();
         assert_eq!(stories.iter().collect::<Vec<_>>(), ["one\ntwo", "three"]);
         assert_eq!(stories.chars(), 12);
+    }
+
+    #[test]
+    fn the_first_stories_are_taken_from_memory_and_from_a_token_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("three.tokens");
+        let mut writer = TokenWriter::create(&path).unwrap();
+        ["one", "two", "three"].iter().for_each(|story| writer.push(story).unwrap());
+        writer.finish(Origin::default()).unwrap();
+        let memory = Stories::parse("one<|endoftext|>two<|endoftext|>three").unwrap();
+        for stories in [memory, Stories::from_token_file(&path).unwrap()] {
+            for (count, expected) in [(2, &["one", "two"][..]), (0, &["one"]), (9, &["one", "two", "three"])] {
+                assert_eq!(stories.first(count).iter().collect::<Vec<_>>(), expected);
+            }
+        }
     }
 
     #[test]
