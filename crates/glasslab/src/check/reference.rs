@@ -234,7 +234,7 @@ pub fn rms_norm(x: &Tensor) -> Tensor {
 
 /// x (T, C) and a table (L, C) → (T, C).
 pub fn add_positions(embedded: &Tensor, positions: &Tensor) -> Tensor {
-    embedded + positions.narrow(0, 0, embedded.size()[0])
+    embedded + positions.narrow(0, 0, embedded.size()[embedded.dim() - 2])
 }
 
 /// x (B, T, C) and the parts of a block → (B, T, C).

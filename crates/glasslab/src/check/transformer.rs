@@ -157,24 +157,31 @@ pub fn rms_norm(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
 
 pub(super) const ADD_POSITIONS: Exercise = Exercise {
     name: "add_positions",
-    task: "Write the positions: x (T, C) and a table (L, C) with L ≥ T → (T, C), row t of the table added to row t of x.",
+    task: "Write the positions: x (…, T, C) and a table (L, C) with L ≥ T → (…, T, C), row t of the table added to row t of each \
+           text.",
     hints: [
         "The table has a row for each place that a text can have; this text has only T of them.",
         "table.narrow(axis, first, count) takes a part of an axis.",
-        "x + table.narrow(0, …, x.size()[0])",
+        "x + table.narrow(0, …, x.size()[x.dim() - 2]): T is the last size but one, whatever stands before it.",
     ],
     reference: "add_positions(embedded, positions)",
 };
 
-/// Checks `add_positions`: x (T, C), a table (L, C) → (T, C).
+/// Checks `add_positions`: x (…, T, C), a table (L, C) → (…, T, C).
 pub fn add_positions(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
     fn judged(f: Given<'_, (Tensor, Tensor), Tensor>) -> Verdict {
+        fn time(x: &Tensor) -> i64 {
+            x.size()[x.dim() - 2]
+        }
         fn added(x: &Tensor, table: &Tensor, first: i64) -> Result<Tensor> {
-            Ok(x.f_add(&table.f_narrow(0, first, x.size()[0])?)?)
+            Ok(x.f_add(&table.f_narrow(0, first, time(x))?)?)
         }
         let judge = Judge {
             exercise: ADD_POSITIONS,
-            input: |number, rng| (inputs::tensor(rng, &[2 + number as i64, 5], 1.0), inputs::tensor(rng, &[9, 5], 1.0)),
+            input: |number, rng| {
+                let size = [&[3, 5][..], &[1, 4, 5], &[6, 5], &[2, 3, 5], &[3, 7, 5], &[1, 2, 5]][number];
+                (inputs::tensor(rng, size, 1.0), inputs::tensor(rng, &[9, 5], 1.0))
+            },
             reference: |(x, table)| Ok(reference::add_positions(x, table)),
             mistakes: vec![
                 Mistake {
@@ -183,7 +190,7 @@ pub fn add_positions(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
                 },
                 Mistake {
                     named: "you took the last rows of the table: the text begins at place 0",
-                    done: |(x, table)| added(x, table, table.size()[0] - x.size()[0]),
+                    done: |(x, table)| added(x, table, table.size()[0] - time(x)),
                 },
                 Mistake {
                     named: "you added the same row to every character: then the model still can't tell their order",
@@ -191,11 +198,15 @@ pub fn add_positions(f: impl Fn(&Tensor, &Tensor) -> Tensor) -> Verdict {
                 },
                 Mistake {
                     named: "you multiplied by the positions: they are added",
-                    done: |(x, table)| Ok(x.f_mul(&table.f_narrow(0, 0, x.size()[0])?)?),
+                    done: |(x, table)| Ok(x.f_mul(&table.f_narrow(0, 0, time(x))?)?),
                 },
                 Mistake {
                     named: "you gave the positions alone: add them to x",
-                    done: |(x, table)| Ok(table.f_narrow(0, 0, x.size()[0])?),
+                    done: |(x, table)| Ok(table.f_narrow(0, 0, time(x))?),
+                },
+                Mistake {
+                    named: "you took the number of texts for their length: T is the last size but one, x.size()[x.dim() - 2]",
+                    done: |(x, table)| Ok(x.f_add(&table.f_narrow(0, 0, x.size()[0])?)?),
                 },
                 Mistake { named: "you changed nothing", done: |(x, _)| Ok(x.shallow_clone()) },
             ],

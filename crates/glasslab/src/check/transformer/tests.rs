@@ -12,7 +12,7 @@ fn centred(x: &Tensor) -> Tensor {
 }
 
 fn place(x: &Tensor, table: &Tensor, first: i64) -> Tensor {
-    table.narrow(0, first, x.size()[0])
+    table.narrow(0, first, x.size()[x.dim() - 2])
 }
 
 fn highest(logits: &Tensor, k: usize) -> Tensor {
@@ -76,7 +76,8 @@ fn each_mistake_of_rms_norm_is_named() {
 #[test]
 fn each_mistake_of_add_positions_is_named() {
     named(add_positions(|x, table| x + place(x, table, 1)), "one place off");
-    named(add_positions(|x, table| x + place(x, table, table.size()[0] - x.size()[0])), "last rows");
+    named(add_positions(|x, table| x + place(x, table, table.size()[0] - x.size()[x.dim() - 2])), "last rows");
+    named(add_positions(|x, table| x + table.narrow(0, 0, x.size()[0])), "number of texts for their length");
     named(add_positions(|x, table| x + table.get(0)), "same row");
     named(add_positions(|x, table| x * place(x, table, 0)), "multiplied");
     named(add_positions(|x, table| place(x, table, 0)), "positions alone");
