@@ -149,8 +149,10 @@ pub fn hint(name: &str, step: usize) -> Hint {
 mod tests {
     use super::*;
     use crate::error::Result;
+    use crate::model::attention::Head;
     use crate::model::{Model, Parameter, Probe};
-    use tch::Tensor;
+    use crate::rng::Rng;
+    use tch::{Device, Kind, Tensor};
 
     #[test]
     fn every_exercise_has_a_name_of_its_own_and_hints_that_say_something() {
@@ -161,6 +163,39 @@ mod tests {
                 assert!(text.len() > 10, "{} {step}", exercise.name);
                 let shown = hint(exercise.name, step + 1).to_string();
                 assert!(shown.contains(text) && shown.contains(&format!("{} of 3", step + 1)), "{shown}");
+            }
+        }
+    }
+
+    /// Who is stuck builds a model of them, and it must learn.
+    #[test]
+    fn gradients_flow_back_through_every_reference_that_a_model_is_built_of() {
+        let mut rng = Rng::new(1);
+        let mut leaf = |size: &[i64]| rng.normal_tensor(size, 1.0).set_requires_grad(true);
+        let (x, y, z) = (leaf(&[2, 5, 8]), leaf(&[2, 5, 8]), leaf(&[2, 5, 8]));
+        let (square, table) = (leaf(&[2, 5, 5]), leaf(&[9, 8]));
+        let (head, same) = (Head::new(8, 4, &mut Rng::new(2), Device::Cpu).unwrap(), |x: &Tensor| x * 2.0);
+        let targets = Tensor::from_slice(&[1_i64, 3, 0, 7, 2]);
+        for (name, made, leaves) in [
+            ("scores", reference::scores(&x, &y), vec![&x, &y]),
+            ("head_scores", reference::head_scores(&head, &x), vec![&x, &head.query_weight, &head.key_weight]),
+            ("softmax_rows", reference::softmax_rows(&square), vec![&square]),
+            ("causal_mask", reference::causal_mask(&square).clamp_min(-9.0), vec![&square]),
+            ("attend", reference::attend(&x, &y, &z), vec![&x, &y, &z]),
+            ("split_heads", reference::split_heads(&x.get(0), 2), vec![&x]),
+            ("layer_norm", reference::layer_norm(&x), vec![&x]),
+            ("rms_norm", reference::rms_norm(&x), vec![&x]),
+            ("add_positions", reference::add_positions(&x, &table), vec![&x, &table]),
+            ("block", reference::block(&x, &same, &same, &same, &same), vec![&x]),
+            ("relu", reference::relu(&x), vec![&x]),
+            ("embed", reference::embed(&table, &[1, 1, 2]), vec![&table]),
+            ("cross_entropy", reference::cross_entropy(&x.get(0), &targets), vec![&x]),
+        ] {
+            // Not the sum alone: that of a softmax is 1 whatever goes in.
+            let loss = made.square().sum(Kind::Float);
+            for (number, gradient) in Tensor::f_run_backward(&[&loss], &leaves, true, false).unwrap().iter().enumerate()
+            {
+                assert!(gradient.abs().max().double_value(&[]) > 1e-4, "{name}: nothing reaches input {number}");
             }
         }
     }

@@ -18,12 +18,11 @@ use super::whole;
 use crate::error::Result;
 use crate::evaluate::Evaluation;
 use crate::experiment;
-use crate::model::attention::{self, Head, Weighting, mask_future};
+use crate::model::attention::{self, Head, mask_future};
 use crate::model::cache::KvCache;
 use crate::model::norm::{self, Norm, NormKind};
 use crate::model::{
-    self, LanguageModel, MlpConfig, MlpLm, Model, NoProbe, Probe, Recording, TransformerConfig, TransformerLm,
-    count_parameters,
+    self, LanguageModel, MlpConfig, MlpLm, Model, NoProbe, Probe, TransformerConfig, TransformerLm, count_parameters,
 };
 use crate::rng::Rng;
 use crate::tokenizer::CharTokenizer;
@@ -184,16 +183,13 @@ pub fn one_score(query: &Tensor, key: &Tensor) -> f64 {
 
 /// Queries and keys (…, T, D) → (…, T, T).
 pub fn scores(queries: &Tensor, keys: &Tensor) -> Tensor {
-    let mut recording = Recording::default();
-    let weights = plain(attention::weigh(queries, keys, Weighting::Softmax, "head", &mut recording));
-    recording.get("head.scores").map_or(weights, Tensor::shallow_clone)
+    let head_dim = queries.size().last().copied().unwrap_or(1) as f64;
+    queries.matmul(&keys.transpose(-2, -1)) / head_dim.sqrt()
 }
 
 /// A head and x (B, T, C) → its scores (B, T, T).
 pub fn head_scores(head: &Head, x: &Tensor) -> Tensor {
-    let mut recording = Recording::default();
-    let attended = plain(head.forward(x, &mut recording));
-    recording.get("head.scores").map_or(attended.weights, Tensor::shallow_clone)
+    scores(&x.matmul(&head.query_weight.tr()), &x.matmul(&head.key_weight.tr()))
 }
 
 /// (…, K) → (…, K), each row summing to 1.
