@@ -22,9 +22,10 @@ GIVEN = ("let pair = (Kind::Float, Device::Cpu);\n"
 
 
 class MistakesTest(Shared):
-    def test_each_mistake_is_told_with_what_to_write(self):
+    def test_a_mistake_is_told_with_what_to_write(self):
+        """Some of them in the running kernel; a test in Rust goes through them all, with rustc's recorded words."""
         self.run_well(GIVEN)
-        for mistake in json.loads(MISTAKES.read_text(encoding="utf-8")):
+        for mistake in json.loads(MISTAKES.read_text(encoding="utf-8"))[::8]:
             with self.subTest(mistake["cell"]):
                 reply, _ = self.kernel.run(mistake["cell"])
                 self.assertEqual(reply["status"], "error")
