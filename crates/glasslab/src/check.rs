@@ -15,7 +15,7 @@
 //! println!("{verdict}"); // … it looks as if you took the absolute value: …
 //! println!("{}", check::hint("relu", 1));
 //! ```
-//! Who is stuck goes on with the library's answer, [`reference`]: `check::reference::relu(x)` in the body of `my_relu`.
+//! Who is stuck goes on with the library's answer, [`mod@reference`]: `check::reference::relu(x)` in the body of `my_relu`.
 //!
 //! A file for each topic; each exercise has its task, its hints and its mistakes in one place.
 

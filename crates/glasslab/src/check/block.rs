@@ -177,14 +177,14 @@ pub fn block(
 
 pub(super) const BLOCK_GRADIENT: Exercise = Exercise {
     name: "block_gradient",
-    task: "Carry a gradient back through a residual, y = x + part(x): the gradient of y (B, T, C), and a function back, which carries a \
-           gradient back through the part, (B, T, C) → (B, T, C) → the gradient of x (B, T, C).",
+    task: "Carry a gradient back through a residual, y = x + part(x): the gradient of y (B, T, C), and a function \
+           through_part, which carries a gradient back through the part, (B, T, C) → (B, T, C) → the gradient of x (B, T, C).",
     hints: [
         "x reaches y by two ways: straight, and through the part. Nudge x: by which two ways does y move?",
-        "The gradients of the two ways are added. The straight way changes nothing; the other one is back(gradient).",
-        "gradient + back(…)",
+        "The gradients of the two ways are added. The straight way changes nothing; the other one is through_part(gradient).",
+        "gradient + through_part(…)",
     ],
-    reference: "block_gradient(gradient, back)",
+    reference: "block_gradient(gradient, through_part)",
 };
 
 /// Checks `block_gradient`: the gradient of y = x + part(x), and what carries one back through the part → the gradient of x.

@@ -268,11 +268,18 @@ pub fn transformer(model: &impl Model) -> Verdict {
         if let Some(message) = self::unfit(&parameters) {
             return unfit(message);
         }
+        let still = parameters.iter().find(|parameter| !parameter.tensor.requires_grad()).map(|one| one.name.clone());
         let _kept = Kept { weights: weights(&parameters), parameters };
         let mut verdict = judged(&|given: &Weighted| {
             plain(learner.take(&given.library));
             plain((learner.logits)(&given.ids))
         });
+        if let (Outcome::Right { .. }, Some(name)) = (&verdict.outcome, still) {
+            return unfit(format!(
+                "Its logits are right, but {name} can't learn: make it with `.set_requires_grad(true)`, so that libtorch knows that it \
+                 wants a gradient."
+            ));
+        }
         if matches!(verdict.outcome, Outcome::Different { .. } | Outcome::Mistake { .. }) {
             let given = Weighted::random(3, &mut Rng::new(3));
             verdict.note = quietly(|| learner.parting(&given)).ok().and_then(Result::ok);

@@ -243,6 +243,28 @@ fn other_parameters_are_told_with_those_that_are_expected() {
 }
 
 #[test]
+fn a_parameter_that_can_not_learn_is_told() {
+    struct Still(Mine);
+    impl Model for Still {
+        fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+            self.0.forward(ids, probe)
+        }
+        fn parameters(&self) -> Vec<Parameter> {
+            let detached = |one: Parameter| match one.name == "position" {
+                true => Parameter::new("position", &one.tensor.detach()),
+                false => one,
+            };
+            Model::parameters(&self.0).into_iter().map(detached).collect()
+        }
+        fn sizes(&self) -> Sizes {
+            self.0.sizes()
+        }
+    }
+    let said = transformer(&Still(Mine::new())).to_string();
+    assert!(said.contains("position can't learn") && said.contains("set_requires_grad"), "{said}");
+}
+
+#[test]
 fn parameters_that_are_copies_are_told() {
     struct Copies(Mine);
     impl Model for Copies {
