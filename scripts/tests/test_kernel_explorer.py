@@ -132,7 +132,7 @@ class ExplorerTest(unittest.TestCase):
         self.assertEqual(letters, SHOWN)
 
     def test_the_slider_walks_through_the_training(self):
-        film = "document.querySelectorAll('.glasslab-explorer')[1]"
+        film = "[...document.querySelectorAll('.glasslab-explorer')].find(block => block.querySelector('[data-part=frame-words]'))"
         words = film + ".querySelector('[data-part=frame-words]').innerText"
         self.assertIn("step 6", self.browser.run(words))
         map_of = f"{film}.querySelector('button[data-layer] canvas').toDataURL()"
