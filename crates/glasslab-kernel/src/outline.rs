@@ -6,7 +6,7 @@
 //! it documentation, which stays for who asks what a name means.
 
 use anyhow::{Context, Result, bail};
-use ra_ap_syntax::ast::{self, HasAttrs, HasName};
+use ra_ap_syntax::ast::{self, HasAttrs, HasName, HasVisibility};
 use ra_ap_syntax::{AstNode, Edition, NodeOrToken, SourceFile, SyntaxKind, SyntaxNode, TextRange, WalkEvent};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -91,8 +91,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A source without tests and without the bodies of functions, also of those that a macro makes. Left are bodies that a
-/// type may depend on: of `const` functions, and of functions whose return type is only named by its traits.
+/// A source without tests, without functions that a cell can't call by what stands there, and without the bodies of the
+/// others, also of those that a macro makes. Whole is left what a type may depend on.
 pub fn outline(text: &str) -> String {
     let file = SourceFile::parse(text, Edition::Edition2024).tree();
     let mut cuts: Vec<(TextRange, &str)> = Vec::new();
@@ -124,13 +124,39 @@ fn cut(node: &SyntaxNode) -> Option<(TextRange, &'static str)> {
     if is_test && ast::Item::can_cast(node.kind()) {
         return Some((node.text_range(), ""));
     }
+    if let Some(list) = ast::ExternItemList::cast(node.clone()) {
+        return Some((list.syntax().text_range(), "{}"));
+    }
+    if let Some(function) = ast::Fn::cast(node.clone())
+        && !is_needed(&function)
+        && is_out_of_sight(&function)
+    {
+        return Some((node.text_range(), ""));
+    }
     let body = ast::BlockExpr::cast(node.clone())?;
     let function = ast::Fn::cast(node.parent()?)?;
+    (!is_needed(&function)).then(|| (body.syntax().text_range(), NO_BODY))
+}
+
+/// Whether a type may depend on a function's body: of one that is `const`, or whose return type is only named by its traits.
+fn is_needed(function: &ast::Fn) -> bool {
     let names_traits = function
         .ret_type()
         .is_some_and(|result| result.syntax().descendants().any(|part| ast::ImplTraitType::can_cast(part.kind())));
-    let is_needed = function.const_token().is_some() || names_traits;
-    (!is_needed).then(|| (body.syntax().text_range(), NO_BODY))
+    function.const_token().is_some() || names_traits
+}
+
+/// Whether no cell can call a function by what is written here: it is private, or its trait tells its signature already.
+fn is_out_of_sight(function: &ast::Fn) -> bool {
+    let Some(place) = function.syntax().parent() else { return false };
+    if !matches!(place.kind(), SyntaxKind::ASSOC_ITEM_LIST | SyntaxKind::ITEM_LIST | SyntaxKind::SOURCE_FILE) {
+        return false;
+    }
+    match place.parent() {
+        Some(owner) if ast::Trait::can_cast(owner.kind()) => false,
+        Some(owner) if ast::Impl::cast(owner.clone()).is_some_and(|block| block.trait_().is_some()) => true,
+        _ => function.visibility().is_none_or(|seen| seen.syntax().text() != "pub"),
+    }
 }
 
 /// The cuts in what a macro's rules make: `(pattern) => { … }`.
@@ -199,11 +225,15 @@ mod tests {
         let source = "/// Adds.\npub fn add(a: i32) -> i32 { fn inner() {} a + 1 }\n\
                       #[cfg(test)]\nmod tests { fn f() { } }\n\
                       const fn n() -> usize { 3 }\nfn some() -> impl Iterator<Item = u8> { 0..3 }\n\
-                      impl A { fn m(&self) { self.x(); } }\n\
+                      impl A { pub fn m(&self) { self.x(); } fn x(&self) {} pub(crate) fn y(&self) {} }\n\
+                      impl T for A { fn t(&self) {} type Out = u8; }\ntrait T { fn t(&self); fn with(&self) { 1 } }\n\
+                      extern \"C\" { fn c(); }\n\
                       macro_rules! m { (fn { $a:expr }) => { #[inline] /// Docs.\n#[cfg(a)] $(fn f() -> $b { $a })* n! { #[inline] } } }\n";
         let left = "/// Adds.\npub fn add(a: i32) -> i32 { loop {} }\n\n\
                     const fn n() -> usize { 3 }\nfn some() -> impl Iterator<Item = u8> { 0..3 }\n\
-                    impl A { fn m(&self) { loop {} } }\n\
+                    impl A { pub fn m(&self) { loop {} }   }\n\
+                    impl T for A {  type Out = u8; }\ntrait T { fn t(&self); fn with(&self) { loop {} } }\n\
+                    extern \"C\" {}\n\
                     macro_rules! m { (fn { $a:expr }) => {  \n#[cfg(a)] $(fn f() -> $b { loop {} })* n! { #[inline] } } }\n";
         assert_eq!(outline(source), left);
     }
@@ -215,10 +245,10 @@ mod tests {
         for file in ["src/lib.rs", "src/deep/mod.rs", "tests/all.rs", "src/notes.txt"] {
             let file = from.join(file);
             fs::create_dir_all(file.with_file_name("")).unwrap();
-            fs::write(file, "fn f() { 1 }").unwrap();
+            fs::write(file, "pub fn f() { 1 }").unwrap();
         }
         copy(&from, &to).unwrap();
-        assert_eq!(fs::read_to_string(to.join("src/deep/mod.rs")).unwrap(), "fn f() { loop {} }");
+        assert_eq!(fs::read_to_string(to.join("src/deep/mod.rs")).unwrap(), "pub fn f() { loop {} }");
         assert!(!to.join("tests").exists() && !to.join("src/notes.txt").exists());
     }
 }

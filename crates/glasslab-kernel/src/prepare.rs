@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use evcxr::CommandContext;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 /// What every notebook starts with. The `?` makes evcxr expect one in every later cell: it learns
@@ -26,7 +27,7 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
     if template.exists() && !building.exists() {
         fs::rename(&template, &building).with_context(|| format!("could not rename {}", template.display()))?;
     }
-    fs::create_dir_all(&building).with_context(|| format!("could not make {}", building.display()))?;
+    clear(&building, &[&settings(&library)?, &fs::read_to_string(&lock).unwrap_or_default(), &rust()?])?;
     let pinned = building.join("Cargo.lock");
     fs::copy(&lock, &pinned).with_context(|| format!("could not copy {}", lock.display()))?;
     // How cells were built, and what the tools answered, may have changed.
@@ -61,6 +62,40 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Leaves of an earlier preparation what this one builds on: the crates below the library if they were built from just
+/// this (`sources`), and never what it has built of cells. Each session would copy what nobody removes.
+fn clear(building: &Path, sources: &[&str]) -> Result<()> {
+    let made_of = building.join("made-of");
+    let sources = sources.join("\n");
+    if building.exists() && fs::read_to_string(&made_of).ok().as_ref() != Some(&sources) {
+        fs::remove_dir_all(building).with_context(|| format!("could not remove {}", building.display()))?;
+    }
+    fs::create_dir_all(building).with_context(|| format!("could not make {}", building.display()))?;
+    remove_cells(building)?;
+    fs::write(&made_of, sources).with_context(|| format!("could not write {}", made_of.display()))
+}
+
+/// Removes what was compiled of cells, `ctx` for evcxr, below a folder.
+fn remove_cells(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))? {
+        let (path, is_folder) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?.is_dir())))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match (name.starts_with("ctx-") || name.starts_with("libctx"), is_folder) {
+            (true, true) => fs::remove_dir_all(&path)?,
+            (true, false) => fs::remove_file(&path)?,
+            (false, true) => remove_cells(&path)?,
+            (false, false) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Which Rust it is.
+fn rust() -> Result<String> {
+    let output = Command::new("rustc").arg("-vV").output().context("could not run rustc")?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// evcxr's settings, and the dependency.
 ///
 /// evcxr begins with an empty crate: it would build that, let rust-analyzer load the standard library for it, and do all
@@ -73,4 +108,28 @@ fn settings(library: &Path) -> Result<String> {
          [dependencies.glasslab]\npath = {library:?}\n\n[profile.unused]\ninherits = \"dev\"\nopt-level = 2"
     );
     Ok(format!("[evcxr]\nopt_level = {manifest:?}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_earlier_preparation_is_left_what_this_one_builds_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let building = folder.path().join("building");
+        let (library, cell) = (building.join("deps/libtch.rlib"), building.join("incremental/ctx-1"));
+        let build = || {
+            fs::create_dir_all(library.parent().unwrap()).unwrap();
+            fs::create_dir_all(&cell).unwrap();
+            fs::write(&library, "compiled").unwrap();
+        };
+        clear(&building, &["lock 1", "rustc 1"]).unwrap();
+        build();
+        clear(&building, &["lock 1", "rustc 1"]).unwrap();
+        assert!(library.exists() && !cell.exists());
+        build();
+        clear(&building, &["lock 1", "rustc 2"]).unwrap();
+        assert!(!library.exists() && !cell.exists());
+    }
 }

@@ -13,6 +13,7 @@ use crate::platform::LIBRARY_PATH;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -91,8 +92,11 @@ impl Work {
         let sessions = self.folder.join("sessions");
         fs::create_dir_all(&sessions).with_context(|| format!("could not make {}", sessions.display()))?;
         let folder = unused_name(&sessions)?;
-        let lock = File::create(folder.join(LOCK))?;
+        // Under its own name it is locked already, so that no other kernel takes it for one that was left.
+        let unnamed = folder.join("new.lock");
+        let lock = File::create(&unnamed)?;
         lock.try_lock().context("could not lock the new session folder")?;
+        fs::rename(&unnamed, folder.join(LOCK))?;
         let session = Session { folder, _lock: lock };
         copy_tree(&template, session.folder()).with_context(|| {
             format!("could not copy {} to {}: is the disk full?", template.display(), session.folder.display())
@@ -104,8 +108,10 @@ impl Work {
     pub fn sweep(&self) {
         let Ok(entries) = fs::read_dir(self.folder.join("sessions")) else { return };
         for folder in entries.flatten().map(|entry| entry.path()) {
-            let stale = match File::open(folder.join(LOCK)) {
-                Ok(lock) => lock.try_lock().is_ok(),
+            // Held until the folder is gone.
+            let lock = File::open(folder.join(LOCK));
+            let stale = match &lock {
+                Ok(lock) => lock.try_lock().is_ok() && is_at(lock, &folder.join(LOCK)),
                 // A folder without a lock is one that is just being made, or what a removal left.
                 Err(_) => age_seconds(&folder) > 60,
             };
@@ -127,6 +133,13 @@ fn toolchain() -> Result<(PathBuf, String)> {
         [libraries, host] => Ok((PathBuf::from(libraries), host.to_owned())),
         _ => bail!("rustc does not say where it lies: {}", String::from_utf8_lossy(&output.stderr).trim()),
     }
+}
+
+/// Whether an open file is still the one at a path: two kernels may sweep at once, and a third take the name that the
+/// first has freed.
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |data: std::io::Result<fs::Metadata>| data.map(|data| (data.dev(), data.ino())).ok();
+    id(file.metadata()).is_some_and(|one| id(fs::metadata(path)) == Some(one))
 }
 
 fn age_seconds(path: &Path) -> u64 {
@@ -166,12 +179,16 @@ impl Drop for Session {
     }
 }
 
-/// Copies a folder; compiled libraries, which are replaced and never changed, become hard links.
+/// Copies a folder; compiled files, which are replaced and never changed, become hard links. What only another build of
+/// the library would need (a third of all bytes) stays behind.
 fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if from.ends_with("incremental") && entry.file_name().to_string_lossy().starts_with("glasslab") {
+            continue;
+        }
         if entry.file_type()?.is_dir() {
             copy_tree(&source, &target)?;
         } else if !is_compiled(&source) || fs::hard_link(&source, &target).is_err() {
@@ -197,12 +214,26 @@ fn keep_time(source: &Path, target: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
+    /// Files that a session writes anew.
+    const SMALL: [&str; 4] = [
+        "Cargo.lock",
+        "target/deps/ctx-1.d",
+        "target/.fingerprint/glasslab-1/hash",
+        "target/incremental/ctx-1/graph.bin",
+    ];
+
     fn work_with_template() -> (tempfile::TempDir, Work) {
         let folder = tempfile::tempdir().unwrap();
         let work = Work::new(folder.path().to_path_buf()).unwrap();
         fs::create_dir_all(work.template().join("target/deps")).unwrap();
-        fs::write(work.template().join("Cargo.lock"), "lock").unwrap();
+        for small in SMALL {
+            fs::create_dir_all(work.template().join(small).parent().unwrap()).unwrap();
+            fs::write(work.template().join(small), "small").unwrap();
+        }
         fs::write(work.template().join("target/deps/libx.rlib"), "compiled").unwrap();
+        for name in ["ctx-1", "glasslab-1", "glasslab_wire-1"] {
+            fs::create_dir_all(work.template().join("target/incremental").join(name)).unwrap();
+        }
         (folder, work)
     }
 
@@ -210,10 +241,14 @@ mod tests {
     fn a_session_has_the_templates_files_and_cannot_change_its_small_ones() {
         let (_folder, work) = work_with_template();
         let session = work.start_session().unwrap();
+        let incremental = fs::read_dir(session.folder().join("target/incremental")).unwrap();
+        assert_eq!(incremental.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(), ["ctx-1"]);
         let copied = session.folder().join("target/deps/libx.rlib");
         assert_eq!(fs::read_to_string(copied).unwrap(), "compiled");
-        fs::write(session.folder().join("Cargo.lock"), "changed").unwrap();
-        assert_eq!(fs::read_to_string(work.template().join("Cargo.lock")).unwrap(), "lock");
+        for small in SMALL {
+            fs::write(session.folder().join(small), "changed").unwrap();
+            assert_eq!(fs::read_to_string(work.template().join(small)).unwrap(), "small", "{small}");
+        }
     }
 
     #[test]
@@ -244,6 +279,18 @@ mod tests {
         work.sweep();
         assert!(!left.exists());
         assert!(alive.folder().join("Cargo.lock").exists());
+    }
+
+    #[test]
+    fn a_name_that_was_freed_and_taken_again_is_not_the_old_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LOCK);
+        let old = File::create(&path).unwrap();
+        assert!(is_at(&old, &path));
+        fs::remove_file(&path).unwrap();
+        assert!(!is_at(&old, &path));
+        let _new = File::create(&path).unwrap();
+        assert!(!is_at(&old, &path));
     }
 
     #[test]
