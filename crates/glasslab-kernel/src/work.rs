@@ -16,6 +16,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The file whose lock tells that a session's kernel is alive.
 const LOCK: &str = "kernel.lock";
@@ -116,7 +117,7 @@ impl Work {
                 Err(_) => age_seconds(&folder) > 60,
             };
             if stale {
-                let _ = fs::remove_dir_all(&folder);
+                remove(&folder);
             }
         }
     }
@@ -132,6 +133,19 @@ fn toolchain() -> Result<(PathBuf, String)> {
     match text.lines().collect::<Vec<_>>()[..] {
         [libraries, host] => Ok((PathBuf::from(libraries), host.to_owned())),
         _ => bail!("rustc does not say where it lies: {}", String::from_utf8_lossy(&output.stderr).trim()),
+    }
+}
+
+/// Removes a session's folder, also while a compiler that was ended in the middle still writes there: under another name
+/// nobody finds it any more, and what came into it meanwhile goes with the next try.
+fn remove(folder: &Path) {
+    let leaving = folder.with_extension("gone");
+    let folder = if fs::rename(folder, &leaving).is_ok() { &leaving } else { folder };
+    for _ in 0..20 {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => std::thread::sleep(Duration::from_millis(50)),
+            _ => return,
+        }
     }
 }
 
@@ -175,7 +189,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        remove(&self.folder);
     }
 }
 
@@ -279,6 +293,27 @@ mod tests {
         work.sweep();
         assert!(!left.exists());
         assert!(alive.folder().join("Cargo.lock").exists());
+    }
+
+    #[test]
+    fn a_folder_goes_also_while_somebody_writes_there() {
+        let (_folder, work) = work_with_template();
+        let session = work.start_session().unwrap();
+        let (folder, leaving) = (session.folder().to_path_buf(), session.folder().with_extension("gone"));
+        let writes = std::thread::spawn(move || {
+            let begun = std::time::Instant::now();
+            for number in 0.. {
+                // As a compiler that has opened the folder before it got its other name.
+                let made = [&folder, &leaving].map(|folder| fs::write(folder.join(number.to_string()), "").is_ok());
+                if !made.contains(&true) || begun.elapsed() > Duration::from_millis(300) {
+                    break;
+                }
+            }
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        drop(session);
+        writes.join().unwrap();
+        assert_eq!(fs::read_dir(work.folder.join("sessions")).unwrap().count(), 0);
     }
 
     #[test]
