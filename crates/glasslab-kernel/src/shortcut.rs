@@ -4,6 +4,7 @@
 //! hears what it understands.
 
 use crate::tools::{FOLDER, REAL, local, portable, real_command};
+use crate::work;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs;
@@ -31,6 +32,8 @@ pub fn build(args: &[OsString]) -> i32 {
     let folder = folder();
     match recipe(&folder) {
         Some(words) => compile(&folder, &words, Aim::Run),
+        // The kernel has ended meanwhile; cargo would begin with the library anew, or find the project above.
+        None if work::is_abandoned(&folder) => 1,
         None => build_by_cargo(&folder, args),
     }
 }

@@ -21,6 +21,9 @@ use std::time::Duration;
 /// The file whose lock tells that a session's kernel is alive.
 const LOCK: &str = "kernel.lock";
 
+/// The folder of all sessions' folders.
+const SESSIONS: &str = "sessions";
+
 /// The working folder of all kernels.
 pub struct Work {
     folder: PathBuf,
@@ -90,7 +93,7 @@ impl Work {
         if !template.join("Cargo.lock").exists() {
             bail!("the library is not prepared in {}; run scripts/lab setup", template.display());
         }
-        let sessions = self.folder.join("sessions");
+        let sessions = self.folder.join(SESSIONS);
         fs::create_dir_all(&sessions).with_context(|| format!("could not make {}", sessions.display()))?;
         let folder = unused_name(&sessions)?;
         // Under its own name it is locked already, so that no other kernel takes it for one that was left.
@@ -107,7 +110,7 @@ impl Work {
 
     /// Removes the folders of sessions whose kernel is gone, however it ended.
     pub fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(self.folder.join("sessions")) else { return };
+        let Ok(entries) = fs::read_dir(self.folder.join(SESSIONS)) else { return };
         for folder in entries.flatten().map(|entry| entry.path()) {
             // Held until the folder is gone.
             let lock = File::open(folder.join(LOCK));
@@ -121,6 +124,11 @@ impl Work {
             }
         }
     }
+}
+
+/// Whether a session's folder has no kernel any more that is known of.
+pub fn is_abandoned(folder: &Path) -> bool {
+    folder.parent().is_some_and(|above| above.ends_with(SESSIONS)) && !folder.join(LOCK).exists()
 }
 
 /// The folder of the libraries of the Rust in use, and the kind of machine it builds for.
@@ -137,15 +145,19 @@ fn toolchain() -> Result<(PathBuf, String)> {
 }
 
 /// Removes a session's folder, also while a compiler that was ended in the middle still writes there: under another name
-/// nobody finds it any more, and what came into it meanwhile goes with the next try.
+/// nobody finds it any more, and what came into it meanwhile, or under the old name, goes with the next try.
 fn remove(folder: &Path) {
     let leaving = folder.with_extension("gone");
-    let folder = if fs::rename(folder, &leaving).is_ok() { &leaving } else { folder };
+    let _ = fs::rename(folder, &leaving);
     for _ in 0..20 {
-        match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => std::thread::sleep(Duration::from_millis(50)),
-            _ => return,
+        let _ = fs::remove_dir_all(&leaving);
+        // evcxr makes its folder again where it does not find it; another kernel's has a lock before it has anything else.
+        if is_abandoned(folder) && folder.join("src").exists() {
+            let _ = fs::remove_dir_all(folder);
+        } else if !leaving.exists() {
+            return;
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -304,8 +316,10 @@ mod tests {
             let begun = std::time::Instant::now();
             for number in 0.. {
                 // As a compiler that has opened the folder before it got its other name.
-                let made = [&folder, &leaving].map(|folder| fs::write(folder.join(number.to_string()), "").is_ok());
-                if !made.contains(&true) || begun.elapsed() > Duration::from_millis(300) {
+                let _ = fs::write(leaving.join(number.to_string()), "");
+                // As evcxr.
+                let _ = fs::create_dir_all(folder.join("src"));
+                if begun.elapsed() > Duration::from_millis(300) {
                     break;
                 }
             }
