@@ -18,6 +18,19 @@ fn rows(number: usize, rng: &mut Rng) -> Tensor {
     inputs::tensor(rng, size, 1.5)
 }
 
+/// The same, with a last input whose first row is `flat`: there a norm divides by zero, if nothing is added under the root.
+fn rows_one_flat(number: usize, rng: &mut Rng, flat: f64) -> Tensor {
+    let rows = rows(number, rng) + 0.7;
+    if number == 5 {
+        let _ = rows.narrow(-2, 0, 1).fill_(flat);
+    }
+    rows
+}
+
+/// What a norm without ε is.
+const NO_EPSILON: &str = "you divided by zero where nothing is left to divide by (a row of equal numbers, or of zeros): add ε = 1e-5 under \
+                          the root";
+
 fn mean(x: &Tensor, axis: i64) -> Result<Tensor> {
     Ok(x.f_mean_dim(axis, true, Kind::Float)?)
 }
@@ -48,9 +61,16 @@ pub fn layer_norm(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
         }
         let judge = Judge {
             exercise: LAYER_NORM,
-            input: |number, rng| rows(number, rng) + 0.7,
+            input: |number, rng| rows_one_flat(number, rng, 0.75),
             reference: |x| Ok(reference::layer_norm(x)),
             mistakes: vec![
+                Mistake {
+                    named: NO_EPSILON,
+                    done: |x| {
+                        let left = centred(x, -1)?;
+                        Ok(left.f_div(&mean(&left.f_square()?, -1)?.f_sqrt()?)?)
+                    },
+                },
                 Mistake { named: AXIS, done: |x| sized(&centred(x, 0)?, &centred(x, 0)?, 0) },
                 Mistake { named: AXIS, done: |x| sized(&centred(x, -2)?, &centred(x, -2)?, -2) },
                 Mistake { named: AXIS, done: |x| sized(&centred(x, 1)?, &centred(x, 1)?, 1) },
@@ -115,9 +135,10 @@ pub fn rms_norm(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
         }
         let judge = Judge {
             exercise: RMS_NORM,
-            input: |number, rng| rows(number, rng) + 0.7,
+            input: |number, rng| rows_one_flat(number, rng, 0.0),
             reference: |x| Ok(reference::rms_norm(x)),
             mistakes: vec![
+                Mistake { named: NO_EPSILON, done: |x| Ok(x / mean(&x.f_square()?, -1)?.f_sqrt()?) },
                 Mistake { named: AXIS, done: |x| Ok(x / root(x, 0)?) },
                 Mistake { named: AXIS, done: |x| Ok(x / root(x, -2)?) },
                 Mistake { named: AXIS, done: |x| Ok(x / root(x, 1)?) },

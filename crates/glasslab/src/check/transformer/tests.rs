@@ -29,10 +29,10 @@ const NONE: f64 = f64::NEG_INFINITY;
 fn the_right_ones_are_right() {
     for verdict in [
         layer_norm(|x| centred(x) / (mean(&centred(x).square()) + 1e-5).sqrt()),
-        layer_norm(|x| centred(x) / x.var_dim(-1, false, true).sqrt()),
+        layer_norm(|x| centred(x) / (x.var_dim(-1, false, true) + 1e-5).sqrt()),
         add_positions(|x, table| x + place(x, table, 0)),
         rms_norm(|x| x / (mean(&x.square()) + 1e-5).sqrt()),
-        rms_norm(|x| x / (x * x).mean_dim(-1, true, Kind::Float).sqrt()),
+        rms_norm(|x| x / ((x * x).mean_dim(-1, true, Kind::Float) + 1e-5).sqrt()),
         top_k(|x, k| soft(&x.masked_fill(&x.lt_tensor(&highest(x, k).min()), NONE))),
     ] {
         assert!(verdict.is_right(), "{verdict}");
@@ -58,6 +58,7 @@ fn each_mistake_of_layer_norm_is_named() {
         &left / left.square().mean(Kind::Float).sqrt()
     };
     named(layer_norm(all), "all numbers together");
+    named(layer_norm(|x| centred(x) / x.var_dim(-1, false, true).sqrt()), "add ε");
 }
 
 #[test]
@@ -71,6 +72,7 @@ fn each_mistake_of_rms_norm_is_named() {
     named(rms_norm(|x| x / x.square().sum_dim_intlist(-1, true, Kind::Float).sqrt()), "sum of the squares");
     named(rms_norm(|x| x / mean(&x.square())), "forgot the root");
     named(rms_norm(|x| x / x.square().mean(Kind::Float).sqrt()), "all numbers together");
+    named(rms_norm(|x| x / mean(&x.square()).sqrt()), "add ε");
 }
 
 #[test]
