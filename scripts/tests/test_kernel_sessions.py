@@ -85,19 +85,26 @@ class RunTest(unittest.TestCase):
 
 
 class SessionTest(unittest.TestCase):
+    """Tests that share one kernel, and start another where they need two."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.kernel = Kernel()
+        cls.addClassCleanup(cls.kernel.stop)
+
     def start(self):
         kernel = Kernel()
         self.addCleanup(kernel.stop)
         return kernel
 
     def test_the_library_is_there_without_a_line_and_cells_share_variables(self):
-        kernel = self.start()
+        kernel = self.kernel
         text, _, errors = kernel.run("let t = Tensor::from_slice(&[1.0, 2.0]) * 3.0; println!(\"{:?}\", t.size());")
         self.assertEqual((text, errors), ("[2]\n", ""))
         self.assertEqual(kernel.run("t.sum(Kind::Double).double_value(&[])")[1]["text/plain"], "9.0")
 
     def test_a_failed_cell_shows_its_sentence_and_loses_nothing(self):
-        kernel = self.start()
+        kernel = self.kernel
         kernel.run("let kept = 41;")
         text, _, errors = kernel.run("let stories = Stories::from_file(\"nowhere.txt\")?;")
         self.assertIn("nowhere.txt: No such file", text + errors)
@@ -107,7 +114,7 @@ class SessionTest(unittest.TestCase):
         self.assertEqual(kernel.run("kept + 1")[1]["text/plain"], "42")
 
     def test_a_cell_that_defines_a_type_anew_can_be_run_beside_variables_of_the_old_one(self):
-        kernel = self.start()
+        kernel = self.kernel
         for derive in ("", "#[derive(Clone, Copy)]\n"):
             kernel.run(derive + "struct Mine { x: i64 }\nlet mine = Mine { x: 1 };")
             kernel.run("let all = vec![Mine { x: 2 }];\nlet other = 5_i64;")
@@ -117,25 +124,25 @@ class SessionTest(unittest.TestCase):
             self.assertEqual(kernel.run("mine.x + mine.y + other")[1]["text/plain"], "46")
 
     def test_the_librarys_result_leaves_room_for_other_errors(self):
-        kernel = self.start()
+        kernel = self.kernel
         _, _, errors = kernel.run("fn half(n: i64) -> Result<i64, String> { if n % 2 == 0 { Ok(n / 2) } else { Err(\"odd\".into()) } }")
         self.assertEqual(errors, "")
         self.assertEqual(kernel.run("half(8)?")[1]["text/plain"], "4")
 
     def test_a_picture_is_shown_with_its_alternative(self):
-        kernel = self.start()
+        kernel = self.kernel
         _, data, errors = kernel.run("Heatmap::new(&Tensor::eye(3, (Kind::Float, Device::Cpu)))?.title(\"one\").draw()?")
         self.assertEqual(errors, "")
         self.assertIn("<svg", data["text/html"])
         self.assertIn("3 rows", data["text/plain"])
 
     def test_a_cell_finds_rusts_libraries_wherever_the_project_lies(self):
-        kernel = self.start()
+        kernel = self.kernel
         libraries = tools.run(["rustc", "--print", "target-libdir"], "rustc does not run.").strip()
         self.assertIn(libraries, kernel.run(f"println!(\"{{}}\", std::env::var(\"{machines.LIBRARY_PATH}\")?);")[0])
 
     def test_two_kernels_do_not_disturb_each_other(self):
-        one, two = self.start(), self.start()
+        one, two = self.kernel, self.start()
         one.run("let here = 1;")
         two.run("let here = 2;")
         self.assertEqual(one.run("here")[1]["text/plain"], "1")
