@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -23,7 +24,8 @@ CARGO_CONFIG = ROOT / ".cargo" / "config.toml"
 KERNEL_NAME = "glasslab"
 STOCK_KERNEL_NAME = "glasslab-stock"
 
-MIN_RUSTC = (1, 95)
+# The one place that says which Rust: Cargo.toml.
+MIN_RUSTC = tuple(map(int, re.search(r'^rust-version = "(\d+)\.(\d+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE).groups()))
 # libtorch and tch go in pairs: a tch release is generated from one torch release.
 TORCH_OF_TCH = {"0.24": "2.11", "0.25": "2.12", "0.26": "2.13"}
 TORCH_VERSION = "2.13.0"

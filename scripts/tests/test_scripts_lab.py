@@ -37,7 +37,8 @@ class FreshClone(unittest.TestCase):
         self.root = Path(folder.name) / "my lab"
         shutil.copytree(ROOT / "scripts", self.root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(ROOT / "notebooks", self.root / "notebooks")
-        shutil.copy(ROOT / "Cargo.lock", self.root)
+        for name in ("Cargo.toml", "Cargo.lock"):
+            shutil.copy(ROOT / name, self.root)
         self.bin = Path(folder.name) / "bin"
         self.bin.mkdir()
         self.env = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": folder.name, "LANG": "C.UTF-8"}
@@ -234,6 +235,13 @@ class Sentences(unittest.TestCase):
         with mock.patch.object(doctor.shutil, "disk_usage", return_value=usage), mock.patch.object(doctor.kernel, "PREPARED", Path("/none")):
             with self.assertRaisesRegex(Problem, "free disk"):
                 doctor.require_before()
+
+
+class RustVersion(unittest.TestCase):
+    def test_what_cannot_read_it_from_cargo_names_the_same(self):
+        wanted = ".".join(map(str, layout.MIN_RUSTC))
+        for name, sign in [("README.md", "[Rust](https://rustup.rs) {} or newer"), ("Dockerfile", "FROM rust:{}-")]:
+            self.assertIn(sign.format(wanted), (ROOT / name).read_text(), name)
 
 
 class Folders(unittest.TestCase):

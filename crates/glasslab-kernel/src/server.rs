@@ -358,7 +358,7 @@ fn kernel_info() -> Value {
         "implementation": "glasslab-kernel",
         "implementation_version": env!("CARGO_PKG_VERSION"),
         "language_info": {
-            "name": "rust", "version": "1.95", "mimetype": "text/x-rust", "file_extension": ".rs",
+            "name": "rust", "version": env!("CARGO_PKG_RUST_VERSION"), "mimetype": "text/x-rust", "file_extension": ".rs",
             "pygments_lexer": "rust", "codemirror_mode": "rust",
         },
         "banner": format!("glasslab {}: Rust with libtorch, on evcxr", env!("CARGO_PKG_VERSION")),
