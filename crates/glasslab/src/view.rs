@@ -73,8 +73,7 @@ pub(crate) fn draw(
     for needless in [" opacity=\"1\"", " stroke=\"none\"", " stroke-width=\"1\"", " font-family=\"sans-serif\""] {
         svg = svg.replace(needless, "");
     }
-    let svg =
-        svg.replacen("<svg ", "<svg style=\"max-width:100%;height:auto\" font-family=\"sans-serif\" ", 1);
+    let svg = svg.replacen("<svg ", "<svg style=\"max-width:100%;height:auto\" font-family=\"sans-serif\" ", 1);
     // XML has no place for these, not even escaped.
     let mut svg = svg
         .replace(|one: char| one.is_control() || matches!(one, '\u{fffe}' | '\u{ffff}'), "\u{fffd}")

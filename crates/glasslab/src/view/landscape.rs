@@ -55,7 +55,7 @@ impl Landscape {
             "loss around {} (nats per character)",
             if self.course.is_empty() { "the model" } else { "a training's course" }
         );
-        let x = LEFT + SIDE + 22; // of the scale
+        let scale_x = LEFT + SIDE + 22;
         let mut picture = draw((690, 530), self.to_string(), |area| {
             let left = |vertical| Pos::new(HPos::Left, vertical);
             area.draw(&Text::new(title, (4, 8), text(17, left(VPos::Top))))?;
@@ -94,10 +94,15 @@ impl Landscape {
             for &level in levels.iter().skip(1).step_by(2).chain(&ends) {
                 let share = (level - scale.low) / (scale.high - scale.low).max(1e-12);
                 let y = TOP + SIDE - 4 - (share * f64::from(SIDE - 8)) as i32;
-                area.draw(&Text::new(format!("{:.2}", 10_f64.powf(level)), (x + 20, y), text(14, left(VPos::Center))))?;
+                area.draw(&Text::new(
+                    format!("{:.2}", 10_f64.powf(level)),
+                    (scale_x + 20, y),
+                    text(14, left(VPos::Center)),
+                ))?;
             }
-            let words =
-                |line: &str, at: i32| Text::new(line.to_owned(), (x + 62, TOP + at), text(14, left(VPos::Center)));
+            let words = |line: &str, at: i32| {
+                Text::new(line.to_owned(), (scale_x + 62, TOP + at), text(14, left(VPos::Center)))
+            };
             area.draw(&words("◯ the model", 12))?;
             if !self.course.is_empty() {
                 area.draw(&words("• its course", 34))?;
@@ -106,7 +111,7 @@ impl Landscape {
             Ok(())
         })?;
         let map = Overlay { place: (LEFT, TOP), size: (SIDE, SIDE), address: image(&cells, columns, scale) };
-        underlay(&mut picture, &[map, Overlay { place: (x, TOP), size: (14, SIDE), address: ramp(scale) }]);
+        underlay(&mut picture, &[map, Overlay { place: (scale_x, TOP), size: (14, SIDE), address: ramp(scale) }]);
         Ok(picture)
     }
 
@@ -194,6 +199,12 @@ mod tests {
         let plain = landscape.draw().unwrap();
         assert!(plain.svg.contains("random direction 1") && !plain.svg.contains("its course"));
         assert!(plain.svg.find("<image").unwrap() < plain.svg.find("<text").unwrap(), "the map lies under its lines");
+        let numbers_beside = format!("<text x='{}'", LEFT + SIDE + 22 + 20);
+        assert_eq!(
+            plain.svg.matches(&numbers_beside).count(),
+            2 + LINES / 2,
+            "the ends of the scale and every other line"
+        );
         landscape.course = vec![(0, [-0.9, 0.5], 2.0), (10, [0.0, 0.0], 1.0)];
         landscape.share = Some(0.9);
         let with_course = landscape.draw().unwrap();
