@@ -17,6 +17,10 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from labkit.outputs import join_streams
+
 # A notebook with its results is read on the web, too: bytes.
 LARGEST = 1_000_000
 STOCK_CELL = ":dep glasslab = {{ path = {library!r} }}\nuse glasslab::prelude::*;"
@@ -94,6 +98,7 @@ def run(path: Path, out: Path, kernel: str, library: str, html: bool, keep: bool
     except (CellExecutionError, DeadKernelError, RuntimeError, TimeoutError) as error:
         problem = error
     seconds = time.monotonic() - started
+    join_streams(notebook.cells)
     out.mkdir(parents=True, exist_ok=True)
     # A solved notebook has its learners' one's name.
     executed = out / ("solutions" if path.parent.name == "solutions" else "") / path.name

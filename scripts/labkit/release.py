@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import exercises, python_env, tools
 from .layout import LAB, NOTEBOOKS, ROOT, SOLUTIONS, STAMPS
+from .outputs import join_streams
 from .say import Problem, line
 
 VENV = LAB / "nbgrader"
@@ -44,6 +45,7 @@ def generate() -> dict[Path, str]:
         for path in sources:
             notebook = exercises.read(path)
             exercises.mark(notebook, path.name)
+            join_streams(notebook["cells"])
             wanted[path] = exercises.text(notebook)
             (marked / path.name).write_text(wanted[path], encoding="utf-8")
         command = [VENV / "bin" / "python", Path(__file__).parent / "generate_learners.py", marked, made, exercises.STUB]

@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from labkit import exercises, release
 from labkit.layout import NOTEBOOKS, SOLUTIONS
+from labkit.outputs import join_streams
 from labkit.say import Problem
 
 
@@ -134,6 +135,29 @@ class Pages(unittest.TestCase):
                 self.assertIn(f'name: "{exercise}"', named, row)
 
 
+def stream(text, name="stdout"):
+    return {"output_type": "stream", "name": name, "text": text}
+
+
+class Outputs(unittest.TestCase):
+    def test_text_that_follows_text_of_its_stream_is_one_output(self):
+        picture = {"output_type": "display_data", "data": {}, "metadata": {}}
+        made = [code("", outputs=[stream("a"), stream("b\n"), stream("c"), stream("x", "stderr"), stream("d"), picture, stream("e")]),
+                code("", outputs=[stream(["a\n", "b"]), stream(["c\n", "d\n"])]),
+                {"cell_type": "markdown", "source": ""}]
+        join_streams(made)
+        self.assertEqual(made[0]["outputs"], [stream("ab\nc"), stream("x", "stderr"), stream("d"), picture, stream("e")])
+        self.assertEqual(made[1]["outputs"], [stream(["a\n", "bc\n", "d\n"])])
+        self.assertNotIn("outputs", made[2])
+
+    def test_no_committed_result_is_in_pieces(self):
+        for path in SOLUTIONS.glob("*.ipynb"):
+            given = exercises.read(path)
+            joined = copy.deepcopy(given)
+            join_streams(joined["cells"])
+            self.assertEqual(given, joined, path.name)
+
+
 class Stale(unittest.TestCase):
     """release --check on notebooks of which one has been changed."""
 
@@ -168,6 +192,16 @@ class Stale(unittest.TestCase):
         self.assertNotIn("2 * x", given)
         (self.notebooks / "01.ipynb").write_text(given.replace("your turn", "2 * x"))
         self.assertEqual(self.release(check=True)[0], 1)
+
+    def test_releasing_joins_results_that_are_in_pieces(self):
+        self.release(check=False)
+        path = self.solutions / "01.ipynb"
+        solved = exercises.read(path)
+        solved["cells"][1]["outputs"] = [stream(["a\n"]), stream(["b\n"])]
+        path.write_text(exercises.text(solved))
+        self.assertEqual(self.release(check=True)[0], 1)
+        self.release(check=False)
+        self.assertEqual(exercises.read(path)["cells"][1]["outputs"], [stream(["a\n", "b\n"])])
 
     def test_a_notebook_without_a_solved_one_is_told(self):
         self.release(check=False)

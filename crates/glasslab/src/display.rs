@@ -5,20 +5,36 @@ use std::fmt::Debug;
 
 /// A picture: SVG with a text alternative.
 ///
-/// As the last expression of a cell it is shown below the cell. Its text takes the colour of the
-/// page around it, so it can be read on light and dark ones.
+/// As the last expression of a cell it is shown below the cell, and it goes to the notebook in three forms: a front-end takes
+/// the first that it knows.
+///
+/// | form | taken by | ink |
+/// |---|---|---|
+/// | `text/html` | JupyterLab, VS Code, pages, slides and Markdown of nbconvert | the page's own where scripts run, else as below |
+/// | `image/svg+xml` | what takes no HTML, such as nbconvert's LaTeX | dark on white, on a dark screen light on black |
+/// | `text/plain` | terminals, screen readers | |
 #[derive(Debug, Clone)]
 pub struct Picture {
-    /// The picture.
+    /// The picture: a whole document in one line, without `"`.
     pub svg: String,
     /// What it shows, for those who can't see it.
     pub alt: String,
 }
 
 impl Picture {
-    /// As a block of HTML.
+    /// As a block of HTML: an image, which is kept where HTML is cleaned (a notebook that is not trusted), and a script that
+    /// makes it part of the page, so that its text takes the page's colour.
     pub fn html(&self) -> String {
-        format!("<div role=\"img\" aria-label=\"{}\">{}</div>", escape(&self.alt), self.svg)
+        let (address, alt) = (in_address(&self.svg), escape(&self.alt));
+        format!(
+            "<div><img class=\"glasslab-picture\" alt=\"{alt}\" style=\"max-width:100%;height:auto\" \
+             src=\"{ADDRESS}{address}\"><script>{INLINE}</script></div>"
+        )
+    }
+
+    /// As a part of a page, where it stays as it is: a script of the library puts it there.
+    pub(crate) fn inline(&self) -> String {
+        format!("<div role='img' aria-label='{}'>{}</div>", escape(&self.alt), self.svg)
     }
 
     /// Shows the picture in the notebook; elsewhere prints its text alternative.
@@ -30,6 +46,27 @@ impl Picture {
     pub fn evcxr_display(&self) {
         show_value(&bundle(self));
     }
+}
+
+const ADDRESS: &str = "data:image/svg+xml,";
+/// Puts the SVG in the place of its image, which stands before the script.
+const INLINE: &str = "{const i=document.currentScript.previousSibling,p=i.parentNode;\
+    p.setAttribute('role','img');p.setAttribute('aria-label',i.alt);i.outerHTML=decodeURIComponent(i.src.slice(19))}";
+
+/// Text of an SVG as a `data:` address inside of an HTML attribute has it.
+fn in_address(svg: &str) -> String {
+    let mut address = String::with_capacity(svg.len() * 11 / 10);
+    for character in svg.chars() {
+        match character {
+            '%' => address.push_str("%25"),
+            '#' => address.push_str("%23"),
+            '"' => address.push_str("%22"),
+            '\n' => address.push_str("%0A"),
+            '&' => address.push_str("&amp;"),
+            other => address.push(other),
+        }
+    }
+    address
 }
 
 /// How the value of a cell is shown if its type has no `evcxr_display` of its own.
@@ -64,9 +101,11 @@ pub(crate) fn show_value(bundle: &Bundle) {
     }
 }
 
-/// A picture in its two forms.
+/// A picture in its three forms.
 pub(crate) fn bundle(picture: &Picture) -> Bundle {
-    html_bundle(picture.html(), picture.alt.clone())
+    let mut bundle = html_bundle(picture.html(), picture.alt.clone());
+    bundle.insert("image/svg+xml".to_owned(), picture.svg.clone().into());
+    bundle
 }
 
 /// HTML, and the text for those who can't see it.
@@ -121,7 +160,22 @@ mod tests {
     #[test]
     fn text_cannot_become_markup() {
         assert_eq!(escape("<script>'\"&\u{1}"), "&lt;script&gt;&#39;&quot;&amp;\u{fffd}");
-        let picture = Picture { svg: String::new(), alt: "\"><script>".to_owned() };
-        assert!(!picture.html().contains("<script>"));
+        let picture = Picture { svg: String::new(), alt: "\"><script>x".to_owned() };
+        assert!(!picture.html().contains("<script>x"));
+    }
+
+    #[test]
+    fn a_picture_comes_as_html_as_svg_and_in_words() {
+        let svg = "<svg xmlns='http://www.w3.org/2000/svg' fill='#123456'><text>“50 %” &amp; &lt;more&gt;</text></svg>";
+        let picture = Picture { svg: svg.to_owned(), alt: "half".to_owned() };
+        let bundle = bundle(&picture);
+        assert_eq!((bundle["image/svg+xml"].as_str(), bundle["text/plain"].as_str()), (Some(svg), Some("half")));
+        // As a browser reads the attribute, and the script the address.
+        let html = bundle["text/html"].as_str().unwrap();
+        let source = html.split(&format!("src=\"{ADDRESS}")).nth(1).unwrap().split('"').next().unwrap();
+        let address = source.replace("&amp;", "&");
+        assert!(!address.contains(['#', '\n']));
+        assert_eq!(address.replace("%23", "#").replace("%25", "%"), svg);
+        assert!(html.contains("alt=\"half\"") && html.contains(&format!("slice({})", ADDRESS.len())), "{html}");
     }
 }

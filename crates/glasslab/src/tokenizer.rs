@@ -142,15 +142,24 @@ impl Tokenizer for CharTokenizer {
     }
 }
 
-/// A character as a plot or a table shows it: a space as `␣`, a newline as `⏎`.
+/// A character as a plot or a table shows it: a space as `␣`, a newline as `⏎`, an accent that joins the letter before it on a
+/// circle of its own.
 pub fn visible(character: char) -> String {
     match character {
         ' ' => "␣".to_owned(),
         '\n' => "⏎".to_owned(),
         '\t' => "⇥".to_owned(),
         control if control.is_control() => format!("\\x{:02x}", u32::from(control)),
+        mark if stands_on_another(mark) => format!("◌{mark}"),
         other => other.to_string(),
     }
+}
+
+/// Whether a character, such as an accent of its own, joins the one before it: of these and of what can't be printed, the
+/// standard library shows the code where they stand alone, and of these only there.
+fn stands_on_another(character: char) -> bool {
+    let after = format!("x{character}");
+    !character.is_ascii() && character.escape_debug().len() > 1 && after.escape_debug().eq(after.chars())
 }
 
 /// A text that a model has written, as a page or a terminal may show it: control characters as signs, all else as it is.
@@ -178,6 +187,16 @@ mod tests {
     #[test]
     fn a_written_text_is_shown_without_what_would_act_on_a_terminal() {
         assert_eq!(printable("a b\n\"c\" é\u{1b}[31m\u{7}"), "a b\n\"c\" é\\x1b[31m\\x07");
+    }
+
+    #[test]
+    fn a_mark_stands_on_a_circle_and_nothing_else_does() {
+        for mark in ['\u{301}', '\u{5b8}', '\u{64e}', '\u{94d}', '\u{e31}', '\u{20dd}', '\u{fe0f}'] {
+            assert_eq!(visible(mark), format!("◌{mark}"));
+        }
+        for letter in "aé\"'\\ß\u{ad}\u{200b}\u{202e}ש日한🦀\u{e000}\u{378}".chars() {
+            assert_eq!(visible(letter), letter.to_string());
+        }
     }
 
     #[test]

@@ -51,7 +51,12 @@ pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// How drawing ends.
 pub(crate) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
-/// Draws on an SVG of a size in pixels; text and axes take the page's colour.
+/// The look of a picture that is a page of its own: paper and ink for light and dark screens. Where the picture is part of
+/// another page, its root is another, and the ink is that page's.
+const ALONE: &str = "<style>svg:root{color:#222;background:#fff}\
+    @media(prefers-color-scheme:dark){svg:root{color:#ddd;background:#181818}}</style>";
+
+/// Draws an SVG of a size in pixels, a whole document in one line; text and axes take the page's colour.
 pub(crate) fn draw(
     (width, height): (u32, u32),
     alt: String,
@@ -63,11 +68,18 @@ pub(crate) fn draw(
         paint(&area).map_err(|error| Error::Drawing(error.to_string()))?;
         area.present().map_err(|error| Error::Drawing(error.to_string()))?;
     }
-    let svg = svg.replace("#010203", "currentColor").replacen(
-        "<svg ",
-        "<svg style=\"max-width:100%;height:auto\" font-family=\"system-ui,sans-serif\" ",
-        1,
-    );
+    // A third of plotters' text are its line ends and what is so anyway; it has escaped all quotes in what it was given.
+    let mut svg = svg.replace('\n', "").replace("#010203", "currentColor");
+    for needless in [" opacity=\"1\"", " stroke=\"none\"", " stroke-width=\"1\"", " font-family=\"sans-serif\""] {
+        svg = svg.replace(needless, "");
+    }
+    let svg = svg.replacen("<svg ", "<svg style=\"max-width:100%;height:auto\" font-family=\"sans-serif\" ", 1);
+    // XML has no place for these, not even escaped.
+    let mut svg = svg
+        .replace(|one: char| one.is_control() || matches!(one, '\u{fffe}' | '\u{ffff}'), "\u{fffd}")
+        .replace('"', "'");
+    let begin = svg.find('>').map_or(0, |end| end + 1);
+    svg.insert_str(begin, ALONE);
     Ok(Picture { svg, alt })
 }
 
@@ -83,7 +95,7 @@ pub(crate) struct Overlay {
     pub(crate) address: String,
 }
 
-/// Lays bitmaps over a drawing; each point stays a sharp square.
+/// Lays bitmaps over a drawing; each point stays a sharp square. The picture stays free of `"`.
 pub(crate) fn overlay(picture: &mut Picture, bitmaps: &[Overlay]) {
     if let Some(end) = picture.svg.rfind("</svg>") {
         picture.svg.insert_str(end, &images(bitmaps));
@@ -101,8 +113,8 @@ fn images(bitmaps: &[Overlay]) -> String {
     let mut images = String::new();
     for Overlay { place: (x, y), size: (width, height), address } in bitmaps {
         images.push_str(&format!(
-            "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" \
-             style=\"image-rendering:pixelated\" href=\"{address}\"/>\n"
+            "<image x='{x}' y='{y}' width='{width}' height='{height}' preserveAspectRatio='none' \
+             style='image-rendering:pixelated' href='{address}'/>"
         ));
     }
     images

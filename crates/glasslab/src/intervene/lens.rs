@@ -69,7 +69,7 @@ impl Lens {
         let mut html = String::from(
             "<div style=\"overflow-x:auto\"><p style=\"margin:4px 0\">Logit lens: what each layer would predict to come \
              next. The brighter, the surer; framed, where it came so; point at a cell for the number.</p>\
-             <table style=\"table-layout:auto;border-collapse:separate;border-spacing:1px;font-size:13px\">",
+             <table dir=\"ltr\" style=\"table-layout:auto;border-collapse:separate;border-spacing:1px;font-size:13px\">",
         );
         let heading = |html: &mut String, name: &str, labels: &[String], end: &str| {
             html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\">{name}</th>"));

@@ -1,13 +1,12 @@
 //! Where each character looks: attention as pictures.
 
-use super::bitmap::image;
+use super::bitmap::{image, ramp};
 use super::colour::{Quantity, Scale};
 use super::{Heatmap, Html, Overlay, beside, draw, overlay, paragraph, text};
 use crate::display::Picture;
 use crate::error::{Error, Result};
 use crate::trace::{Trace, numbers};
-use plotters::prelude::{Rectangle, Text};
-use plotters::style::Color;
+use plotters::prelude::Text;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use tch::Tensor;
 
@@ -141,7 +140,8 @@ impl Attention {
         let (left, top, gap) = (56, 44, 14);
         let scale = Scale::new(Quantity::Weights, &[]);
         let place = |row: i32, column: i32| (left + column * (SMALL + gap), top + row * (SMALL + gap));
-        let size = ((left + columns * (SMALL + gap) + 50) as u32, (top + rows * (SMALL + gap)) as u32);
+        let scale_x = left + columns * (SMALL + gap);
+        let size = ((scale_x + 50) as u32, (top + rows * (SMALL + gap)) as u32);
         let text_length = self.labels.len();
         let alt = format!(
             "Attention weights of {rows} layers with {columns} heads each over {text_length} characters. {}",
@@ -159,18 +159,17 @@ impl Attention {
                 let at = (left - 6, place(row, 0).1 + SMALL / 2);
                 area.draw(&Text::new(format!("layer {row}"), at, text(13, Pos::new(HPos::Right, VPos::Center))))?;
             }
-            let (x, length) = (left + columns * (SMALL + gap), SMALL);
-            for step in 0..length {
-                let colour = scale.at(1.0 - (f64::from(step) + 0.5) / f64::from(length));
-                area.draw(&Rectangle::new([(x, top + step), (x + 12, top + step + 1)], colour.filled()))?;
-            }
             for number in [1.0, 0.25, 0.0] {
-                let y = top + ((1.0 - scale.place(number)) * f64::from(length - 10)) as i32 + 5;
-                area.draw(&Text::new(format!("{number}"), (x + 16, y), text(13, Pos::new(HPos::Left, VPos::Center))))?;
+                let y = top + ((1.0 - scale.place(number)) * f64::from(SMALL - 10)) as i32 + 5;
+                area.draw(&Text::new(
+                    format!("{number}"),
+                    (scale_x + 16, y),
+                    text(13, Pos::new(HPos::Left, VPos::Center)),
+                ))?;
             }
             Ok(())
         })?;
-        let mut bitmaps = Vec::new();
+        let mut bitmaps = vec![Overlay { place: (scale_x, top), size: (12, SMALL), address: ramp(scale) }];
         for (row, layer) in self.layers.iter().enumerate() {
             for head in 0..layer.size()[0] {
                 let (weights, side) = pooled(&numbers(&layer.f_get(head)?)?, text_length, FINEST);
@@ -250,7 +249,7 @@ mod tests {
         let trace = awake(TransformerConfig::small()).trace("Once upon a time").unwrap();
         let attention = trace.attention().unwrap();
         let picture = attention.grid().unwrap();
-        assert_eq!(picture.svg.matches("<image").count(), 3 * 4);
+        assert_eq!(picture.svg.matches("<image").count(), 3 * 4 + 1, "and the scale");
         assert!(picture.alt.contains("layer 2 head 3: “e” at 15"), "{}", picture.alt);
         let weights = trace.step("block.1.attn.weights").unwrap().tensor.get(0).get(2);
         assert_eq!(attention.weights(1, 2).unwrap(), weights);

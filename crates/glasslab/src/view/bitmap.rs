@@ -4,13 +4,19 @@
 //! 128 × 128 points take 22 KB in a page, and no compression library is needed.
 //! Source: the PNG specification, W3C 2003; RFC 1950 and 1951.
 
-use super::colour::Scale;
+use super::colour::{LAST_SHADE, Scale};
 use plotters::style::RGBColor;
 
 /// A matrix as an image, a point for each number; row after row.
 pub(crate) fn image(numbers: &[f64], columns: usize, scale: Scale) -> String {
     let shades: Vec<u8> = numbers.iter().map(|&number| scale.shade(number)).collect();
     data_address(&png(columns, &shades, &scale.palette()))
+}
+
+/// All colours of a scale, the highest at the top.
+pub(crate) fn ramp(scale: Scale) -> String {
+    let shades: Vec<u8> = (0..=LAST_SHADE).rev().step_by(4).collect();
+    data_address(&png(1, &shades, &scale.palette()))
 }
 
 /// A PNG file of rows of palette places.

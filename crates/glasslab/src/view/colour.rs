@@ -127,7 +127,8 @@ impl Scale {
 
     /// 256 colours for a bitmap: the scale, and behind it −∞, ∞ and NaN.
     pub(crate) fn palette(self) -> Vec<RGBColor> {
-        let mut colours: Vec<RGBColor> = (0..SHADES).map(|shade| self.at(f64::from(shade) / LAST_SHADE)).collect();
+        let mut colours: Vec<RGBColor> =
+            (0..SHADES).map(|shade| self.at(f64::from(shade) / f64::from(LAST_SHADE))).collect();
         colours.extend([MINUS_INFINITY, INFINITY, NOT_A_NUMBER]);
         colours
     }
@@ -135,7 +136,7 @@ impl Scale {
     /// The place of a number's colour in the palette.
     pub(crate) fn shade(self, number: f64) -> u8 {
         match number {
-            number if number.is_finite() => (self.place(number) * LAST_SHADE).round() as u8,
+            number if number.is_finite() => (self.place(number) * f64::from(LAST_SHADE)).round() as u8,
             f64::NEG_INFINITY => SHADES,
             f64::INFINITY => SHADES + 1,
             _ => SHADES + 2,
@@ -143,8 +144,9 @@ impl Scale {
     }
 }
 
-const SHADES: u8 = 253;
-const LAST_SHADE: f64 = 252.0;
+/// Places of the palette that are the scale.
+const SHADES: u8 = LAST_SHADE + 1;
+pub(crate) const LAST_SHADE: u8 = 252;
 
 /// A colour as CSS writes it.
 pub(crate) fn css(RGBColor(red, green, blue): RGBColor) -> String {

@@ -28,10 +28,10 @@ pub struct EmbeddingMap {
     what: &'static str,
 }
 
-/// Okabe and Ito's colours, which the colour-blind can tell apart.
+/// Okabe and Ito's colours, which the colour-blind can tell apart, the blue light enough for dark pages.
 const KINDS: [(&str, RGBColor); 5] = [
     ("vowel", RGBColor(213, 94, 0)),
-    ("consonant", RGBColor(0, 114, 178)),
+    ("consonant", RGBColor(40, 140, 210)),
     ("capital", RGBColor(0, 158, 115)),
     ("digit", RGBColor(204, 121, 167)),
     ("other", RGBColor(140, 140, 140)),

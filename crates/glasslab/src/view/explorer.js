@@ -110,9 +110,9 @@
     const blamed = frames.some((frame) => frame.blame && frame.blame.length) ? listed("the loss hangs on (nats a unit)") : null;
     const blame = (place) => (blamed && frames[state.frame].blame[place]) ?? (blamed ? NaN : 0);
     const prefix = "g" + Math.random().toString(36).slice(2);
-    const text = make("div", root, { class: "g-text", role: "listbox", tabindex: 0, "aria-label": "characters; arrows move, Enter pins, Escape frees" });
+    const text = make("div", root, { class: "g-text", dir: "ltr", role: "listbox", tabindex: 0, "aria-label": "characters; arrows move, Enter pins, Escape frees" });
     const letters = characters.map((character, place) =>
-      make("span", text, { role: "option", id: prefix + place, "data-place": place }, character));
+      make("bdi", text, { role: "option", id: prefix + place, "data-place": place }, character));
     const key = make("p", root, { class: "g-key" });
     make("span", key, { style: "background:rgba(0,114,178,.6);padding:0 6px" }, "blue behind: it looks there (darkest: most)");
     key.append("  ");

@@ -1,9 +1,9 @@
 //! Pictures one behind the other, with a slider: one block of HTML that needs nothing but itself. Where scripts don't run,
 //! the last picture stands.
 
-use super::Html;
 use super::html::json_in_script;
-use crate::display::escape;
+use super::{Html, beside};
+use crate::display::{Picture, escape};
 use crate::error::Result;
 use serde_json::json;
 
@@ -16,18 +16,24 @@ const STYLE: &str = ".glasslab-flipbook{font:14px/1.45 system-ui,sans-serif;max-
     .glasslab-flipbook input{width:240px;vertical-align:middle}\
     .glasslab-flipbook b{font-variant-numeric:tabular-nums}";
 
-/// One of the pictures, and what stands above it.
+/// Pictures that stand beside each other, and what stands above them.
 pub(crate) struct Flip {
     pub(crate) caption: String,
-    pub(crate) html: String,
+    pub(crate) pictures: Vec<Picture>,
+}
+
+impl Flip {
+    fn html(&self, form: impl Fn(&Picture) -> String) -> String {
+        beside(400, self.pictures.iter().map(form))
+    }
 }
 
 /// The block.
-pub(crate) fn flipbook(title: &str, flips: Vec<Flip>, alt: &str) -> Result<Html> {
+pub(crate) fn flipbook(title: &str, flips: &[Flip], alt: &str) -> Result<Html> {
     let last = flips.last().map_or(String::new(), |flip| {
-        format!("<div class=\"g-still\"><b>{}</b>{}</div>", escape(&flip.caption), flip.html)
+        format!("<div class=\"g-still\"><b>{}</b>{}</div>", escape(&flip.caption), flip.html(Picture::html))
     });
-    let frames: Vec<_> = flips.into_iter().map(|flip| json!([flip.caption, flip.html])).collect();
+    let frames: Vec<_> = flips.iter().map(|flip| json!([flip.caption, flip.html(Picture::inline)])).collect();
     let html = format!(
         "<div class=\"glasslab-flipbook\"><style>{STYLE}</style><div style=\"font-weight:600\">{}</div>{last}\
          <script type=\"application/json\">{}</script><script>{SCRIPT}</script></div>",

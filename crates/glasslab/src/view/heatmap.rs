@@ -1,18 +1,20 @@
 //! A matrix as colours.
 
-use super::bitmap::image;
+use super::bitmap::{image, ramp};
 use super::colour::{INFINITY, MINUS_INFINITY, NOT_A_NUMBER, Quantity, Scale, ink_on};
-use super::{INK, Overlay, draw, overlay, short, text};
+use super::{INK, Overlay, draw, short, text, underlay};
 use crate::display::Picture;
 use crate::error::{Error, Result};
 use crate::tokenizer::visible;
-use plotters::prelude::{IntoFont, Rectangle, ShapeStyle, Text, TextStyle};
+use plotters::prelude::{IntoFont, Rectangle, Text, TextStyle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, RGBColor};
+use std::borrow::Cow;
 use tch::{Kind, Tensor};
 
 /// A matrix to be drawn: each number a coloured cell, by the scale of its [`Quantity`]. NaN and infinities have
-/// colours of their own and are counted below the picture.
+/// colours of their own and are counted below the picture. Of a matrix with more than 560 rows or columns, or 65,536 numbers,
+/// each cell is the number farthest from 0 of a few neighbours; the picture says so.
 #[derive(Debug, Clone)]
 pub struct Heatmap {
     cells: Vec<f64>,
@@ -28,10 +30,10 @@ pub struct Heatmap {
     powers: bool,
 }
 
-/// More cells than this are one bitmap instead of a rectangle each.
-const MOST_RECTANGLES: usize = 1024;
-/// The longer side of a large picture's matrix, in pixels.
+/// The longer side of a large picture's matrix, in pixels; more rows or columns could not be told apart.
 const SIDE: i32 = 560;
+/// A picture has at most so many cells, a byte each.
+const MOST_CELLS: usize = 1 << 16;
 
 impl Heatmap {
     /// A heatmap of a matrix.
@@ -127,22 +129,25 @@ impl Heatmap {
     /// If the drawing library fails.
     pub fn draw(&self) -> Result<Picture> {
         let scale = Scale::new(self.quantity, &self.cells);
+        let (rows, columns) = self.drawn_size();
         let widest = |labels: &[String]| labels.iter().map(|label| label.chars().count()).max().unwrap_or(1);
         let side = SIDE * self.largest_cell / 28;
-        let cell = (side / self.rows.max(self.columns) as i32).clamp(1, self.largest_cell);
+        let cell = (side / rows.max(columns) as i32).clamp(1, self.largest_cell);
         // A wide matrix of few rows gets taller cells, so that its rows can be told apart.
-        let cell_height =
-            if cell < 10 && self.rows <= 48 { (side / 2 / self.rows as i32).clamp(cell, 16) } else { cell };
+        let cell_height = if cell < 10 && rows <= 48 { (side / 2 / rows as i32).clamp(cell, 16) } else { cell };
         let row_names = widest(&self.row_labels).max(self.rows.to_string().len());
         let (left, top, right) = (28 + 8 * row_names as i32, 64, 74);
-        let (wide, high) = (cell * self.columns as i32, cell_height * self.rows as i32);
+        let (wide, high) = (cell * columns as i32, cell_height * rows as i32);
         let odd = self.not_finite();
-        let bottom = if odd.is_empty() { 14 } else { 36 };
+        let coarse = self.coarse(rows, columns);
+        let bottom = 14 + if odd.is_empty() { 0 } else { 22 } + if coarse.is_empty() { 0 } else { 22 };
         let title_width = self.title.chars().count() as i32 * 9 + 16;
         let axes_width = left + (self.column_axis.chars().count() + self.row_axis.chars().count()) as i32 * 8;
-        let width = (left + wide + right).max(title_width).max(axes_width);
+        let coarse_width = left + 8 * coarse.chars().count() as i32;
+        let width = (left + wide + right).max(title_width).max(axes_width).max(coarse_width);
         let height = top + high.max(90) + bottom;
-        let mut picture = draw((width as u32, height as u32), self.describe(scale, &odd), |area| {
+        let (scale_x, scale_length) = (left + wide + 14, high.clamp(90, 200));
+        let mut picture = draw((width as u32, height as u32), self.describe(scale, &odd) + &coarse, |area| {
             let middle = Pos::new(HPos::Center, VPos::Center);
             area.draw(&Text::new(self.title.clone(), (4, 8), text(17, Pos::new(HPos::Left, VPos::Top))))?;
             let axes = Pos::new(HPos::Left, VPos::Bottom);
@@ -153,27 +158,22 @@ impl Heatmap {
                 if self.row_axis.is_empty() { left } else { left.max(20 + 8 * row_axis.chars().count() as i32) };
             area.draw(&Text::new(row_axis, (4, top - 20), text(14, axes)))?;
             area.draw(&Text::new(column_axis, (between, top - 20), text(14, axes)))?;
-            if self.cells.len() <= MOST_RECTANGLES {
-                for (place, &number) in self.cells.iter().enumerate() {
-                    let (row, column) = ((place / self.columns) as i32, (place % self.columns) as i32);
-                    let (x, y) = (left + column * cell, top + row * cell_height);
-                    let colour = scale.colour(number);
-                    let corners = [(x, y), (x + cell, y + cell_height)];
-                    area.draw(&Rectangle::new(corners, ShapeStyle::from(&colour).filled()))?;
-                    if !number.is_finite() && cell >= 18 && cell_height >= 14 {
-                        let ink = if ink_on(colour) == "#111" { RGBColor(17, 17, 17) } else { RGBColor(255, 255, 255) };
-                        let style = TextStyle::from(("sans-serif", (cell / 2).clamp(9, 13)).into_font()).color(&ink);
-                        let at = (x + cell / 2, y + cell_height / 2);
-                        area.draw(&Text::new(self.told(number, 1.0), at, style.pos(middle)))?;
-                    }
+            if cell >= 18 && cell_height >= 14 {
+                for (place, number) in self.cells.iter().enumerate().filter(|(_, number)| !number.is_finite()) {
+                    let (row, column) = ((place / columns) as i32, (place % columns) as i32);
+                    let at = (left + column * cell + cell / 2, top + row * cell_height + cell_height / 2);
+                    let light = ink_on(scale.colour(*number)) != "#111";
+                    let ink = if light { RGBColor(255, 255, 255) } else { RGBColor(17, 17, 17) };
+                    let style = TextStyle::from(("sans-serif", (cell / 2).clamp(9, 13)).into_font()).color(&ink);
+                    area.draw(&Text::new(self.told(*number, 1.0), at, style.pos(middle)))?;
                 }
             }
             // Single characters may stand close; numbers and words need room.
             let row_font = (cell_height + 3).clamp(9, 14);
-            for row in (0..self.rows).step_by(every(cell_height, 9)) {
+            for row in (0..rows).step_by(every(cell_height, 9)) {
                 let at = (left - 6, top + row as i32 * cell_height + cell_height / 2);
                 let style = text(row_font, Pos::new(HPos::Right, VPos::Center));
-                area.draw(&Text::new(label(&self.row_labels, row), at, style))?;
+                area.draw(&Text::new(label(&self.row_labels, row * self.rows / rows), at, style))?;
             }
             let letters = match self.column_labels.is_empty() {
                 true => self.columns.to_string().len(),
@@ -181,21 +181,17 @@ impl Heatmap {
             };
             let (room, column_font) =
                 if letters == 1 { (9, (cell + 3).clamp(9, 14)) } else { (4 + 8 * letters as i32, 14) };
-            for column in (0..self.columns).step_by(every(cell, room)) {
+            for column in (0..columns).step_by(every(cell, room)) {
                 let at = (left + column as i32 * cell + cell / 2, top - 10);
-                area.draw(&Text::new(label(&self.column_labels, column), at, text(column_font, middle)))?;
+                let name = label(&self.column_labels, column * self.columns / columns);
+                area.draw(&Text::new(name, at, text(column_font, middle)))?;
             }
-            // The scale: what a colour means.
-            let (x, length) = (left + wide + 14, high.clamp(90, 200));
-            for step in 0..length {
-                let colour = scale.at(1.0 - (f64::from(step) + 0.5) / f64::from(length));
-                area.draw(&Rectangle::new([(x, top + step), (x + 12, top + step + 1)], colour.filled()))?;
-            }
+            // The scale's ticks: what a colour means.
             let middle_tick = self.powers.then_some((scale.low + scale.high) / 2.0);
             for number in scale.ticks().into_iter().chain(middle_tick) {
-                let y = top + ((1.0 - scale.place(number)) * f64::from(length - 10)) as i32 + 5;
+                let y = top + ((1.0 - scale.place(number)) * f64::from(scale_length - 10)) as i32 + 5;
                 let name = self.told(number, scale.low.abs().max(scale.high.abs()));
-                area.draw(&Text::new(name, (x + 16, y), text(13, Pos::new(HPos::Left, VPos::Center))))?;
+                area.draw(&Text::new(name, (scale_x + 16, y), text(13, Pos::new(HPos::Left, VPos::Center))))?;
             }
             let mut x = left;
             for (name, count, colour) in &odd {
@@ -206,16 +202,56 @@ impl Heatmap {
                 area.draw(&Text::new(words, (x + 16, y + 6), text(13, Pos::new(HPos::Left, VPos::Center))))?;
                 x += wide;
             }
+            let at = (left, height - 14);
+            area.draw(&Text::new(
+                coarse.trim_start_matches(", ").to_owned(),
+                at,
+                text(13, Pos::new(HPos::Left, VPos::Center)),
+            ))?;
             area.draw(&Rectangle::new([(left - 1, top - 1), (left + wide, top + high)], INK.mix(0.35)))?;
             Ok(())
         })?;
         // Where a page scales the picture down, smoothed edges would draw a grid between the cells.
         picture.svg = picture.svg.replacen("<svg ", "<svg shape-rendering=\"crispEdges\" ", 1);
-        if self.cells.len() > MOST_RECTANGLES {
-            let address = image(&self.cells, self.columns, scale);
-            overlay(&mut picture, &[Overlay { place: (left, top), size: (wide, high), address }]);
-        }
+        let address = image(&self.drawn(rows, columns), columns, scale);
+        let map = Overlay { place: (left, top), size: (wide, high), address };
+        let scale = Overlay { place: (scale_x, top), size: (12, scale_length), address: ramp(scale) };
+        underlay(&mut picture, &[map, scale]);
         Ok(picture)
+    }
+
+    /// How many rows and columns are drawn.
+    fn drawn_size(&self) -> (usize, usize) {
+        let (rows, columns) = (self.rows.min(SIDE as usize), self.columns.min(SIDE as usize));
+        let share = (MOST_CELLS as f64 / (rows * columns) as f64).sqrt().min(1.0);
+        let less = |count: usize| ((count as f64 * share) as usize).max(1);
+        (less(rows), less(columns))
+    }
+
+    /// What is drawn: of the numbers that share a cell the one farthest from 0, or what is none.
+    fn drawn(&self, rows: usize, columns: usize) -> Cow<'_, [f64]> {
+        if (rows, columns) == (self.rows, self.columns) {
+            return Cow::Borrowed(&self.cells);
+        }
+        let mut drawn = vec![0.0; rows * columns];
+        for (place, &number) in self.cells.iter().enumerate() {
+            let (row, column) =
+                (place / self.columns * rows / self.rows, place % self.columns * columns / self.columns);
+            let cell: &mut f64 = &mut drawn[row * columns + column];
+            if !cell.is_nan() && (number.is_nan() || number.abs() > cell.abs()) {
+                *cell = number;
+            }
+        }
+        Cow::Owned(drawn)
+    }
+
+    /// Says that fewer cells are drawn than there are numbers; nothing if each has its own.
+    fn coarse(&self, rows: usize, columns: usize) -> String {
+        if (rows, columns) == (self.rows, self.columns) {
+            return String::new();
+        }
+        let (high, wide) = (self.rows.div_ceil(rows), self.columns.div_ceil(columns));
+        format!(", drawn as {rows} × {columns}: each cell is the number farthest from 0 of up to {high} × {wide}")
     }
 
     /// What is no finite number: its name, how many cells, its colour.
@@ -275,7 +311,8 @@ mod tests {
             .unwrap();
         assert!(!picture.svg.contains("<script>"));
         assert!(picture.svg.contains('⏎') && picture.svg.contains('␣') && picture.svg.contains("currentColor"));
-        assert!(picture.svg.matches("<rect").count() >= 6);
+        let numbers = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+        assert!(picture.svg.contains(&image(&numbers, 3, Scale::new(Quantity::Range, &numbers))));
         assert!(picture.alt.contains("2 rows") && picture.alt.contains("from 0 to 5"), "{}", picture.alt);
     }
 
@@ -306,6 +343,24 @@ mod tests {
                 Heatmap::new(&Tensor::zeros(&size[..], (Kind::Float, tch::Device::Cpu))).unwrap_err().to_string();
             assert!(message.contains("(R, K)"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_large_matrix_is_drawn_coarser_and_says_so() {
+        let matrix = Tensor::zeros([700, 1500], (Kind::Float, tch::Device::Cpu));
+        let _ = matrix.get(301).narrow(0, 777, 1).fill_(-3.0);
+        let _ = matrix.get(5).narrow(0, 6, 1).fill_(f64::NAN);
+        let heatmap = Heatmap::new(&matrix).unwrap().quantity(Quantity::Numbers);
+        let picture = heatmap.draw().unwrap();
+        assert!(picture.html().len() < 150_000, "{} bytes", picture.html().len());
+        let said = "drawn as 256 × 256: each cell is the number farthest from 0 of up to 3 × 6";
+        assert!(picture.alt.contains("700 rows × 1500 columns, numbers from −3.0 to 0"), "{}", picture.alt);
+        assert!(picture.alt.contains(said) && picture.svg.contains(said) && picture.svg.contains("NaN: 1 of 1050000"));
+        let drawn = heatmap.drawn(256, 256);
+        let odd: Vec<(usize, &f64)> = drawn.iter().enumerate().filter(|(_, number)| **number != 0.0).collect();
+        assert!(matches!(odd[..], [(257, nan), (place, -3.0)] if nan.is_nan() && place == 110 * 256 + 132), "{odd:?}");
+        let small = Heatmap::new(&matrix.narrow(0, 0, 100).narrow(1, 0, 560)).unwrap();
+        assert!(!small.draw().unwrap().svg.contains("drawn as"));
     }
 
     #[test]

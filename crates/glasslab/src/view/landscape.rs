@@ -1,6 +1,6 @@
 //! A slice of the loss as a map: the brighter, the higher; lines join points of equal loss.
 
-use super::bitmap::image;
+use super::bitmap::{image, ramp};
 use super::colour::{Quantity, Scale};
 use super::{INK, Overlay, draw, short, text, underlay};
 use crate::display::Picture;
@@ -55,6 +55,7 @@ impl Landscape {
             "loss around {} (nats per character)",
             if self.course.is_empty() { "the model" } else { "a training's course" }
         );
+        let scale_x = LEFT + SIDE + 22;
         let mut picture = draw((690, 530), self.to_string(), |area| {
             let left = |vertical| Pos::new(HPos::Left, vertical);
             area.draw(&Text::new(title, (4, 8), text(17, left(VPos::Top))))?;
@@ -88,20 +89,20 @@ impl Landscape {
             let centre = text(14, Pos::new(HPos::Center, VPos::Top));
             area.draw(&Text::new(format!("{first} ({unit})"), (LEFT + SIDE / 2, TOP + SIDE + 28), centre))?;
             area.draw(&Text::new(second, (LEFT, TOP - 10), text(14, left(VPos::Center))))?;
-            // The scale, with a tick for every other line.
-            let x = LEFT + SIDE + 22;
-            for step in 0..SIDE {
-                let colour = scale.at(1.0 - (f64::from(step) + 0.5) / f64::from(SIDE));
-                area.draw(&Rectangle::new([(x, TOP + step), (x + 14, TOP + step + 1)], colour.filled()))?;
-            }
+            // The scale's ticks, one for every other line.
             let ends = [scale.low, scale.high];
             for &level in levels.iter().skip(1).step_by(2).chain(&ends) {
                 let share = (level - scale.low) / (scale.high - scale.low).max(1e-12);
                 let y = TOP + SIDE - 4 - (share * f64::from(SIDE - 8)) as i32;
-                area.draw(&Text::new(format!("{:.2}", 10_f64.powf(level)), (x + 20, y), text(14, left(VPos::Center))))?;
+                area.draw(&Text::new(
+                    format!("{:.2}", 10_f64.powf(level)),
+                    (scale_x + 20, y),
+                    text(14, left(VPos::Center)),
+                ))?;
             }
-            let words =
-                |line: &str, at: i32| Text::new(line.to_owned(), (x + 62, TOP + at), text(14, left(VPos::Center)));
+            let words = |line: &str, at: i32| {
+                Text::new(line.to_owned(), (scale_x + 62, TOP + at), text(14, left(VPos::Center)))
+            };
             area.draw(&words("◯ the model", 12))?;
             if !self.course.is_empty() {
                 area.draw(&words("• its course", 34))?;
@@ -109,8 +110,8 @@ impl Landscape {
             area.draw(&Rectangle::new([(LEFT - 1, TOP - 1), (LEFT + SIDE, TOP + SIDE)], INK.mix(0.35)))?;
             Ok(())
         })?;
-        let address = image(&cells, columns, scale);
-        underlay(&mut picture, &[Overlay { place: (LEFT, TOP), size: (SIDE, SIDE), address }]);
+        let map = Overlay { place: (LEFT, TOP), size: (SIDE, SIDE), address: image(&cells, columns, scale) };
+        underlay(&mut picture, &[map, Overlay { place: (scale_x, TOP), size: (14, SIDE), address: ramp(scale) }]);
         Ok(picture)
     }
 
@@ -198,6 +199,12 @@ mod tests {
         let plain = landscape.draw().unwrap();
         assert!(plain.svg.contains("random direction 1") && !plain.svg.contains("its course"));
         assert!(plain.svg.find("<image").unwrap() < plain.svg.find("<text").unwrap(), "the map lies under its lines");
+        let numbers_beside = format!("<text x='{}'", LEFT + SIDE + 22 + 20);
+        assert_eq!(
+            plain.svg.matches(&numbers_beside).count(),
+            2 + LINES / 2,
+            "the ends of the scale and every other line"
+        );
         landscape.course = vec![(0, [-0.9, 0.5], 2.0), (10, [0.0, 0.0], 1.0)];
         landscape.share = Some(0.9);
         let with_course = landscape.draw().unwrap();

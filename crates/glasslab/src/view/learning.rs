@@ -3,7 +3,7 @@
 use super::embedding::{farthest, points};
 use super::flipbook::{Flip, flipbook};
 use super::lines::{Axis, COLOURS, Lines, Mark};
-use super::{Bars, EmbeddingMap, Heatmap, Html, beside};
+use super::{Bars, EmbeddingMap, Heatmap, Html};
 use crate::display::Picture;
 use crate::error::{Error, Result};
 use crate::tokenizer::visible;
@@ -96,11 +96,11 @@ impl Learning {
         let flips = chosen.iter().zip(maps).map(|(glance, map)| {
             let bars = likeliest.iter().map(|&id| (named(id), glance.next.get(id).copied().unwrap_or(0.0))).collect();
             let bars = Bars::new(&title, bars).draw()?;
-            let blocks = map.into_iter().chain([bars]).map(|picture| picture.html());
+            let pictures = map.into_iter().chain([bars]).collect();
             let caption = format!("step {} · {:.3} nats/char on its batch", glance.done, glance.loss);
-            Ok(Flip { caption, html: beside(400, blocks) })
+            Ok(Flip { caption, pictures })
         });
-        flipbook("A model while it learns", flips.collect::<Result<_>>()?, &self.to_string())
+        flipbook("A model while it learns", &flips.collect::<Result<Vec<Flip>>>()?, &self.to_string())
     }
 
     /// The maps of all chosen moments, along the directions of the last and at its scale; none without an embedding.
@@ -212,7 +212,7 @@ mod tests {
         let html = watched().film().unwrap().html;
         assert_eq!(html.matches("nats/char on its batch").count(), 5 + 1, "and once as a still picture");
         assert!(html.contains("map of the embedding") && html.contains("step 4 ·"));
-        assert_eq!(html.matches("</script>").count(), 2, "the frames and the flipbook's own");
+        assert_eq!(html.matches("</script>").count(), 2 + 2, "the frames, the flipbook's own, and the still pictures'");
     }
 
     #[test]

@@ -40,11 +40,15 @@ pub struct Surprise {
 const ROW: usize = 256;
 /// How many alternatives are told for each character.
 const ALTERNATIVES: i64 = 3;
+/// Characters of a text that are measured, at most, and those that are shown in colour: 150 bytes each in a notebook.
+const MEASURED: usize = 50_000;
+const SHOWN: usize = 2_000;
 /// Rows of the table below the text.
 const MOST_SURPRISING: usize = 8;
 
 impl Surprise {
-    /// Measures every character of a text. A text longer than the model's context is read in overlapping pieces.
+    /// Measures every character of a text, the first 50,000 of a longer one. A text longer than the model's context is read in
+    /// overlapping pieces.
     ///
     /// # Errors
     /// If no character of the text is in the vocabulary.
@@ -52,7 +56,7 @@ impl Surprise {
         let _guard = tch::no_grad_guard();
         let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
         let encoded = tokenizer.encode_all(text);
-        let ids = encoded.ids;
+        let mut ids = encoded.ids;
         let Some(&first) = ids.first() else {
             return Err(Error::Data(format!("give a text with a character that the model knows, got {text:?}")));
         };
@@ -61,6 +65,10 @@ impl Surprise {
             let dropped: String = encoded.dropped.iter().take(20).collect();
             let count = encoded.dropped.len();
             notes.push(format!("{count} characters are outside the vocabulary and were left out: {dropped:?}"));
+        }
+        if ids.len() > MEASURED {
+            notes.push(format!("the first {MEASURED} of {} characters were measured", ids.len()));
+            ids.truncate(MEASURED);
         }
         let none = SurprisingCharacter { character: tokenizer.character(first)?, bits: None, alternatives: Vec::new() };
         let mut characters = vec![none];
@@ -98,7 +106,7 @@ impl Surprise {
         (!bits.is_empty()).then(|| bits.iter().sum::<f64>() / bits.len() as f64)
     }
 
-    /// The text with a colour behind each character, and the most surprising ones as a table.
+    /// The text with a colour behind each character, of a longer one the first 2,000, and the most surprising ones as a table.
     pub fn html(&self) -> Html {
         let scale = Scale::new(Quantity::Bits, &[]);
         let mut html = String::from("<div>");
@@ -108,20 +116,21 @@ impl Surprise {
         html.push_str(&paragraph(&format!(
             "Surprise: {mean}. Dark: unexpected. Point at a character for its alternatives."
         )));
-        self.notes.iter().for_each(|note| html.push_str(&paragraph(&format!("Note: {note}."))));
-        html.push_str("<p style=\"font:15px/1.9 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0\">");
-        for character in &self.characters {
+        self.all_notes().iter().for_each(|note| html.push_str(&paragraph(&format!("Note: {note}."))));
+        // A <bdi> is a cell of its own in an order from left to right, whatever way its script is written.
+        html.push_str("<p dir=\"ltr\" style=\"font:15px/1.9 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0\">");
+        for character in self.characters.iter().take(SHOWN) {
             let shown = match character.character {
                 ' ' => " ".to_owned(),
                 '\n' => "⏎\n".to_owned(),
                 other => escape(&visible(other)),
             };
             let _ = match character.bits {
-                None => write!(html, "<span title=\"the first character\">{shown}</span>"),
+                None => write!(html, "<bdi title=\"the first character\">{shown}</bdi>"),
                 Some(bits) => {
                     let colour = scale.colour(bits);
                     let (background, ink, title) = (css(colour), ink_on(colour), escape(&character.words()));
-                    write!(html, "<span title=\"{title}\" style=\"background:{background};color:{ink}\">{shown}</span>")
+                    write!(html, "<bdi title=\"{title}\" style=\"background:{background};color:{ink}\">{shown}</bdi>")
                 }
             };
         }
@@ -139,6 +148,18 @@ impl Surprise {
         html.push_str(&self.table());
         html.push_str("</div>");
         Html { html, alt: self.alt() }
+    }
+
+    /// What was left out, also of the picture.
+    fn all_notes(&self) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        if self.characters.len() > SHOWN {
+            let all = self.characters.len();
+            notes.push(format!(
+                "the first {SHOWN} characters are shown in colour; the mean and the table are of all {all}"
+            ));
+        }
+        notes
     }
 
     /// Shows it in the notebook; elsewhere prints the most surprising characters.
@@ -197,7 +218,8 @@ impl Surprise {
             .most_surprising(MOST_SURPRISING)
             .into_iter()
             .map(|(place, character)| format!("\n  after “{}” {}", self.before(place), character.words()));
-        format!("Surprise over “{text}”{mean}; the most surprising characters:{}", told.collect::<String>())
+        let notes: String = self.all_notes().iter().map(|note| format!("; {note}")).collect();
+        format!("Surprise over “{text}”{mean}{notes}; the most surprising characters:{}", told.collect::<String>())
     }
 }
 
@@ -241,6 +263,36 @@ mod tests {
         let surprise = Surprise::new(&awake(TransformerConfig::original()), "<script>alert(\"x\")</script>\n").unwrap();
         let html = surprise.html().html;
         assert!(!html.contains("<script") && html.contains("&lt;"));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_says_so() {
+        let counted = |length: usize| {
+            let tokens = Tokens::encode(&Stories::parse("abcabc").unwrap(), &CharTokenizer::default()).unwrap();
+            Surprise::new(&NGram::count(&tokens, 2, 256).unwrap(), &"abc".repeat(length / 3)).unwrap()
+        };
+        let long = counted(MEASURED + 30);
+        assert_eq!((long.characters.len(), long.notes.len()), (MEASURED, 1));
+        let html = long.html();
+        assert_eq!(html.html.matches("<bdi").count(), SHOWN);
+        assert!(html.html.len() < 500_000, "{} bytes", html.html.len());
+        for said in
+            ["the first 50000 of 50028 characters were measured", "the first 2000 characters are shown in colour"]
+        {
+            assert!(html.html.contains(said) && html.alt.contains(said), "{}", html.alt);
+        }
+        let short = counted(SHOWN - 2);
+        assert!(short.notes.is_empty() && !short.html().html.contains("Note"));
+    }
+
+    #[test]
+    fn each_character_is_a_cell_whatever_its_script() {
+        let model = awake(TransformerConfig { n_vocab: 2000, ..TransformerConfig::original() });
+        let surprise = Surprise::new(&model, "של e\u{301}").unwrap();
+        let html = surprise.html().html;
+        let text = html.split("<p dir=\"ltr\"").nth(1).unwrap().split("</p>").next().unwrap();
+        let cells: Vec<&str> = text.split("</bdi>").map(|cell| cell.rsplit('>').next().unwrap()).collect();
+        assert_eq!(cells, ["ש", "ל", " ", "e", "◌\u{301}", ""]);
     }
 
     #[test]
