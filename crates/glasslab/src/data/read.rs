@@ -214,7 +214,7 @@ mod tests {
             assert_eq!(read(Form::Json, text.as_bytes()).unwrap(), ["one", "two"], "{text}");
         }
         for (text, why) in [
-            (r#"[{"story": "one", "id": 1}]"#, "entry 1 has no field `text` with a string; it has: id, story. Name"),
+            (r#"[{"id": 1, "story": "one"}]"#, "entry 1 has no field `text` with a string; it has: id, story. Name"),
             (r#"["a", 7]"#, "entry 2 has no field"),
             (r#"{"text": ["a"]}"#, "entry 1 has no field"),
             (r#"[{"text": "one"}"#, "no whole JSON"),
