@@ -93,7 +93,7 @@ fn what_is_wrong_is_told_in_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::write(folder.join("empty.txt"), "").unwrap();
-    std::fs::write(folder.join("bytes.txt"), [0xff, 0xfe]).unwrap();
+    std::fs::write(folder.join("bytes.txt"), [0xff, b'a']).unwrap();
     std::fs::write(folder.join("short.txt"), "word ".repeat(30)).unwrap();
     assert!(fails(folder, &["evaluate", "nowhere.safetensors"]).contains("nowhere.json"));
     assert!(fails(folder, &["train", "--data", "nowhere.txt"]).contains("nowhere.txt"));
