@@ -1,9 +1,8 @@
 //! `glasslab evaluate` and `glasslab compare`: how good models are, on text that they have not seen.
 
-use crate::text::{dataset, encode};
+use crate::text::Reading;
 use clap::Args;
 use glasslab::checkpoint::AnyModel;
-use glasslab::data::{Dataset, Stories};
 use glasslab::evaluate::{Evaluation, Ladder, evaluate};
 use glasslab::tokenizer::CharTokenizer;
 use glasslab::{Error, Result, best_device};
@@ -17,16 +16,15 @@ pub struct Evaluate {
     /// The text to measure on, a file or a folder [default: the held-out stories of the lab].
     #[arg(long)]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 impl Evaluate {
     pub fn run(&self, as_json: bool) -> Result<()> {
         let model = AnyModel::load(&self.model, best_device())?;
-        let stories = match &self.data {
-            Some(path) => Stories::from_path(path)?,
-            None => Dataset::load()?.held_out,
-        };
-        let loss = evaluate(&model, &encode(&stories, &CharTokenizer::default())?)?;
+        let stories = self.reading.measured(self.data.as_ref())?;
+        let loss = evaluate(&model, &self.reading.encode(&stories, &CharTokenizer::default())?)?;
         if as_json {
             println!("{}", as_value(&loss));
         } else {
@@ -52,6 +50,8 @@ pub struct Compare {
     /// The text to measure on [default: NAME-valid.txt beside a NAME-train.txt, else the last tenth].
     #[arg(long)]
     held_out: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
     /// Also draws the ladder into this file, as SVG.
     #[arg(long)]
     svg: Option<PathBuf>,
@@ -60,8 +60,10 @@ pub struct Compare {
 impl Compare {
     pub fn run(&self, as_json: bool) -> Result<()> {
         let tokenizer = CharTokenizer::default();
-        let data = dataset(self.data.as_deref(), self.held_out.as_deref())?;
-        let (counted, held_out) = (encode(&data.train, &tokenizer)?, encode(&data.held_out, &tokenizer)?);
+        let reading = &self.reading;
+        let data = reading.dataset(self.data.as_deref(), self.held_out.as_deref())?;
+        let (counted, held_out) =
+            (reading.encode(&data.train, &tokenizer)?, reading.encode(&data.held_out, &tokenizer)?);
         let mut ladder = Ladder::counted(&counted, &held_out, tokenizer.n_vocab)?;
         for path in &self.models {
             let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use glasslab::data::command::UNREACHABLE;
-use glasslab::data::{Checksum, Epoch, Header, Split, Stories, TokenFile, Tokens, cache_folder};
+use glasslab::data::{COLUMN, Checksum, Epoch, Header, Split, Stories, TokenFile, Tokens, cache_folder};
 use glasslab::tokenizer::CharTokenizer;
 use glasslab_data::clean::Report;
 use glasslab_data::prepare::prepare_own;
@@ -87,8 +87,12 @@ impl Fetch {
 
 #[derive(Debug, Args)]
 pub struct Prepare {
-    /// A parquet file with a column `text`, a .jsonl file with a field `text`, a text file, or a folder of them.
+    /// A file, .gz or .zst around it or not: .parquet, .csv or .tsv with a column `text`; .jsonl or .json with a field
+    /// `text`; text (stories between `<|endoftext|>` lines). Or a folder of them.
     file: PathBuf,
+    /// The column, or the field, that the stories are in.
+    #[arg(long, default_value = COLUMN)]
+    column: String,
     /// Where the token file goes [default: a name of its own in the cache folder].
     #[arg(long)]
     out: Option<PathBuf>,
@@ -108,13 +112,9 @@ impl Prepare {
         let file = |source| Error::File { path: self.file.clone(), source };
         let target = match &self.out {
             Some(out) => out.clone(),
-            None => own_name(&self.file.canonicalize().map_err(file)?)?,
+            None => own_name(&self.file.canonicalize().map_err(file)?, &self.column)?,
         };
-        let (header, is_new) = prepare_own(&self.file, &target, self.clean_up, &mut progress)?;
-        let beyond = header.dropped;
-        if is_new && beyond > 0 {
-            eprintln!("glasslab: {beyond} characters are beyond the first 256 and have no id; the texts keep them");
-        }
+        let (header, is_new) = prepare_own(&self.file, &self.column, &target, self.clean_up, &mut progress)?;
         if as_json {
             println!("{}", report(&target, &header, is_new));
         } else {
@@ -124,13 +124,19 @@ impl Prepare {
     }
 }
 
-/// Two files of one name in two folders must not share a token file.
-fn own_name(path: &Path) -> Result<PathBuf> {
+/// Two files of one name in two folders must not share a token file, nor two columns of one.
+fn own_name(path: &Path, column: &str) -> Result<PathBuf> {
     let folder = cache_folder()?.join("own");
     std::fs::create_dir_all(&folder).map_err(|source| Error::File { path: folder.clone(), source })?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let stem: String = stem.chars().filter(|character| character.is_alphanumeric()).take(40).collect();
-    Ok(folder.join(format!("{stem}-{:016x}.tokens", Checksum::of(path.as_os_str().as_encoded_bytes()))))
+    let mut sum = Checksum::default();
+    sum.add(path.as_os_str().as_encoded_bytes());
+    if column != COLUMN {
+        sum.add(b"\0");
+        sum.add(column.as_bytes());
+    }
+    Ok(folder.join(format!("{stem}-{:016x}.tokens", sum.value())))
 }
 
 #[derive(Debug, Args)]
@@ -154,7 +160,7 @@ impl Inspect {
         let before = resident_bytes();
         let started = Instant::now();
         let stories = Stories::from_token_file(&self.file)?;
-        let tokens = Tokens::encode(&stories, &CharTokenizer::default())?;
+        let tokens = Tokens::encode_lossy(&stories, &CharTokenizer::default())?;
         let opened_ms = started.elapsed().as_secs_f64() * 1e3;
         let grown = resident_bytes().zip(before).map(|(after, before)| after.saturating_sub(before));
         let file = TokenFile::open(&self.file)?;

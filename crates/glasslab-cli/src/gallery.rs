@@ -1,8 +1,9 @@
 //! A page with every picture that glasslab draws, from one trained model.
 
+use crate::text::Reading;
 use clap::Args;
 use glasslab::checkpoint::{AnyModel, ModelConfig};
-use glasslab::data::{Dataset, END_OF_STORY, Stories, Tokens};
+use glasslab::data::{END_OF_STORY, Stories, Tokens};
 use glasslab::display::escape;
 use glasslab::evaluate::{Ladder, evaluate_some};
 use glasslab::intervene::{Altered, Cut, Effect, HeadPatterns, Intervene, Lens};
@@ -33,10 +34,12 @@ pub struct Gallery {
     /// The text that the model is shown.
     #[arg(long, default_value = "Once upon a time, there was a little girl named Lily.")]
     text: String,
-    /// A text file or folder for the film of a training and the held-out losses [default: the stories that come with
+    /// A text, a file or a folder, for the film of a training and the held-out losses [default: the stories that come with
     /// glasslab].
     #[arg(long)]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
     /// Steps of the training that is filmed.
     #[arg(long, default_value_t = 300)]
     film_steps: usize,
@@ -53,10 +56,10 @@ impl Gallery {
                 self.model.display()
             )));
         };
-        let data = self.data.as_deref().map_or_else(Dataset::load, |path| Dataset::from_path(path, None))?;
+        let data = self.reading.dataset(self.data.as_deref(), None)?;
         let tokenizer = CharTokenizer::default();
-        let train_tokens = Tokens::encode(&data.train, &tokenizer)?;
-        let held_out = Tokens::encode(&beginning(&data.held_out)?, &tokenizer)?;
+        let train_tokens = self.reading.encode(&data.train, &tokenizer)?;
+        let held_out = self.reading.encode(&beginning(&data.held_out)?, &tokenizer)?;
         let story = data.held_out.get(0).unwrap_or("Once upon a time");
         let mut page = Page::default();
         self.trace(&model, &mut page)?;

@@ -3,10 +3,10 @@
 use clap::Args;
 use glasslab::checkpoint::AnyModel;
 use glasslab::generate::{Sampling, generate_batch, generate_with};
-use glasslab::tokenizer::CharTokenizer;
+use glasslab::tokenizer::{CharTokenizer, printable};
 use glasslab::{Result, best_device};
 use serde_json::json;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -44,6 +44,9 @@ pub struct Generate {
     /// Compute keys and values anew for each character: the same text, later.
     #[arg(long)]
     no_cache: bool,
+    /// On a terminal, too, writes control characters as they are; without it, they are shown as signs there.
+    #[arg(long)]
+    raw: bool,
 }
 
 impl Generate {
@@ -59,6 +62,11 @@ impl Generate {
             seed: self.seed,
             cached: !self.no_cache,
         };
+        sampling.check(&tokenizer)?;
+        // What a hardly trained model writes could move a terminal's cursor, or ring its bell.
+        let mut out = std::io::stdout();
+        let is_raw = self.raw || !out.is_terminal();
+        let shown = |text: &str| if is_raw { text.to_owned() } else { printable(text) };
         let prompts: Vec<&str> =
             self.prompt.iter().flat_map(|prompt| std::iter::repeat_n(prompt.as_str(), self.samples.into())).collect();
         if as_json {
@@ -74,16 +82,15 @@ impl Generate {
         match prompts[..] {
             [prompt] => {
                 // Each character as it comes; a closed pipe ends the showing, not the command.
-                let mut out = std::io::stdout();
                 let known: String = prompt.chars().filter(|&character| tokenizer.knows(character)).collect();
-                let mut show = |text: &str| drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+                let mut show = |text: &str| drop(out.write_all(shown(text).as_bytes()).and_then(|()| out.flush()));
                 show(&known);
                 generate_with(&model, &tokenizer, prompt, &sampling, |character| show(&character.to_string()))?;
                 show("\n");
             }
             _ => {
                 for text in generate_batch(&model, &tokenizer, &prompts, &sampling)? {
-                    println!("{text}\n---");
+                    println!("{}\n---", shown(&text));
                 }
             }
         }

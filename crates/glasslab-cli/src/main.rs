@@ -44,7 +44,7 @@ enum Command {
     Gallery(gallery::Gallery),
     /// Fetches the real TinyStories and prepares them for notebooks.
     Fetch(fetch::Fetch),
-    /// Prepares a person's own text: a parquet or .jsonl file, a text file, a folder.
+    /// Prepares a person's own text: a file (.parquet, .csv, .jsonl, .json, text) or a folder.
     Prepare(fetch::Prepare),
     /// Says what is in a prepared file, and whether it is whole.
     Inspect(fetch::Inspect),

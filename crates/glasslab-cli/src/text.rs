@@ -1,24 +1,51 @@
 //! The text that a command works on.
 
-use glasslab::data::{Dataset, Stories, Tokens};
+use clap::Args;
+use glasslab::data::{COLUMN, Dataset, Stories, Tokens};
 use glasslab::tokenizer::CharTokenizer;
 use glasslab::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The text of `--data` with its held-out part; without it, what the lab would use.
-pub fn dataset(data: Option<&Path>, held_out: Option<&Path>) -> Result<Dataset> {
-    match (data, held_out) {
-        (Some(path), _) => Dataset::from_path(path, held_out),
-        (None, None) => Dataset::load(),
-        (None, Some(_)) => Err(Error::Config("--held-out belongs to a text: give --data as well".to_owned())),
-    }
+/// How a text is read.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Reading {
+    /// The column of a table, or the field of JSON objects, that the stories are in [default: text].
+    #[arg(long)]
+    pub column: Option<String>,
+    /// Goes on where more than half of the text is outside the vocabulary, with what is left of it.
+    #[arg(long)]
+    pub lossy: bool,
 }
 
-/// Encodes stories, and says what had to be left out.
-pub fn encode(stories: &Stories, tokenizer: &CharTokenizer) -> Result<Tokens> {
-    let tokens = Tokens::encode(stories, tokenizer)?;
-    if tokens.dropped > 0 {
-        eprintln!("glasslab: {} characters are outside the vocabulary and were left out", tokens.dropped);
+impl Reading {
+    /// The text of `--data` with its held-out part; without it, what the lab would use.
+    pub fn dataset(&self, data: Option<&Path>, held_out: Option<&Path>) -> Result<Dataset> {
+        let needs_data = |flag: &str| Err(Error::Config(format!("{flag} belongs to a text: give --data as well")));
+        match (data, held_out, &self.column) {
+            (Some(path), ..) => Dataset::from_column(path, self.column(), held_out),
+            (None, Some(_), _) => needs_data("--held-out"),
+            (None, None, Some(_)) => needs_data("--column"),
+            (None, None, None) => Dataset::load(),
+        }
     }
-    Ok(tokens)
+
+    /// The stories of `--data`; without it, the held-out ones of the lab.
+    pub fn measured(&self, data: Option<&PathBuf>) -> Result<Stories> {
+        match data {
+            Some(path) => Stories::from_column(path, self.column()),
+            None => Ok(self.dataset(None, None)?.held_out),
+        }
+    }
+
+    /// Encodes stories; what had to be left out is told.
+    pub fn encode(&self, stories: &Stories, tokenizer: &CharTokenizer) -> Result<Tokens> {
+        match self.lossy {
+            true => Tokens::encode_lossy(stories, tokenizer),
+            false => Tokens::encode(stories, tokenizer),
+        }
+    }
+
+    fn column(&self) -> &str {
+        self.column.as_deref().unwrap_or(COLUMN)
+    }
 }

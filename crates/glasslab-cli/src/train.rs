@@ -3,7 +3,6 @@
 mod settings;
 
 use crate::evaluate::as_value;
-use crate::text::{dataset, encode};
 use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::evaluate;
 use glasslab::model::{LanguageModel, count_parameters};
@@ -31,8 +30,10 @@ impl Train {
         let state = out.with_extension("training");
         check_state(&state, settings.resume)?;
         let tokenizer = CharTokenizer::default();
-        let data = dataset(settings.data.as_deref(), settings.held_out.as_deref())?;
-        let (train_tokens, held_out) = (encode(&data.train, &tokenizer)?, encode(&data.held_out, &tokenizer)?);
+        let reading = &settings.reading;
+        let data = reading.dataset(settings.data.as_deref(), settings.held_out.as_deref())?;
+        let (train_tokens, held_out) =
+            (reading.encode(&data.train, &tokenizer)?, reading.encode(&data.held_out, &tokenizer)?);
         let mut model = AnyModel::new(*config, best_device())?;
         let parameters = count_parameters(&model);
         eprintln!(

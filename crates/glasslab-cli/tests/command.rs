@@ -93,7 +93,7 @@ fn what_is_wrong_is_told_in_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::write(folder.join("empty.txt"), "").unwrap();
-    std::fs::write(folder.join("bytes.txt"), [0xff, 0xfe]).unwrap();
+    std::fs::write(folder.join("bytes.txt"), [0xff, b'a']).unwrap();
     std::fs::write(folder.join("short.txt"), "word ".repeat(30)).unwrap();
     assert!(fails(folder, &["evaluate", "nowhere.safetensors"]).contains("nowhere.json"));
     assert!(fails(folder, &["train", "--data", "nowhere.txt"]).contains("nowhere.txt"));
@@ -220,8 +220,122 @@ fn texts_are_written_as_asked() {
     assert_eq!(texts[3]["dropped"], serde_json::json!(["🦀"]));
     assert_eq!(texts[0]["text"].as_str().unwrap().to_owned() + "\n", write(&[]));
     for (option, value) in [("--temperature", "-1"), ("--top-k", "0"), ("--top-p", "1.5"), ("--stop", "🦀")] {
-        fails(folder.path(), &["generate", "model.safetensors", option, value]);
+        let output = glasslab(folder.path(), &["generate", "model.safetensors", option, value]);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{option}: the prompt came before the error");
     }
+}
+
+/// What a command writes on a terminal.
+#[cfg(unix)]
+fn on_a_terminal(folder: &Path, arguments: &[&str]) -> String {
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::fd::FromRawFd;
+    let (mut outer, mut inner) = (0, 0);
+    let null = std::ptr::null_mut();
+    // SAFETY: both places are written; name, settings and size are left to the system.
+    assert_eq!(unsafe { libc::openpty(&mut outer, &mut inner, null, null.cast(), null.cast()) }, 0);
+    // SAFETY: both are open, and nobody else has them.
+    let (mut outer, inner) = unsafe { (File::from_raw_fd(outer), File::from_raw_fd(inner)) };
+    let mut command = command(folder);
+    let mut child = command.args(arguments).stdout(inner).stderr(Stdio::null()).spawn().unwrap();
+    drop(command); // with its end of the terminal
+    let mut written = Vec::new();
+    // A terminal whose other end is closed is an error, and the end.
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = outer.read(&mut buffer) {
+        written.extend(&buffer[..count]);
+    }
+    assert!(child.wait().unwrap().success());
+    String::from_utf8(written).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn what_would_act_on_a_terminal_is_shown_there_and_written_as_it_is_elsewhere() {
+    let folder = folder_with_text();
+    succeeds(folder.path(), &SHORT_TRAINING);
+    let write = ["generate", "model.safetensors", "--chars", "5", "--prompt", "a\u{1b}[31m\u{7}\u{9b}2Jb"];
+    let twice = [&write[..], &["--samples", "2"]].concat();
+    for arguments in [&write[..], &twice] {
+        let shown = on_a_terminal(folder.path(), arguments);
+        assert!(shown.contains(r"a\x1b[31m\x07\x9b2Jb"), "{shown:?}");
+        assert!(
+            succeeds(folder.path(), arguments).contains("a\u{1b}[31m\u{7}\u{9b}2Jb"),
+            "a pipe gets what was written"
+        );
+        let raw = on_a_terminal(folder.path(), &[arguments, &["--raw"]].concat());
+        assert!(raw.contains("a\u{1b}[31m\u{7}\u{9b}2Jb"), "{raw:?}");
+    }
+}
+
+#[test]
+fn a_text_that_can_t_be_learnt_or_measured_is_told_before_the_first_step() {
+    let folder = folder_with_text();
+    let folder = folder.path();
+    std::fs::write(folder.join("one.txt"), "x").unwrap();
+    let russian = "Жила-была девочка, и было у неё платье. ".repeat(30);
+    std::fs::write(folder.join("russian.txt"), &russian).unwrap();
+    let told = |arguments: &[&str], why: &str| {
+        let said = fails(folder, arguments);
+        assert!(said.contains(why) && !said.contains("step "), "{said}");
+        assert!(!folder.join("model.safetensors").exists());
+        said
+    };
+    told(&[&SHORT_TRAINING[..], &["--held-out", "one.txt"]].concat(), "longer held-out text");
+    let mut training = SHORT_TRAINING;
+    training[4] = "russian.txt";
+    let said = told(&training, "% of the text");
+    assert!(said.contains("most often а л") && said.contains("BytePair::train") && said.contains("--lossy"), "{said}");
+    succeeds(folder, &[&training[..], &["--lossy", "--context-len", "4"]].concat());
+}
+
+#[test]
+fn a_text_is_the_same_in_every_form_and_what_is_no_text_is_refused() {
+    let folder = folder_with_text();
+    let folder = folder.path();
+    succeeds(folder, &SHORT_TRAINING);
+    let (one, two) = ("Once upon a time, there was a \"cat\".\nIt sat.", "The rat, however, saw it.");
+    let object = |story: &str| serde_json::json!({ "id": 1, "tale": story }).to_string();
+    let quoted = |story: &str| format!("1;\"{}\"\r\n", story.replace('"', "\"\"").replace('\n', "\r\n"));
+    let utf16: Vec<u8> =
+        ["\u{feff}", one, "<|endoftext|>", two].concat().encode_utf16().flat_map(|unit| unit.to_be_bytes()).collect();
+    let files: [(&str, Vec<u8>); 7] = [
+        ("plain.txt", format!("{}<|endoftext|>{two}", one.replace('\n', "\r")).into_bytes()),
+        ("utf16.txt", utf16),
+        ("lines.jsonl", format!("{}\n{}", object(one), object(two)).into_bytes()),
+        ("list.json", format!("[{},{}]", object(one), object(two)).into_bytes()),
+        ("table.csv", format!("id;tale\r\n{}{}", quoted(one), quoted(two)).into_bytes()),
+        ("folder/A.TXT", one.into()),
+        ("folder/sub/b.md", two.into()),
+    ];
+    for (name, bytes) in &files {
+        std::fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    std::fs::write(folder.join("folder/._A.TXT"), [0xff]).unwrap();
+    std::fs::write(folder.join("folder/c.pdf"), "%PDF").unwrap();
+    let measure = |name: &str| {
+        let mut command = command(folder);
+        let arguments = ["evaluate", "model.safetensors", "--json", "--column", "tale", "--data", name];
+        let output = command.env("GLASSLAB_CACHE", folder.join("cache")).args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{name}: {said}");
+        (serde_json::from_slice::<Value>(&output.stdout).unwrap(), said)
+    };
+    let (expected, _) = measure("plain.txt");
+    assert_eq!(expected["chars"], one.len() + two.len() - 2);
+    for name in ["utf16.txt", "lines.jsonl", "list.json", "table.csv"] {
+        assert_eq!(measure(name).0, expected, "{name}");
+    }
+    let (measured, said) = measure("folder");
+    assert_eq!(measured, expected);
+    assert!(said.contains("2 files are read") && said.contains("1 (c.pdf)"), "{said}");
+    for (name, way) in [("page.html", "a web page"), ("book.ipynb", "nbconvert"), ("folder/c.pdf", "pdftotext")] {
+        std::fs::write(folder.join(name), "{}").unwrap();
+        assert!(fails(folder, &["train", "--data", name]).contains(way));
+    }
+    assert!(fails(folder, &["train", "--data", "list.json"]).contains("it has: id, tale"));
 }
 
 #[test]

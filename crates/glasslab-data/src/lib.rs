@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! hub → download → rows → clean → prepare → token file          store: all of it, in the cache folder
+//! a person's file → read → clean → prepare → token file
 //! ```
 //! HTTP, TLS, parquet and arrow are here, behind the command `glasslab`, so that no cell is built with them.
 
@@ -11,6 +12,7 @@ pub mod error;
 pub mod hub;
 pub mod prepare;
 pub mod progress;
+pub mod read;
 pub mod rows;
 pub mod store;
 

@@ -4,10 +4,10 @@
 use crate::clean::Cleaner;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::rows::Rows;
-use glasslab::data::{Header, Origin, SourceFile, Stories, TokenFile, TokenWriter};
+use crate::read::each_story_of;
+use crate::rows::each_row;
+use glasslab::data::{COLUMN, Checksum, Header, Origin, SourceFile, Sources, TokenFile, TokenWriter};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 use std::time::UNIX_EPOCH;
 
 /// A file to read, and what the token file is to say of it.
@@ -37,35 +37,11 @@ pub fn prepare_parquet(
 ) -> Result<Header> {
     let mut writer = TokenWriter::create(target)?;
     let mut cleaner = Cleaner::new(cleans);
-    for (place, source) in sources.iter().enumerate() {
-        let mut rows = Rows::open(&source.path)?;
-        progress.begin_rows(&source.file.name, rows.count);
-        // One thread unpacks while this one cleans and writes; four batches may wait between them.
-        let (sender, batches) = sync_channel(4);
-        std::thread::scope(|threads| -> Result<()> {
-            threads.spawn(move || {
-                loop {
-                    let batch = rows.next_batch().transpose();
-                    let is_last = !matches!(batch, Some(Ok(_)));
-                    // Nobody listens any more when writing has failed.
-                    if batch.is_some_and(|batch| sender.send(batch).is_err()) || is_last {
-                        return;
-                    }
-                }
-            });
-            let mut done = 0;
-            // The receiver must be gone before the scope waits for the thread, or that would wait for room in it.
-            for batch in batches {
-                batch?.each(|row| {
-                    let story = cleaner.clean(row, place == 0 && done == 0);
-                    done += 1;
-                    story.map_or(Ok(()), |story| writer.push(&story).map_err(Error::from))
-                })?;
-                progress.set(done);
-            }
-            Ok(())
+    for source in sources {
+        each_row(&source.path, COLUMN, progress, |row| {
+            let story = cleaner.clean(row, cleaner.report.rows == 0);
+            story.map_or(Ok(()), |story| writer.push(&story).map_err(Error::from))
         })?;
-        progress.end();
     }
     let origin = Origin {
         source: label.to_owned(),
@@ -76,35 +52,60 @@ pub fn prepare_parquet(
     Ok(writer.finish(origin)?)
 }
 
-/// Prepares a person's own text: a parquet file, or what [`Stories::from_path`] reads. A token file that is there and
-/// was made of the same file is kept. Returns its header, and whether it is new.
+/// Prepares a person's own text, a file or a folder in the forms that `Stories::from_path` of the library names, whose
+/// stories are in this column. A token file that is there and was made of the same files is kept. Returns its header,
+/// and whether it is new.
 ///
 /// # Errors
-/// As [`prepare_parquet`], or if the text can't be read.
-pub fn prepare_own(path: &Path, target: &Path, cleans: bool, progress: &mut Progress) -> Result<(Header, bool)> {
-    let data = std::fs::metadata(path).map_err(Error::file(path))?;
-    let changed = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let mut name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    name.truncate(name.floor_char_boundary(200));
-    let stamp = format!("changed {}", changed.map_or(0, |time| time.as_nanos()));
-    let file = SourceFile { name: name.clone(), bytes: data.len(), stamp };
-    if data.is_file()
-        && let Ok(there) = TokenFile::open(target)
-        && there.header().origin.files == [file.clone()]
-        && there.header().origin.recipe == recipe(cleans)
+/// If a file can't be read or is not of its kind, no story is left, or the disk is full. What stood there stays then.
+pub fn prepare_own(
+    path: &Path,
+    column: &str,
+    target: &Path,
+    cleans: bool,
+    progress: &mut Progress,
+) -> Result<(Header, bool)> {
+    let sources = Sources::of(path)?;
+    sources.told().iter().for_each(|told| progress.note(&format!("glasslab: {told}")));
+    let file = stamped(path, &sources)?;
+    let source = match column {
+        COLUMN => file.name.clone(),
+        other => format!("{}, column {}", file.name, shortened(other)),
+    };
+    if let Ok(there) = TokenFile::open(target)
+        && let Origin { source: of, files, recipe: how, .. } = &there.header().origin
+        && (of, &files[..], how.as_str()) == (&source, std::slice::from_ref(&file), recipe(cleans))
         && there.verify().is_ok()
     {
         return Ok((there.header().clone(), false));
     }
-    let source = Source { path: path.to_path_buf(), file };
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) {
-        return Ok((prepare_parquet(&name, &[source], target, cleans, progress)?, true));
-    }
-    let stories = Stories::from_path(path)?;
     let (mut writer, mut cleaner) = (TokenWriter::create(target)?, Cleaner::new(cleans));
-    for story in stories.iter() {
-        cleaner.clean(story, false).map_or(Ok(()), |story| writer.push(&story))?;
+    for (file, kind) in &sources.files {
+        each_story_of(file, *kind, column, progress, &mut |story| {
+            cleaner.clean(story, false).map_or(Ok(()), |story| Ok(writer.push(&story)?))
+        })?;
+    }
+    if writer.stories() == 0 {
+        return Err(Error::Wrong(format!("{}: there is no text in it: give at least one story", path.display())));
     }
     let (recipe, counts) = (recipe(cleans).to_owned(), cleaner.report.counts());
-    Ok((writer.finish(Origin { source: name, files: vec![source.file], recipe, counts })?, true))
+    Ok((writer.finish(Origin { source, files: vec![file], recipe, counts })?, true))
+}
+
+/// What tells whether a file, or any of a folder, has changed: one line for all, since a header has room for few names.
+fn stamped(path: &Path, sources: &Sources) -> Result<SourceFile> {
+    let (mut bytes, mut stamps) = (0, Vec::new());
+    for (file, _) in &sources.files {
+        let data = std::fs::metadata(file).map_err(Error::file(file))?;
+        let changed = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        bytes += data.len();
+        let name = file.strip_prefix(path).unwrap_or(file);
+        stamps.push(format!("{} {} {}", name.display(), data.len(), changed.map_or(0, |time| time.as_nanos())));
+    }
+    let name = shortened(&path.file_name().unwrap_or_default().to_string_lossy());
+    Ok(SourceFile { name, bytes, stamp: format!("changed {:016x}", Checksum::of(stamps.join("\n").as_bytes())) })
+}
+
+fn shortened(name: &str) -> String {
+    name[..name.floor_char_boundary(200)].to_owned()
 }

@@ -1,22 +1,64 @@
-//! The rows of a parquet file: its column `text`, batch by batch.
+//! The rows of a parquet file: one column of strings, batch by batch.
 
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
+use glasslab::data::others;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Type;
+use parquet::errors::ParquetError;
 use std::any::Any;
 use std::cell::Cell;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
+use std::sync::mpsc::sync_channel;
 
-/// The column that the stories are in.
-pub const COLUMN: &str = "text";
 /// Rows in a batch: about a megabyte of stories.
 const BATCH: usize = 1024;
+
+/// Gives each row of a parquet file to `take`: one thread unpacks while this one takes.
+///
+/// # Errors
+/// If the file can't be read, is damaged or has no such column, and what `take` fails with.
+pub fn each_row(
+    path: &Path,
+    column: &str,
+    progress: &mut Progress,
+    mut take: impl FnMut(&str) -> Result<()>,
+) -> Result<()> {
+    let mut rows = Rows::open(path, column)?;
+    progress.begin_rows(&path.file_name().unwrap_or_default().to_string_lossy(), rows.count);
+    // Four batches may wait.
+    let (sender, batches) = sync_channel(4);
+    std::thread::scope(|threads| -> Result<()> {
+        threads.spawn(move || {
+            loop {
+                let batch = rows.next_batch().transpose();
+                let is_last = !matches!(batch, Some(Ok(_)));
+                // Nobody listens any more when taking has failed.
+                if batch.is_some_and(|batch| sender.send(batch).is_err()) || is_last {
+                    return;
+                }
+            }
+        });
+        let mut done = 0;
+        // The receiver must be gone before the scope waits for the thread, or that would wait for room in it.
+        for batch in batches {
+            batch?.each(|row| {
+                done += 1;
+                take(row)
+            })?;
+            progress.set(done);
+        }
+        Ok(())
+    })?;
+    progress.end();
+    Ok(())
+}
 
 /// The rows of a parquet file.
 pub struct Rows {
@@ -30,35 +72,31 @@ impl Rows {
     /// Opens a parquet file.
     ///
     /// # Errors
-    /// If it can't be read, is no whole parquet file, or has no column `text` of strings.
-    pub fn open(path: &Path) -> Result<Rows> {
+    /// If it can't be read, is no whole parquet file, or has no such column of strings.
+    pub fn open(path: &Path, column: &str) -> Result<Rows> {
         let file = File::open(path).map_err(Error::file(path))?;
         guarded(path, || {
             // Strings come in one form then, whatever the writing program kept them as.
             let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
             let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-                .map_err(|error| damaged(path, &error.to_string()))?;
+                .map_err(|error| unread(path, &error))?;
             let schema = builder.parquet_schema();
             let is_text = |place: &usize| {
-                let column = schema.column(*place);
-                column.path().parts() == [COLUMN] && column.physical_type() == Type::BYTE_ARRAY
+                let leaf = schema.column(*place);
+                leaf.path().parts() == [column] && leaf.physical_type() == Type::BYTE_ARRAY
             };
             let Some(place) = (0..schema.num_columns()).find(is_text) else {
-                let names: Vec<String> =
-                    schema.columns().iter().take(20).map(|column| column.path().string()).collect();
+                let names: Vec<String> = schema.columns().iter().map(|leaf| leaf.path().string()).collect();
                 return Err(Error::Wrong(format!(
-                    "{} has no column `{COLUMN}` with strings; it has: {}. Rename the column that your stories are in",
+                    "{} has no column `{column}` with strings{}",
                     path.display(),
-                    names.join(", ")
+                    others(names.iter().map(String::as_str))
                 )));
             };
             let count = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
             let mask = ProjectionMask::leaves(schema, [place]);
-            let reader = builder
-                .with_projection(mask)
-                .with_batch_size(BATCH)
-                .build()
-                .map_err(|error| damaged(path, &error.to_string()))?;
+            let reader =
+                builder.with_projection(mask).with_batch_size(BATCH).build().map_err(|error| unread(path, &error))?;
             Ok(Rows { path: path.to_path_buf(), reader, count })
         })
     }
@@ -72,7 +110,7 @@ impl Rows {
         guarded(path, || match reader.next() {
             None => Ok(None),
             Some(Ok(batch)) => Ok(Some(Texts { batch })),
-            Some(Err(error)) => Err(damaged(path, &error.to_string())),
+            Some(Err(error)) => Err(unread(path, &error.into())),
         })
     }
 }
@@ -94,8 +132,20 @@ impl Texts {
         }
         // Written by a program that did not say that its bytes are text.
         let bytes =
-            column.as_binary_opt::<i32>().ok_or_else(|| Error::Wrong(format!("`{COLUMN}` holds no strings")))?;
+            column.as_binary_opt::<i32>().ok_or_else(|| Error::Wrong("the column holds no strings".to_owned()))?;
         bytes.iter().try_for_each(|bytes| take(&String::from_utf8_lossy(bytes.unwrap_or_default())))
+    }
+}
+
+/// What the reader says: that it can't read this, or that the file is damaged.
+fn unread(path: &Path, error: &ParquetError) -> Error {
+    match error {
+        ParquetError::NYI(why) => Error::Wrong(format!(
+            "{} is packed in a way that glasslab does not read ({why}): write it again with zstd, in Python \
+             `pandas.read_parquet(FILE).to_parquet(FILE, compression=\"zstd\")`",
+            path.display()
+        )),
+        other => damaged(path, &other.to_string()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod server;
 
-use glasslab::data::{Split, Stories, TokenFile};
+use glasslab::data::{COLUMN, Split, Stories, TokenFile};
 use glasslab_data::download::Patience;
 use glasslab_data::hub::{Hub, VALIDATION};
 use glasslab_data::prepare::prepare_own;
@@ -204,7 +204,7 @@ fn a_parquet_file_damaged_anywhere_is_an_error_and_never_a_crash() {
     let mut refused = 0;
     let mut check = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        match prepare_own(&path, &target, false, &mut Progress::silent()) {
+        match prepare_own(&path, COLUMN, &target, false, &mut Progress::silent()) {
             Ok(_) => TokenFile::open(&target).unwrap().verify().unwrap(),
             Err(error) => {
                 assert!(error.to_string().contains("mine"), "{error}");
@@ -229,7 +229,7 @@ fn a_person_s_parquet_is_read_whatever_its_compression_and_prepared_once() {
         let rows = [Some("naïve 🦀 日本"), None, Some("two"), Some("")];
         std::fs::write(&path, parquet_of("text", &rows, compression)).unwrap();
         let target = path.with_extension("tokens");
-        let prepare = || prepare_own(&path, &target, false, &mut Progress::silent()).unwrap();
+        let prepare = || prepare_own(&path, COLUMN, &target, false, &mut Progress::silent()).unwrap();
         let (header, is_new) = prepare();
         assert!(is_new);
         assert_eq!((header.stories, header.dropped), (2, 3));

@@ -5,6 +5,9 @@ mod bytes;
 mod checksum;
 pub mod command;
 mod epoch;
+mod form;
+mod read;
+mod sources;
 mod stories;
 mod tiny_stories;
 mod token_file;
@@ -14,6 +17,9 @@ pub use batch::{Batch, Batches};
 pub use bytes::Bytes;
 pub use checksum::Checksum;
 pub use epoch::Epoch;
+pub use form::{Form, Kind, Packing};
+pub use read::{COLUMN, as_utf8, each_story, others, story_of};
+pub use sources::Sources;
 pub use stories::Stories;
 pub use tiny_stories::{Split, TINY_STORIES, cache_folder};
 pub use token_file::{Header, Origin, SourceFile, TokenFile, TokenWriter, VERSION};
@@ -29,6 +35,9 @@ pub const END_OF_STORY: &str = "<|endoftext|>";
 pub const DATA_VARIABLE: &str = "GLASSLAB_DATA";
 /// The environment variable that names the held-out text that belongs to it.
 pub const HELD_OUT_VARIABLE: &str = "GLASSLAB_HELD_OUT";
+
+/// The environment variable that names the column, or the field, that the stories of that text are in.
+pub const COLUMN_VARIABLE: &str = "GLASSLAB_COLUMN";
 
 /// Stories to learn from, and others, held out, to see what was learnt.
 #[derive(Debug, Clone)]
@@ -62,28 +71,37 @@ impl Dataset {
         match std::env::var_os(DATA_VARIABLE).filter(|path| !path.is_empty()) {
             Some(path) => {
                 let held_out = std::env::var_os(HELD_OUT_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-                Dataset::from_path(path, held_out.as_deref())
+                let column = std::env::var(COLUMN_VARIABLE).ok().filter(|column| !column.is_empty());
+                Dataset::from_column(path, column.as_deref().unwrap_or(COLUMN), held_out.as_deref())
             }
             None => Dataset::embedded(),
         }
     }
 
-    /// A person's own text, a file or a folder ([`Stories::from_path`] says which), or the word `tinystories` for
+    /// A person's own text, a file or a folder ([`Stories::from_path`] says which forms), or the word `tinystories` for
     /// [`Dataset::tiny_stories`]. Held out is the one that is named, else `NAME-valid.txt` beside
     /// a `NAME-train.txt`, else the last tenth.
     ///
     /// # Errors
-    /// If a file can't be read, is not UTF-8, or holds too little text to split.
+    /// If a file can't be read, is of no form that is read, or holds too little text to split.
     pub fn from_path(path: impl AsRef<Path>, held_out: Option<&Path>) -> Result<Dataset> {
+        Dataset::from_column(path, COLUMN, held_out)
+    }
+
+    /// As [`from_path`](Self::from_path), of a table or of objects whose stories are in another column than `text`.
+    ///
+    /// # Errors
+    /// As [`from_path`](Self::from_path), and if there is no such column.
+    pub fn from_column(path: impl AsRef<Path>, column: &str, held_out: Option<&Path>) -> Result<Dataset> {
         let path = path.as_ref();
         if path.as_os_str() == TINY_STORIES && held_out.is_none() && !path.exists() {
             return Dataset::tiny_stories();
         }
-        let stories = Stories::from_path(path)?;
+        let stories = Stories::from_column(path, column)?;
         match held_out.map(Path::to_path_buf).or_else(|| validation_sibling(path)) {
             Some(other) => Ok(Dataset {
                 train: stories,
-                held_out: Stories::from_path(&other)?,
+                held_out: Stories::from_column(&other, column)?,
                 source: format!("{}, held out: {}", path.display(), other.display()),
             }),
             None => {
@@ -102,7 +120,12 @@ impl Dataset {
 fn validation_sibling(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let sibling = path.with_file_name(name.replace("-train", "-valid"));
-    (sibling != path && sibling.is_file()).then_some(sibling)
+    (sibling != path && sibling.exists()).then_some(sibling)
+}
+
+fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_path_buf();
+    move |source| Error::File { path, source }
 }
 
 #[cfg(test)]

@@ -127,6 +127,16 @@ pub(crate) fn show_bundle(bundle: &Bundle) {
     }
 }
 
+/// Tells a sentence: below the cell in a notebook, on standard error elsewhere, where standard output is a command's
+/// answer.
+pub(crate) fn say(line: &str) {
+    if is_connected() || std::env::var_os(IN_NOTEBOOK).is_some() {
+        println!("{line}");
+    } else {
+        eprintln!("{line}");
+    }
+}
+
 /// The way plain evcxr_jupyter understands.
 fn write_blocks(bundle: &Bundle) {
     for (mime_type, content) in bundle {

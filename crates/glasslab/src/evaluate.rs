@@ -97,20 +97,38 @@ pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, cha
     Ok(Evaluation { nats_per_char: nats / count as f64, chars: count })
 }
 
+/// Fails where [`evaluate`] would have nothing to measure, or could not: told before hours of training, not after.
+pub(crate) fn check_held_out(model: &(impl LanguageModel + ?Sized), tokens: &Tokens) -> Result<()> {
+    if !tokens.stories().any(|story| story.len() > 1) {
+        return Err(Error::Data(
+            "no held-out story has two characters, so there is nothing to measure: give a longer held-out text"
+                .to_owned(),
+        ));
+    }
+    match tokens.ids.iter().max() {
+        Some(&id) if i64::from(id) >= model.n_vocab() => Err(Error::Data(format!(
+            "the held-out text has the id {id}, but the model's n_vocab is {}: was it encoded with the model's tokenizer?",
+            model.n_vocab()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Pieces of stories, padded to one length. A causal model's predictions don't depend on the
 /// padding behind them, and those for the padding don't count.
 struct Rows {
     length: usize,
     inputs: Vec<i64>,
     targets: Vec<i64>,
-    counts: Vec<f32>,
+    /// Whether a place is none that counts.
+    outside: Vec<bool>,
     len: usize,
     chars: usize,
 }
 
 impl Rows {
     fn new(length: usize) -> Rows {
-        Rows { length, inputs: Vec::new(), targets: Vec::new(), counts: Vec::new(), len: 0, chars: 0 }
+        Rows { length, inputs: Vec::new(), targets: Vec::new(), outside: Vec::new(), len: 0, chars: 0 }
     }
 
     /// A piece of which the first `known` predictions were measured before.
@@ -119,7 +137,7 @@ impl Rows {
             let inside = place + 1 < piece.len();
             self.inputs.push(if inside { i64::from(piece[place]) } else { 0 });
             self.targets.push(if inside { i64::from(piece[place + 1]) } else { 0 });
-            self.counts.push(if inside && place >= known { 1.0 } else { 0.0 });
+            self.outside.push(!inside || place < known);
         }
         self.len += 1;
         self.chars += piece.len() - 1 - known;
@@ -131,8 +149,9 @@ impl Rows {
         let log_probs = model.logits(&inputs)?.f_log_softmax(-1, Kind::Float)?; // (B, T, V)
         let targets = Tensor::f_from_slice(&self.targets)?.f_view(shape)?.f_to_device(log_probs.device())?;
         let chosen = log_probs.f_gather(-1, &targets.f_unsqueeze(-1)?, false)?.f_squeeze_dim(-1)?; // (B, T)
-        let counts = Tensor::f_from_slice(&self.counts)?.f_view(shape)?.f_to_device(chosen.device())?;
-        Ok(-(chosen * counts).f_sum(Kind::Double)?.f_double_value(&[])?)
+        let outside = Tensor::f_from_slice(&self.outside)?.f_view(shape)?.f_to_device(chosen.device())?;
+        // Filled and not multiplied: ln 0 times 0 is NaN, and a model may give the padding's id no probability.
+        Ok(-chosen.f_masked_fill(&outside, 0.0)?.f_sum(Kind::Double)?.f_double_value(&[])?)
     }
 }
 
@@ -169,6 +188,32 @@ mod tests {
         let evaluation = Evaluation { nats_per_char: 256_f64.ln(), chars: 1 };
         assert!((evaluation.bits_per_char() - 8.0).abs() < 1e-12);
         assert!((evaluation.perplexity() - 256.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_id_of_probability_0_spoils_only_its_own_predictions() {
+        /// Id 0 never; all others alike.
+        struct Never;
+        impl LanguageModel for Never {
+            fn logits(&self, ids: &Tensor) -> Result<Tensor> {
+                let (batch, time) = ids.size2()?;
+                let logits = Tensor::zeros([batch, time, 256], (Kind::Float, tch::Device::Cpu));
+                let _ = logits.select(-1, 0).fill_(f64::NEG_INFINITY);
+                Ok(logits)
+            }
+            fn n_vocab(&self) -> i64 {
+                256
+            }
+            fn context_len(&self) -> i64 {
+                1
+            }
+            fn device(&self) -> tch::Device {
+                tch::Device::Cpu
+            }
+        }
+        let loss = evaluate(&Never, &tokens("abc<|endoftext|>de")).unwrap();
+        assert!((loss.nats_per_char - 255_f64.ln()).abs() < 1e-6 && loss.chars == 3, "{loss:?}");
+        assert_eq!(evaluate(&Never, &tokens("a\0b")).unwrap().nats_per_char, f64::INFINITY);
     }
 
     #[test]

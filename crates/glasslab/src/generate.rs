@@ -36,7 +36,8 @@ pub fn generate(
     generate_with(model, tokenizer, prompt, sampling, |_| ())
 }
 
-/// As [`generate`], giving each character as soon as it is written: `|character| print!("{character}")`.
+/// As [`generate`], giving each character as soon as it is written:
+/// `|character| print!("{}", printable(&character.to_string()))`.
 ///
 /// # Errors
 /// As [`generate`].

@@ -19,6 +19,7 @@
 
 use crate::display::{Picture, bundle, escape, html_bundle};
 use crate::live::unique_id;
+use crate::tokenizer::printable;
 use glasslab_wire::{Bundle, FromCell, ToCell, is_connected, receive, send};
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
@@ -65,7 +66,9 @@ impl Shown for Picture {
 
 impl Shown for String {
     fn into_bundle(self) -> Bundle {
-        html_bundle(format!("<pre style=\"white-space:pre-wrap\">{}</pre>", escape(&self)), self)
+        // A closure may return what a model wrote.
+        let text = printable(&self);
+        html_bundle(format!("<pre style=\"white-space:pre-wrap\">{}</pre>", escape(&text)), text)
     }
 }
 
@@ -382,6 +385,14 @@ mod tests {
         assert_eq!(values.whole("layer"), 3, "a value outside the range is moved into it");
         assert_eq!(values.text("prompt"), "a");
         assert_eq!((values.number("unknown"), values.text("unknown")), (0.0, ""));
+    }
+
+    #[test]
+    fn what_a_model_wrote_is_shown_without_what_would_act_on_a_page() {
+        let bundle = "a\u{1b}[31m<b>\u{7}\n".into_bundle();
+        assert_eq!(bundle["text/plain"], "a\\x1b[31m<b>\\x07\n");
+        let html = bundle["text/html"].as_str().unwrap();
+        assert!(html.contains("a\\x1b[31m&lt;b&gt;\\x07"), "{html}");
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //! let config = TrainConfig { length: Length::Steps(20), ..TrainConfig::default() };
 //! let history = train(&mut model, &train_tokens, &held_out, &config)?;
 //! println!("{:.3} nats per character", evaluate(&model, &held_out)?.nats_per_char);
-//! println!("{}", generate(&model, &tokenizer, "A", &Sampling::default())?);
+//! println!("{}", printable(&generate(&model, &tokenizer, "A", &Sampling::default())?));
 //! # assert!(history.held_out().is_some_and(|loss| loss < 5.6));
 //! # Ok(())
 //! # }

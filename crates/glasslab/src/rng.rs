@@ -62,7 +62,7 @@ impl Rng {
     pub fn draw(&mut self, probabilities: &Tensor) -> i64 {
         let flat = probabilities.detach().to_device(Device::Cpu).to_kind(Kind::Double).contiguous().view([-1]); // (V)
         let weights: Vec<f64> = Vec::try_from(&flat).unwrap_or_default();
-        let likeliest = || (0..weights.len()).max_by(|&a, &b| weights[a].total_cmp(&weights[b])).unwrap_or(0);
+        let likeliest = || (0..weights.len()).rev().max_by(|&a, &b| weights[a].total_cmp(&weights[b])).unwrap_or(0);
         if !weights.iter().any(|&weight| weight > 0.0) {
             return 0;
         }

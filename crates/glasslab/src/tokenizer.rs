@@ -143,13 +143,16 @@ impl Tokenizer for CharTokenizer {
 }
 
 /// A character as a plot or a table shows it: a space as `␣`, a newline as `⏎`, an accent that joins the letter before it on a
-/// circle of its own.
+/// circle of its own, and what could not be seen, or not be told from a space, by its number: `\x1b`, `\xa0`, `\u{200b}`.
 pub fn visible(character: char) -> String {
     match character {
         ' ' => "␣".to_owned(),
         '\n' => "⏎".to_owned(),
         '\t' => "⇥".to_owned(),
-        control if control.is_control() => format!("\\x{:02x}", u32::from(control)),
+        unseen if unseen.is_control() || unseen.is_whitespace() || is_invisible(unseen) => match u32::from(unseen) {
+            code @ 0..=0xff => format!("\\x{code:02x}"),
+            code => format!("\\u{{{code:x}}}"),
+        },
         mark if stands_on_another(mark) => format!("◌{mark}"),
         other => other.to_string(),
     }
@@ -162,11 +165,21 @@ fn stands_on_another(character: char) -> bool {
     !character.is_ascii() && character.escape_debug().len() > 1 && after.escape_debug().eq(after.chars())
 }
 
-/// A text that a model has written, as a page or a terminal may show it: control characters as signs, all else as it is.
+/// Whether a character has no shape of its own: soft hyphens, what joins or parts, what turns the direction of writing.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(character, '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(character, '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A text that a model has written, as a page or a terminal may show it: what would act there, and not be seen, as
+/// signs (control characters but newlines, soft hyphens, marks that turn the direction of writing); all else as it is.
 pub fn printable(text: &str) -> String {
     let shown = |character: char| match character {
         '\n' => "\n".to_owned(),
-        control if control.is_control() => visible(control),
+        // Joiners and the parts of emojis: what they stand between is seen.
+        part @ ('\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}') => part.to_string(),
+        unseen if unseen.is_control() || is_invisible(unseen) => visible(unseen),
         other => other.to_string(),
     };
     text.chars().map(shown).collect()
@@ -187,14 +200,27 @@ mod tests {
     #[test]
     fn a_written_text_is_shown_without_what_would_act_on_a_terminal() {
         assert_eq!(printable("a b\n\"c\" é\u{1b}[31m\u{7}"), "a b\n\"c\" é\\x1b[31m\\x07");
+        assert_eq!(printable("\u{9b}2J \u{202e}x\r\u{ad}"), "\\x9b2J \\u{202e}x\\x0d\\xad", "CSI, RLO, CR, SHY");
+        assert_eq!(printable("❤\u{fe0f} 👩\u{200d}🌾"), "❤\u{fe0f} 👩\u{200d}🌾");
+    }
+
+    #[test]
+    fn every_character_of_the_vocabulary_can_be_seen_and_told_from_the_others() {
+        let shown: Vec<String> = (0..256).map(|id| visible(char::from_u32(id).unwrap())).collect();
+        assert_eq!([&shown[0xa0], &shown[0xad], &shown[0x1b], &shown[0x85]], ["\\xa0", "\\xad", "\\x1b", "\\x85"]);
+        for (id, sign) in shown.iter().enumerate() {
+            assert!(sign.chars().all(|sign| !sign.is_whitespace() && !sign.is_control()), "{id}: {sign:?}");
+            assert_eq!(shown.iter().position(|other| other == sign), Some(id));
+        }
+        assert_eq!(visible('\u{200b}') + &visible('\u{3000}') + &visible('日'), "\\u{200b}\\u{3000}日");
     }
 
     #[test]
     fn a_mark_stands_on_a_circle_and_nothing_else_does() {
-        for mark in ['\u{301}', '\u{5b8}', '\u{64e}', '\u{94d}', '\u{e31}', '\u{20dd}', '\u{fe0f}'] {
+        for mark in ['\u{301}', '\u{5b8}', '\u{64e}', '\u{94d}', '\u{e31}', '\u{20dd}'] {
             assert_eq!(visible(mark), format!("◌{mark}"));
         }
-        for letter in "aé\"'\\ß\u{ad}\u{200b}\u{202e}ש日한🦀\u{e000}\u{378}".chars() {
+        for letter in "aé\"'\\ßש日한🦀\u{e000}\u{378}".chars() {
             assert_eq!(visible(letter), letter.to_string());
         }
     }

@@ -32,6 +32,7 @@ pub use training::Moment;
 
 use crate::data::Tokens;
 use crate::error::Result;
+use crate::evaluate::check_held_out;
 use crate::model::Trainable;
 use glasslab_wire::is_connected;
 use shown::Shown;
@@ -114,6 +115,7 @@ pub(crate) fn train_seen_with<M: Trainable>(
     look: &mut impl Look<M>,
     watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
 ) -> Result<History> {
+    check_held_out(model, held_out)?;
     let mut training = Training::new(model, data, config)?;
     training.run(model, data, held_out, look, watch)?;
     Ok(training.into_history())
@@ -130,6 +132,7 @@ pub fn resume_with(
     autosaved: impl AsRef<Path>,
     watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
 ) -> Result<History> {
+    check_held_out(model, held_out)?;
     let mut training = Training::load(autosaved.as_ref(), model, data)?;
     training.run(model, data, held_out, &mut (), watch)?;
     Ok(training.into_history())
@@ -186,6 +189,25 @@ mod tests {
     fn a_loss_out_of_range_stops_with_what_to_do() {
         let message = trained(&TrainConfig { lr: 1e30, ..small() }).unwrap_err().to_string();
         assert!(message.contains("smaller learning rate"), "{message}");
+    }
+
+    #[test]
+    fn a_held_out_text_that_can_t_be_measured_is_told_before_the_first_step() {
+        let text = tokens(TEXT);
+        let narrow = MlpConfig { n_vocab: 100, ..MlpConfig::original() };
+        for (config, held_out, why) in [
+            (MlpConfig::original(), "x<|endoftext|>y", "longer held-out text"),
+            (narrow, TEXT, "the model's tokenizer"),
+        ] {
+            let mut steps = 0;
+            let mut model = MlpLm::new(config, Device::Cpu).unwrap();
+            let result = train_with(&mut model, &text, &tokens(held_out), &small(), |_| {
+                steps += 1;
+                ControlFlow::Continue(())
+            });
+            let message = result.unwrap_err().to_string();
+            assert!(message.contains(why) && steps == 0, "{message}, after {steps} steps");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What to train and how: from flags, from a TOML file, from presets, in this order.
 
+use crate::text::Reading;
 use clap::{Args, ValueEnum};
 use glasslab::checkpoint::ModelConfig;
 use glasslab::model::{MlpConfig, TransformerConfig};
@@ -58,12 +59,20 @@ pub struct Train {
     /// The model's sizes [default: small for the transformer, original for the MLP].
     #[arg(long, value_enum)]
     preset: Option<Preset>,
-    /// A text file, or a folder of them [default: the stories of the lab].
+    /// A text to learn from, a file (.txt, .jsonl, .json, .csv, .parquet, …) or a folder of them [default: the stories
+    /// of the lab].
     #[arg(long)]
     data: Option<PathBuf>,
     /// The text to measure on [default: NAME-valid.txt beside a NAME-train.txt, else the last tenth].
     #[arg(long)]
     held_out: Option<PathBuf>,
+    /// The column of a table, or the field of JSON objects, that the stories are in [default: text].
+    #[arg(long)]
+    column: Option<String>,
+    /// Goes on where more than half of the text is outside the vocabulary, with what is left of it.
+    #[arg(long)]
+    #[serde(default)]
+    lossy: bool,
     /// How long to train, by the clock [default: 60].
     #[arg(long, allow_negative_numbers = true)]
     seconds: Option<f64>,
@@ -133,6 +142,7 @@ pub struct Settings {
     pub training: TrainConfig,
     pub data: Option<PathBuf>,
     pub held_out: Option<PathBuf>,
+    pub reading: Reading,
     pub out: PathBuf,
     pub resume: bool,
 }
@@ -153,6 +163,7 @@ impl Settings {
             model,
             data: options.data,
             held_out: options.held_out,
+            reading: Reading { column: options.column, lossy: options.lossy },
             out,
             resume: options.resume,
         })
@@ -184,6 +195,8 @@ impl Train {
             preset: self.preset.or(other.preset),
             data: self.data.or(other.data),
             held_out: self.held_out.or(other.held_out),
+            column: self.column.or(other.column),
+            lossy: self.lossy || other.lossy,
             seconds: if timed { self.seconds } else { other.seconds },
             steps: if timed { self.steps } else { other.steps },
             batch_size: self.batch_size.or(other.batch_size),

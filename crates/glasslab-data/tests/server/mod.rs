@@ -4,7 +4,7 @@
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{BrotliLevel, Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -193,9 +193,10 @@ pub fn parquet_of(column: &str, texts: &[Option<&str>], compression: Compression
     writer.into_inner().unwrap()
 }
 
-pub fn compressions() -> [Compression; 4] {
+pub fn compressions() -> [Compression; 7] {
     let gzip = Compression::GZIP(Default::default());
-    [Compression::UNCOMPRESSED, Compression::SNAPPY, gzip, Compression::ZSTD(ZstdLevel::default())]
+    let (brotli, zstd) = (Compression::BROTLI(BrotliLevel::default()), Compression::ZSTD(ZstdLevel::default()));
+    [Compression::UNCOMPRESSED, Compression::SNAPPY, gzip, zstd, brotli, Compression::LZ4, Compression::LZ4_RAW]
 }
 
 pub fn names(folder: &Path) -> Vec<String> {

@@ -1,7 +1,9 @@
 //! Running the command `glasslab` from the library: what needs the network or parquet is in there, so that no cell
 //! has to be built with it.
 
+use crate::display::say;
 use crate::error::{Error, Result};
+use glasslab_wire::{IN_NOTEBOOK, MARK};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -66,6 +68,9 @@ fn run_program(program: &Path, arguments: &[impl AsRef<OsStr>], mut tell: impl F
     let failed = |source| Error::File { path: program.to_path_buf(), source };
     let child = Command::new(program)
         .args(arguments)
+        // It is no cell: what it prints is its answer.
+        .env_remove(MARK)
+        .env_remove(IN_NOTEBOOK)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -114,14 +119,15 @@ fn run_program(program: &Path, arguments: &[impl AsRef<OsStr>], mut tell: impl F
     }
 }
 
-/// The token file of a person's parquet file, prepared if it is not yet.
+/// The token file of a person's file or folder that the library does not read itself, prepared if it is not yet.
 ///
 /// # Errors
-/// If the command is missing, or the file can't be read as stories.
-pub(super) fn prepare(path: &Path) -> Result<PathBuf> {
-    std::fs::metadata(path).map_err(|source| Error::File { path: path.to_path_buf(), source })?;
-    let arguments = [OsStr::new("--json"), OsStr::new("prepare"), path.as_os_str()];
-    let output = match run(&arguments, |line| println!("{line}"))? {
+/// If the command is missing, or the text can't be read as stories.
+pub(super) fn prepare(path: &Path, column: &str) -> Result<PathBuf> {
+    let [json, prepare, flag] = ["--json", "prepare", "--column"].map(OsStr::new);
+    // A name that begins with a hyphen is no flag.
+    let arguments = [json, prepare, flag, OsStr::new(column), OsStr::new("--"), path.as_os_str()];
+    let output = match run(&arguments, say)? {
         Outcome::Done(output) => output,
         Outcome::Unreachable(why) | Outcome::Failed(why) => return Err(Error::Data(why)),
     };

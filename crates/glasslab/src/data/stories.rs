@@ -1,11 +1,16 @@
 //! A collection of texts: in memory, or in a token file that is mapped.
 
-use super::{END_OF_STORY, TokenFile, command};
+use super::form::{Form, Kind};
+use super::read::{COLUMN, each_story, story_of};
+use super::{END_OF_STORY, Sources, TokenFile, command, file_error};
+use crate::display::say;
 use crate::error::{Error, Result};
+use std::borrow::Cow;
 use std::fmt;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::BufReader;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// A collection of texts.
@@ -21,13 +26,14 @@ enum Texts {
 }
 
 impl Stories {
-    /// Splits a text at its `<|endoftext|>` lines; a text without any is one story.
+    /// Splits a text at its `<|endoftext|>` lines; a text without any is one story. A new line is `\n`, however it is
+    /// written.
     ///
     /// # Errors
     /// If there is no story in it.
     pub fn parse(text: &str) -> Result<Stories> {
-        let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
-        let texts = text.split(END_OF_STORY).map(str::trim).filter(|story| !story.is_empty()).map(str::to_owned);
+        let text = text.trim_start_matches('\u{feff}');
+        let texts = text.split(END_OF_STORY).filter_map(story_of).map(Cow::into_owned);
         Stories::from_texts(texts.collect())
             .ok_or_else(|| Error::Data("there is no text in it: give a text with at least one story".to_owned()))
     }
@@ -36,38 +42,56 @@ impl Stories {
     ///
     /// | what | how it is read |
     /// |---|---|
-    /// | a folder | all its `.txt` and `.md` files in the order of their names |
+    /// | a folder | the files of these forms in it and its subfolders, in the order of their names (of text: `.txt` and `.md`); where they are of several forms, those of most bytes; what is left out is told, but for hidden files |
     /// | `.jsonl`, `.ndjson` | a story a line: a JSON object with a `text` |
-    /// | `.parquet` | a story a row: the column `text`; the command `glasslab` prepares it once |
+    /// | `.json` | a list of such objects, or of strings |
+    /// | `.csv`, `.tsv` | a story a row: the column `text` |
+    /// | `.parquet` | a story a row: the column `text` |
     /// | `.tokens` | what `glasslab prepare` made: opened at once, whatever its size |
-    /// | any other file | UTF-8 text, stories between `<\|endoftext\|>` lines |
+    /// | any other file | text, stories between `<\|endoftext\|>` lines |
+    ///
+    /// `.gz` or `.zst` may stand behind the ending. Text is UTF-8, or UTF-16 with its mark at the beginning. Tables,
+    /// parquet and what is packed, the command `glasslab` prepares once. What is known to be no text (web pages,
+    /// notebooks, documents) is refused with the way out.
     ///
     /// # Errors
     /// If a file can't be read or is not of its kind, or there is no story.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Stories> {
-        let path = path.as_ref();
-        let extension = path.extension().and_then(|name| name.to_str()).unwrap_or_default().to_ascii_lowercase();
-        match extension.as_str() {
-            _ if path.is_dir() => Stories::from_folder(path),
-            "jsonl" | "ndjson" => Stories::from_jsonl(path),
-            "parquet" => Stories::from_token_file(command::prepare(path)?),
-            "tokens" => Stories::from_token_file(path),
-            _ => Stories::from_file(path),
-        }
+        Stories::from_column(path, COLUMN)
     }
 
-    /// Reads a UTF-8 text file.
+    /// As [`from_path`](Self::from_path), of a table or of objects whose stories are in another column than `text`.
     ///
     /// # Errors
-    /// If it can't be read, is not UTF-8, or holds no story.
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Stories> {
+    /// As [`from_path`](Self::from_path), and if there is no such column.
+    pub fn from_column(path: impl AsRef<Path>, column: &str) -> Result<Stories> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(file_error(path))?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            Error::Data(format!("{}: byte {at} is not UTF-8; save the file as UTF-8 text", path.display()))
-        })?;
-        Stories::parse(&text).map_err(|error| Error::Data(format!("{}: {error}", path.display())))
+        let sources = Sources::of(path)?;
+        if let [(file, Kind { form: Form::Tokens, .. })] = &sources.files[..] {
+            return Stories::from_token_file(file);
+        }
+        if !sources.files.iter().all(|(_, kind)| kind.is_light()) {
+            return Stories::from_token_file(command::prepare(path, column)?);
+        }
+        sources.told().iter().for_each(|told| say(&format!("glasslab: {told}")));
+        let mut texts = Vec::new();
+        for (file, kind) in &sources.files {
+            let input = BufReader::new(File::open(file).map_err(file_error(file))?);
+            each_story(file, kind.form, column, input, &mut |story| {
+                texts.push(story.to_owned());
+                Ok(())
+            })?;
+        }
+        Stories::from_texts(texts)
+            .ok_or_else(|| Error::Data(format!("{}: there is no text in it: give at least one story", path.display())))
+    }
+
+    /// As [`from_path`](Self::from_path): a file is read as what it is, whatever it is called by.
+    ///
+    /// # Errors
+    /// As [`from_path`](Self::from_path).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Stories> {
+        Stories::from_path(path)
     }
 
     /// Opens a token file; it stays on the disk, and what is read of it comes into memory.
@@ -77,49 +101,6 @@ impl Stories {
     pub fn from_token_file(path: impl AsRef<Path>) -> Result<Stories> {
         let file = Arc::new(TokenFile::open(path)?);
         Ok(Stories { texts: Texts::Mapped { range: 0..file.len(), file } })
-    }
-
-    fn from_folder(folder: &Path) -> Result<Stories> {
-        let entries = std::fs::read_dir(folder).map_err(file_error(folder))?;
-        let is_text = |file: &PathBuf| file.extension().is_some_and(|name| name == "txt" || name == "md");
-        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_text).collect();
-        files.sort();
-        let mut texts = Vec::new();
-        for file in &files {
-            texts.extend(Stories::from_file(file)?.iter().map(str::to_owned));
-        }
-        Stories::from_texts(texts).ok_or_else(|| {
-            Error::Data(format!(
-                "{} holds no .txt or .md file: put your texts there, or name one file",
-                folder.display()
-            ))
-        })
-    }
-
-    fn from_jsonl(path: &Path) -> Result<Stories> {
-        let lines = BufReader::new(std::fs::File::open(path).map_err(file_error(path))?).lines();
-        let mut texts = Vec::new();
-        for (number, line) in lines.enumerate() {
-            let wrong = |what: &str| Error::Data(format!("{}: line {} {what}", path.display(), number + 1));
-            let line = line.map_err(|error| match error.kind() {
-                std::io::ErrorKind::InvalidData => wrong("is not UTF-8; save the file as UTF-8 text"),
-                _ => file_error(path)(error),
-            })?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            let value: serde_json::Value =
-                serde_json::from_str(line.trim_start_matches('\u{feff}')).map_err(|error| {
-                    wrong(&format!("is no JSON ({error}): each line must be an object like {{\"text\": \"…\"}}"))
-                })?;
-            let text = value.get("text").and_then(serde_json::Value::as_str).ok_or_else(|| {
-                wrong("has no field `text` with a string: each line must be an object like {\"text\": \"…\"}")
-            })?;
-            let text = text.replace("\r\n", "\n");
-            texts.extend(Some(text.trim().to_owned()).filter(|text| !text.is_empty()));
-        }
-        Stories::from_texts(texts)
-            .ok_or_else(|| Error::Data(format!("{}: there is no text in it: give at least one story", path.display())))
     }
 
     fn from_texts(texts: Vec<String>) -> Option<Stories> {
@@ -210,11 +191,6 @@ fn split_text(text: &str) -> Option<(Stories, Stories)> {
     Some((train, held_out))
 }
 
-fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_path_buf();
-    move |source| Error::File { path, source }
-}
-
 impl PartialEq for Stories {
     fn eq(&self, other: &Stories) -> bool {
         self.len() == other.len() && self.iter().eq(other.iter())
@@ -234,6 +210,7 @@ impl fmt::Debug for Stories {
 mod tests {
     use super::*;
     use crate::data::{Origin, TokenWriter};
+    use std::path::PathBuf;
 
     fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -294,12 +271,28 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_read_as_what_it_is_and_what_is_no_text_is_refused() {
+        let (_folder, path) =
+            file("mine.json", b"[{\"text\": \"one\", \"story\": \"1\"}, {\"text\": \"two\", \"story\": \"2\"}]");
+        assert_eq!(Stories::from_file(&path).unwrap().iter().collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!(Stories::from_column(&path, "story").unwrap().iter().collect::<Vec<_>>(), ["1", "2"]);
+        let (_folder, path) = file("mine.txt", b"\xff\xfeo\0n\0e\0\r\0");
+        assert_eq!(Stories::from_file(&path).unwrap().get(0), Some("one"));
+        assert!(message("page.html", b"<p>one</p>").contains("a web page"));
+        assert!(message("page.txt", b"<!DOCTYPE html><p>one</p>").contains("a web page"));
+        assert!(message("book.ipynb", b"{}").contains("nbconvert"));
+    }
+
+    #[test]
     fn a_folder_is_read_in_the_order_of_its_names() {
         let (folder, _) = file("b.txt", b"second");
         std::fs::write(folder.path().join("a.md"), "first").unwrap();
         std::fs::write(folder.path().join("c.png"), [0xff]).unwrap();
+        std::fs::write(folder.path().join("._a.md"), [0xff]).unwrap();
+        std::fs::create_dir(folder.path().join("sub")).unwrap();
+        std::fs::write(folder.path().join("sub/C.TXT"), "third").unwrap();
         let stories = Stories::from_path(folder.path()).unwrap();
-        assert_eq!(stories.iter().collect::<Vec<_>>(), ["first", "second"]);
+        assert_eq!(stories.iter().collect::<Vec<_>>(), ["first", "second", "third"]);
         let empty = tempfile::tempdir().unwrap();
         assert!(Stories::from_path(empty.path()).unwrap_err().to_string().contains("no .txt"));
     }

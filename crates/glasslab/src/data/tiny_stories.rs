@@ -1,6 +1,7 @@
 //! The real TinyStories: opened where they are prepared, else fetched, else the embedded stories.
 
 use super::{Dataset, Stories, command};
+use crate::display::say;
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 
@@ -84,8 +85,8 @@ impl Dataset {
                 continue;
             }
             let fetch = ["fetch", TINY_STORIES, "--split", split.name()];
-            if let Err(offline) = command::run(&fetch, |line| println!("{line}"))?.ok_or_unreachable()? {
-                println!("{offline}. Going on with the stories that come with glasslab");
+            if let Err(offline) = command::run(&fetch, say)?.ok_or_unreachable()? {
+                say(&format!("{offline}. Going on with the stories that come with glasslab"));
                 return Dataset::embedded();
             }
         }

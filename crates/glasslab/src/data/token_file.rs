@@ -29,7 +29,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Goes up when the format, or the clean-up of TinyStories, changes: older files are then prepared anew.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// What a token file begins with.
 const MAGIC: &str = "glasslab-tokens";
 /// The bytes of the header.

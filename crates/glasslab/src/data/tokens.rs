@@ -1,8 +1,12 @@
 //! Stories as ids, ready for batches: one byte each, and where each story begins.
 
 use super::{Bytes, Stories, TokenFile};
+use crate::display::say;
 use crate::error::{Error, Result};
-use crate::tokenizer::{CharTokenizer, Tokenizer};
+use crate::tokenizer::{CharTokenizer, Tokenizer, visible};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -66,9 +70,32 @@ impl Starts {
 impl Tokens {
     /// Encodes stories. Those of a token file are encoded already: with the same tokenizer, their tokens share its map.
     ///
+    /// What is outside the vocabulary is left out, which is told, with the share of the text and examples.
+    ///
+    /// # Errors
+    /// If the tokenizer's ids don't fit into a byte, or more than half of the text is outside its vocabulary: a model
+    /// would learn little else than the blanks between.
+    pub fn encode(stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
+        let tokens = Tokens::encode_lossy(stories, tokenizer)?;
+        if tokens.dropped == 0 {
+            return Ok(tokens);
+        }
+        let lost = Lost::of(stories, tokenizer, tokens.dropped);
+        if 2 * lost.dropped > lost.chars {
+            return Err(Error::Data(format!(
+                "{lost}. To go on with what little is left all the same: Tokens::encode_lossy in a notebook, --lossy with \
+                 the command"
+            )));
+        }
+        say(&format!("glasslab: {lost}"));
+        Ok(tokens)
+    }
+
+    /// As [`encode`](Self::encode), also where more than half of the text is outside the vocabulary.
+    ///
     /// # Errors
     /// If the tokenizer's ids don't fit into a byte, or nothing of the text is in its vocabulary.
-    pub fn encode(stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
+    pub fn encode_lossy(stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
         if tokenizer.n_vocab() > 256 {
             return Err(Error::Config(format!(
                 "a token takes one byte, so n_vocab can be 256 at most, got {}",
@@ -79,19 +106,21 @@ impl Tokens {
         {
             let ids = file.ids().part(file.start(range.start)..file.start(range.end));
             let dropped = stories.chars() - ids.len();
-            return Tokens { ids, starts: Starts(Places::Mapped { file: Arc::clone(file), range }), dropped }.checked();
+            let tokens = Tokens { ids, starts: Starts(Places::Mapped { file: Arc::clone(file), range }), dropped };
+            return tokens.checked(stories, tokenizer);
         }
         let (mut ids, mut starts, mut dropped) = (Vec::new(), vec![0], 0);
         for story in stories.iter() {
             dropped += tokenizer.encode_into(story, &mut |id| ids.push(id as u8));
             starts.push(ids.len());
         }
-        Tokens { ids: Bytes::from(ids), starts: Starts(Places::Memory(Arc::new(starts))), dropped }.checked()
+        let tokens = Tokens { ids: Bytes::from(ids), starts: Starts(Places::Memory(Arc::new(starts))), dropped };
+        tokens.checked(stories, tokenizer)
     }
 
-    fn checked(self) -> Result<Tokens> {
+    fn checked(self, stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
         match self.is_empty() {
-            true => Err(Error::Data(format!("none of the text's {} characters is in the vocabulary", self.dropped))),
+            true => Err(Error::Data(Lost::of(stories, tokenizer, self.dropped).to_string())),
             false => Ok(self),
         }
     }
@@ -135,10 +164,63 @@ impl Tokens {
     }
 }
 
+/// What of a text has no id.
+struct Lost {
+    dropped: usize,
+    chars: usize,
+    n_vocab: i64,
+    /// The most frequent ones.
+    examples: Vec<char>,
+    /// Whether the tokens are single characters.
+    is_chars: bool,
+}
+
+/// So many stories tell what is lost most often.
+const LOOKED_AT: usize = 10_000;
+
+impl Lost {
+    fn of(stories: &Stories, tokenizer: &impl Tokenizer, dropped: usize) -> Lost {
+        let mut counts: HashMap<char, usize> = HashMap::new();
+        for story in stories.iter().take(LOOKED_AT).filter(|story| !story.is_ascii()) {
+            story.chars().filter(|&one| !tokenizer.knows(one)).for_each(|one| *counts.entry(one).or_default() += 1);
+        }
+        let mut examples: Vec<char> = counts.keys().copied().collect();
+        examples.sort_by_key(|one| (Reverse(counts[one]), *one));
+        examples.truncate(8);
+        let (n_vocab, is_chars) = (tokenizer.n_vocab(), tokenizer.as_chars().is_some());
+        Lost { dropped, chars: stories.chars(), n_vocab, examples, is_chars }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Lost { dropped, chars, n_vocab, ref examples, is_chars } = *self;
+        let share = 100.0 * dropped as f64 / chars.max(1) as f64;
+        let digits = if share < 1.0 { 3 } else { 0 };
+        write!(
+            out,
+            "{share:.digits$} % of the text, {dropped} of {chars} characters, are outside the vocabulary of {n_vocab} and \
+             are left out"
+        )?;
+        if !examples.is_empty() {
+            let examples: Vec<String> = examples.iter().map(|&one| visible(one)).collect();
+            write!(out, " (most often {})", examples.join(" "))?;
+        }
+        let is_mark = |one: &char| "‘’“”„–—…".contains(*one);
+        write!(out, ". The way out: ")?;
+        match is_chars {
+            _ if examples.iter().any(is_mark) => write!(out, "`glasslab prepare --clean-up` makes such marks plain"),
+            true => write!(out, "a vocabulary of the text's own characters, `BytePair::train(&data.train, 256)?`"),
+            false => write!(out, "a larger n_vocab, up to 256, when the tokenizer is trained"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::{Origin, TokenWriter};
+    use crate::tokenizer::BytePair;
 
     #[test]
     fn each_story_keeps_its_place_and_lost_characters_are_counted() {
@@ -152,7 +234,26 @@ mod tests {
     fn text_wholly_outside_the_vocabulary_is_an_error() {
         let stories = Stories::parse("日本語").unwrap();
         let message = Tokens::encode(&stories, &CharTokenizer::default()).unwrap_err().to_string();
-        assert!(message.contains("3 characters"), "{message}");
+        assert!(message.contains("3 of 3 characters") && message.contains("BytePair"), "{message}");
+        assert!(Tokens::encode_lossy(&stories, &CharTokenizer::default()).is_err(), "nothing is left");
+    }
+
+    #[test]
+    fn a_text_mostly_outside_the_vocabulary_is_refused_unless_asked_for() {
+        let stories = Stories::parse("Жила-была девочка, и было у неё платье.").unwrap();
+        let characters = CharTokenizer::default();
+        let message = Tokens::encode(&stories, &characters).unwrap_err().to_string();
+        for part in ["77 % of the text, 30 of 39", "most often а л ", "BytePair::train", "encode_lossy", "--lossy"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        let tokens = Tokens::encode_lossy(&stories, &characters).unwrap();
+        assert_eq!((tokens.len(), tokens.dropped), (9, 30));
+        let pairs = BytePair::train(&stories, 256).unwrap();
+        assert_eq!(Tokens::encode(&stories, &pairs).unwrap().dropped, 0, "the way out is one");
+        let half = Stories::parse("abЖЖ").unwrap();
+        assert_eq!(Tokens::encode(&half, &characters).unwrap().dropped, 2, "half of it is told, and taken");
+        let lost = |text: &str| Lost::of(&Stories::parse(text).unwrap(), &characters, 1).to_string();
+        assert!(lost("it’s a cat").contains("--clean-up"), "{}", lost("it’s a cat"));
     }
 
     #[test]

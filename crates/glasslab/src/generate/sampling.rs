@@ -37,7 +37,11 @@ impl Sampling {
         Sampling { temperature: 0.0, ..Sampling::default() }
     }
 
-    pub(super) fn check(&self, tokenizer: &impl Tokenizer) -> Result<()> {
+    /// Checks the settings: [`generate`](crate::generate::generate) does, and who shows a prompt first should before.
+    ///
+    /// # Errors
+    /// If a setting is out of range.
+    pub fn check(&self, tokenizer: &impl Tokenizer) -> Result<()> {
         let Sampling { temperature, top_k, top_p, ref stop, .. } = *self;
         if !(temperature.is_finite() && temperature >= 0.0) {
             return Err(Error::Config(format!("temperature must be 0 or above, got {temperature}")));
@@ -81,7 +85,7 @@ impl Sampling {
     /// # Errors
     /// If there is no weight, or the highest is no number.
     pub(super) fn draw(&self, weights: &[f64], rng: &mut Rng) -> Result<i64> {
-        let Some((best, &highest)) = weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)) else {
+        let Some((best, highest)) = likeliest(weights) else {
             return Err(Error::Config("the model has an empty vocabulary".to_owned()));
         };
         if !highest.is_finite() {
@@ -116,6 +120,11 @@ impl Sampling {
             weights.truncate(kept);
         }
     }
+}
+
+/// The highest weight and its place: the first of equals, as when the likeliest are sorted.
+fn likeliest(weights: &[f64]) -> Option<(usize, f64)> {
+    weights.iter().copied().enumerate().reduce(|best, next| if next.1.total_cmp(&best.1).is_gt() { next } else { best })
 }
 
 #[cfg(test)]
@@ -170,6 +179,17 @@ mod tests {
         assert_shares(Sampling { top_p: Some(0.75), ..plain() }, [0.0, 2.0 / 9.0, 3.0 / 9.0, 4.0 / 9.0]);
         assert_shares(Sampling { top_p: Some(1e-9), ..plain() }, [0.0, 0.0, 0.0, 1.0]);
         assert_shares(Sampling { top_p: Some(1.0), ..plain() }, [0.1, 0.2, 0.3, 0.4]);
+    }
+
+    #[test]
+    fn of_equally_likely_ones_the_first_is_the_likeliest_whoever_asks() {
+        let weights = [0.5, 2.0, 2.0, 1.0, 2.0];
+        for sampling in
+            [Sampling::greedy(), Sampling { top_k: Some(1), ..plain() }, Sampling { top_p: Some(1e-9), ..plain() }]
+        {
+            assert_eq!(sampling.draw(&weights, &mut Rng::new(0)).unwrap(), 1, "{sampling:?}");
+        }
+        assert!(Sampling::greedy().draw(&[1.0, f64::NAN, 2.0], &mut Rng::new(0)).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::display::escape;
 use crate::error::Result;
 use crate::evaluate::evaluate_some;
 use crate::generate::{Sampling, generate};
-use crate::tokenizer::CharTokenizer;
+use crate::tokenizer::{CharTokenizer, printable};
 use crate::trace::{Trace, Traceable};
 use crate::view::{Html, beside, paragraph};
 use std::fmt::{self, Display};
@@ -102,7 +102,8 @@ impl Effect {
     /// If a picture can't be drawn.
     pub fn html(&self) -> Result<Html> {
         let column = |name: &str, outcome: &Outcome| -> Result<String> {
-            let (text, written) = (escape(&outcome.trace.text), escape(&outcome.written));
+            let shown = |text: &str| escape(&printable(text));
+            let (text, written) = (shown(&outcome.trace.text), shown(&outcome.written));
             let style = "margin:4px 0;max-width:34em;font-family:ui-monospace,monospace;overflow-wrap:anywhere";
             let mut html =
                 format!("<div style=\"font-weight:600\">{}</div>{}", escape(name), paragraph(&outcome.loss()));
