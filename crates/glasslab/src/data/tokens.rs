@@ -2,6 +2,7 @@
 
 use super::{Bytes, Stories, TokenFile};
 use crate::error::{Error, Result};
+use crate::stopping::Listening;
 use crate::tokenizer::{CharTokenizer, Tokenizer};
 use std::ops::Range;
 use std::sync::Arc;
@@ -67,7 +68,8 @@ impl Tokens {
     /// Encodes stories. Those of a token file are encoded already: with the same tokenizer, their tokens share its map.
     ///
     /// # Errors
-    /// If the tokenizer's ids don't fit into a byte, or nothing of the text is in its vocabulary.
+    /// If the tokenizer's ids don't fit into a byte, nothing of the text is in its vocabulary, or the stop button is
+    /// pressed.
     pub fn encode(stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
         if tokenizer.n_vocab() > 256 {
             return Err(Error::Config(format!(
@@ -82,7 +84,9 @@ impl Tokens {
             return Tokens { ids, starts: Starts(Places::Mapped { file: Arc::clone(file), range }), dropped }.checked();
         }
         let (mut ids, mut starts, mut dropped) = (Vec::new(), vec![0], 0);
+        let mut listening = Listening::new("a text was encoded: encode it again");
         for story in stories.iter() {
+            listening.go_on()?;
             dropped += tokenizer.encode_into(story, &mut |id| ids.push(id as u8));
             starts.push(ids.len());
         }
@@ -115,11 +119,13 @@ impl Tokens {
     /// first token. What a loss per character is divided by.
     ///
     /// # Errors
-    /// If the tokens are not this tokenizer's.
+    /// If the tokens are not this tokenizer's, or the stop button is pressed.
     pub fn predicted_chars(&self, tokenizer: &impl Tokenizer) -> Result<usize> {
         let widths: Vec<usize> = (0..256).map(|id| tokenizer.width(id).unwrap_or(0)).collect();
         let mut chars = 0;
+        let mut listening = Listening::new("characters were counted: count them again");
         for story in self.stories() {
+            listening.go_on()?;
             for &id in story.iter().skip(1) {
                 match widths[usize::from(id)] {
                     0 => {
