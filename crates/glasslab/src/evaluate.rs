@@ -74,10 +74,16 @@ pub fn evaluate(model: &(impl LanguageModel + ?Sized), tokens: &Tokens) -> Resul
 /// As [`evaluate`].
 pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, chars: usize) -> Result<Evaluation> {
     let mut listening = Listening::new("a model was measured: there is no loss yet");
-    measure(model, tokens, chars, || listening.go_on())
+    let evaluation = measure(model, tokens, chars, || listening.go_on())?;
+    match evaluation.nats_per_char.is_nan() {
+        true => Err(Error::Data(
+            "the model's scores are NaN: it is not a trained model any more; train it again".to_owned(),
+        )),
+        false => Ok(evaluation),
+    }
 }
 
-/// As [`evaluate_some`], asking `go_on` before each row.
+/// As [`evaluate_some`], asking `go_on` before each row; NaN where the scores are.
 pub(crate) fn measure(
     model: &(impl LanguageModel + ?Sized),
     tokens: &Tokens,
@@ -112,11 +118,6 @@ pub(crate) fn measure(
     }
     if count == 0 {
         return Err(Error::Data("no story has two characters, so there is nothing to predict".to_owned()));
-    }
-    if nats.is_nan() {
-        return Err(Error::Data(
-            "the model's scores are NaN: it is not a trained model any more; train it again".to_owned(),
-        ));
     }
     Ok(Evaluation { nats_per_char: nats / count as f64, chars: count })
 }

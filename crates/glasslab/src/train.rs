@@ -385,7 +385,9 @@ mod tests {
 
     #[test]
     fn a_model_that_ends_worse_than_guessing_is_told_with_what_to_do() {
-        let (_, history) = trained(&TrainConfig { lr: 1e4, ..small() }).unwrap();
+        let (text, config) = (tokens(TEXT), TrainConfig { lr: 1e4, ..small() });
+        let mut model = MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap();
+        let history = train(&mut model, &text, &text, &config).unwrap();
         assert!(history.is_worse_than_guessing(), "{history:?}");
         let ending = history.ending().unwrap();
         assert!(ending.contains("worse than guessing") && ending.contains("smaller learning rate"), "{ending}");
@@ -428,6 +430,44 @@ mod tests {
         assert!(message.contains("state.training") && message.contains("smaller learning rate"), "{message}");
         let loss = crate::evaluate::evaluate(&model, &text).unwrap().nats_per_char;
         assert!((loss - kept).abs() < 1e-4, "{loss} is not the last good {kept}");
+    }
+
+    #[test]
+    fn parameters_that_the_last_step_has_broken_are_not_what_the_model_ends_with() {
+        let text = tokens(TEXT);
+        struct Breaking(TransformerLm);
+        impl crate::model::LanguageModel for Breaking {
+            fn logits(&self, ids: &tch::Tensor) -> Result<tch::Tensor> {
+                self.0.logits(ids)
+            }
+            fn loss(&self, ids: &tch::Tensor, targets: &tch::Tensor) -> Result<tch::Tensor> {
+                // A loss that is finite, and whose gradient is not.
+                let zero = self.0.logits(ids)?.f_sum(tch::Kind::Float)?.f_mul_scalar(0.0)?;
+                Ok(self.0.loss(ids, targets)?.f_add(&zero.f_sqrt()?)?)
+            }
+            fn n_vocab(&self) -> i64 {
+                self.0.n_vocab()
+            }
+            fn context_len(&self) -> i64 {
+                self.0.context_len()
+            }
+            fn max_len(&self) -> Option<i64> {
+                self.0.max_len()
+            }
+            fn device(&self) -> Device {
+                Device::Cpu
+            }
+        }
+        impl crate::model::Trainable for Breaking {
+            fn parameters(&self) -> Vec<crate::model::Parameter> {
+                self.0.parameters()
+            }
+        }
+        let mut model = Breaking(tiny());
+        let config = TrainConfig { length: Length::Steps(1), ..for_tiny() };
+        let error = train(&mut model, &text, &text, &config).unwrap_err();
+        assert!(matches!(error, crate::Error::NonFinite { .. }), "{error}");
+        assert!(crate::evaluate::evaluate(&model, &text).is_ok(), "the parameters are those of the start");
     }
 
     #[test]

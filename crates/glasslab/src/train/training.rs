@@ -283,9 +283,11 @@ impl Training {
     /// Adds a point to the history: the training loss since the last one, and with `report` the held-out loss.
     fn add_point(&mut self, model: &mut impl Trainable, held_out: &Tokens, report: bool) -> Result<()> {
         let State { config, step, seconds, summed, history, .. } = &mut self.state;
+        let chars = *step * config.batch_size * config.context_len;
         let train = self.sum.f_double_value(&[])? / f64::from(*summed);
-        if !train.is_finite() {
-            let chars = *step * config.batch_size * config.context_len;
+        let held_out = if report && train.is_finite() { Some(measured(model, held_out)?) } else { None };
+        // The last step may have made NaN of the parameters, after a loss that was none yet.
+        if let Some(train) = [Some(train), held_out].into_iter().flatten().find(|loss| !loss.is_finite()) {
             history.points.push(Point { step: *step, chars, seconds: *seconds, train, held_out: None });
             put_back(model, &self.best.0)?;
             let kept = self.autosave.kept().map_or(String::new(), |path| {
@@ -294,8 +296,6 @@ impl Training {
             return Err(Error::NonFinite { step: *step, loss: train, lr: config.lr, kept });
         }
         (self.sum, *summed) = (self.sum.zeros_like(), 0);
-        let held_out = if report { Some(measured(model, held_out)?) } else { None };
-        let chars = *step * config.batch_size * config.context_len;
         history.points.push(Point { step: *step, chars, seconds: *seconds, train, held_out });
         if held_out.is_some_and(|loss| loss < self.best.1) {
             self.best = (copies(model), held_out.unwrap_or(f64::INFINITY));
