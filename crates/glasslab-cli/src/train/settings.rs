@@ -150,7 +150,7 @@ pub enum Begin {
     /// Those of a model that was kept.
     From(AnyModel),
     /// Where a training was stopped.
-    Stopped(SavedTraining),
+    Stopped(Box<SavedTraining>),
 }
 
 impl Settings {
@@ -167,7 +167,7 @@ impl Settings {
         check_state(&state, options.resume)?;
         let mut begin = match &options.from {
             Some(path) => Begin::From(AnyModel::load(path, best_device())?),
-            None if options.resume => Begin::Stopped(SavedTraining::read(&state)?),
+            None if options.resume => Begin::Stopped(Box::new(SavedTraining::read(&state)?)),
             None => Begin::Anew,
         };
         let model = match &begin {
@@ -181,7 +181,7 @@ impl Settings {
         let mut training = options.training(usual(&model))?;
         if let Begin::Stopped(saved) = begin {
             training = options.training(saved.config().clone())?;
-            begin = Begin::Stopped(saved.with(&training)?);
+            begin = Begin::Stopped(Box::new(saved.with(&training)?));
         }
         training.autosave = Some(state);
         Ok(Settings { model, training, data: options.data, held_out: options.held_out, out, begin })
