@@ -26,7 +26,7 @@ struct Options {
     json: bool,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 an error (told on standard error), 2 wrong usage, 130 stopped by Ctrl-C (what was learnt is kept)";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 an error (told on standard error), 2 wrong usage, 4 trained, but worse than guessing (a model that was there before is kept), 130 stopped by Ctrl-C (what was learnt is kept)";
 
 #[derive(Subcommand)]
 enum Command {

@@ -7,14 +7,14 @@ use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::evaluate;
 use glasslab::model::{LanguageModel, count_parameters};
 use glasslab::tokenizer::CharTokenizer;
-use glasslab::train::{History, Moment, resume_with, train_with};
+use glasslab::train::{History, Moment, train_with};
 use glasslab::{Error, Result, best_device};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use settings::Settings;
 pub use settings::Train;
+use settings::{Begin, Settings};
+use std::cell::Cell;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,19 +22,21 @@ use std::time::{Duration, Instant};
 
 /// The exit code of a training that Ctrl-C has stopped, as shells have it.
 const STOPPED: u8 = 130;
+/// The exit code of a training whose model predicts worse than guessing would.
+const WORSE_THAN_GUESSING: u8 = 4;
 
 impl Train {
     pub fn run(&self, as_json: bool) -> Result<ExitCode> {
-        let settings = Settings::of(self)?;
-        let Settings { out, model: config, training, .. } = &settings;
-        let state = out.with_extension("training");
-        check_state(&state, settings.resume)?;
+        let Settings { out, model: config, training, data, held_out, reading, begin } = Settings::of(self)?;
         let tokenizer = CharTokenizer::default();
-        let reading = &settings.reading;
-        let data = reading.dataset(settings.data.as_deref(), settings.held_out.as_deref())?;
+        let data = reading.dataset(data.as_deref(), held_out.as_deref())?;
         let (train_tokens, held_out) =
             (reading.encode(&data.train, &tokenizer)?, reading.encode(&data.held_out, &tokenizer)?);
-        let mut model = AnyModel::new(*config, best_device())?;
+        let (mut model, stopped) = match begin {
+            Begin::Anew => (AnyModel::new(config, best_device())?, None),
+            Begin::From(model) => (model, None),
+            Begin::Stopped(saved) => (AnyModel::new(config, best_device())?, Some(saved)),
+        };
         let parameters = count_parameters(&model);
         eprintln!(
             "{}: {} characters to learn from; {parameters} parameters on {:?}",
@@ -43,19 +45,21 @@ impl Train {
             model.device()
         );
         let progress = Progress::new()?;
-        let history = match settings.resume {
-            true => resume_with(&mut model, &train_tokens, &held_out, &state, |moment| progress.show(&moment)),
-            false => {
-                let training = glasslab::train::TrainConfig { autosave: Some(state.clone()), ..training.clone() };
-                train_with(&mut model, &train_tokens, &held_out, &training, |moment| progress.show(&moment))
-            }
+        let history = match stopped {
+            Some(saved) => saved.resume_with(&mut model, &train_tokens, &held_out, |moment| progress.show(&moment)),
+            None => train_with(&mut model, &train_tokens, &held_out, &training, |moment| progress.show(&moment)),
         }?;
         progress.bar.finish_and_clear();
         if let Some(ending) = history.ending() {
             eprintln!("{ending}");
         }
-        model.save(out)?;
         let loss = evaluate(&model, &held_out)?;
+        // A model that is worth nothing takes the place of no other.
+        let is_bad = loss.is_worse_than_guessing(model.n_vocab());
+        let is_kept = !(is_bad && out.exists());
+        if is_kept {
+            model.save(&out)?;
+        }
         let last = history.points.last().map_or((0, 0.0), |point| (point.step, point.seconds));
         if as_json {
             let mut result = as_value(&loss);
@@ -64,18 +68,33 @@ impl Train {
             result["chars_per_s"] = json!(speed(&history));
             result["parameters"] = json!(parameters);
             result["stopped"] = json!(history.stopped);
-            result["out"] = json!(out);
+            result["worse_than_guessing"] = json!(is_bad);
+            result["out"] = json!(is_kept.then_some(&out));
             println!("{result}");
         } else {
             println!("{:.4} nats/char over {} held-out characters", loss.nats_per_char, loss.chars);
-            println!("kept in {}; try: glasslab generate {0} --prompt Once", out.display());
+            if is_kept {
+                println!("kept in {}; try: glasslab generate {0} --prompt Once", out.display());
+            }
+        }
+        if !is_kept {
+            eprintln!(
+                "glasslab: this model is worse than guessing, so it is not kept: {} is as it was (for this model, give \
+                 another --out)",
+                out.display()
+            );
         }
         if history.stopped {
-            eprintln!("to go on: the same command with --resume (the state of the training is in {})", state.display());
+            if let Some(state) = &history.autosave {
+                let state = state.display();
+                eprintln!("to go on: the same command with --resume (the state of the training is in {state})");
+            }
             return Ok(ExitCode::from(STOPPED));
         }
-        let _ = std::fs::remove_file(&state);
-        Ok(ExitCode::SUCCESS)
+        if let Some(state) = &training.autosave {
+            let _ = std::fs::remove_file(state);
+        }
+        Ok(if is_bad { ExitCode::from(WORSE_THAN_GUESSING) } else { ExitCode::SUCCESS })
     }
 }
 
@@ -90,26 +109,13 @@ fn speed(history: &History) -> f64 {
     chars as f64 / seconds.max(1e-9)
 }
 
-/// A stopped training is neither forgotten nor mistaken for another one.
-fn check_state(state: &Path, resume: bool) -> Result<()> {
-    match (state.exists(), resume) {
-        (true, false) => Err(Error::Config(format!(
-            "{} holds a training that was stopped: add --resume to go on with it, or remove the file to begin anew",
-            state.display()
-        ))),
-        (false, true) => Err(Error::Config(format!(
-            "there is nothing to resume: no {}; leave --resume out to begin a training",
-            state.display()
-        ))),
-        _ => Ok(()),
-    }
-}
-
 /// A bar on a terminal, lines elsewhere; and Ctrl-C, which ends the training at its next step.
 struct Progress {
     bar: ProgressBar,
     stop: Arc<AtomicBool>,
-    shown: std::cell::Cell<Option<Instant>>,
+    shown: Cell<Option<Instant>>,
+    /// Whether it is told that the state can't be kept.
+    is_told: Cell<bool>,
 }
 
 impl Progress {
@@ -125,7 +131,14 @@ impl Progress {
         ctrlc::set_handler(handler).map_err(|error| Error::Config(format!("could not listen to Ctrl-C: {error}")))?;
         let style = ProgressStyle::with_template("{bar:16} {percent:>3} % {wide_msg}")
             .map_err(|error| Error::Config(error.to_string()))?;
-        Ok(Progress { bar: ProgressBar::new(1000).with_style(style), stop, shown: None.into() })
+        Ok(Progress { bar: ProgressBar::new(1000).with_style(style), stop, shown: None.into(), is_told: false.into() })
+    }
+
+    fn say(&self, line: &str) {
+        match self.bar.is_hidden() {
+            true => eprintln!("{line}"),
+            false => self.bar.println(line),
+        }
     }
 
     fn show(&self, moment: &Moment<'_>) -> ControlFlow<()> {
@@ -141,6 +154,9 @@ impl Progress {
                 self.bar.println(&line);
             }
             self.bar.set_message(line);
+        }
+        if let Some(why) = moment.trouble.filter(|_| !self.is_told.replace(true)) {
+            self.say(&format!("glasslab: the state of the training can't be kept; it goes on without: {why}"));
         }
         match self.stop.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),

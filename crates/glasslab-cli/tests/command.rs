@@ -1,5 +1,6 @@
 //! The command as a person calls it: train, measure, write, and what it says when something is wrong.
 
+use glasslab::train::SavedTraining;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -172,6 +173,107 @@ fn a_stopped_training_keeps_what_was_learnt_and_goes_on_as_if_it_had_not_been() 
     assert_eq!(resumed["nats_per_char"], whole["nats_per_char"]);
     assert_eq!(resumed["steps"], 400);
     assert!(!folder.path().join("part.training").exists(), "a finished training leaves no state");
+}
+
+/// A training that was stopped after its first line of progress, in part.training.
+fn stopped_training(folder: &Path, more: &[&str]) {
+    let long =
+        ["train", "--preset", "original", "--data", "mine.txt", "--steps", "100000000", "--out", "part.safetensors"];
+    let mut command = command(folder);
+    command.args([&long[..], more].concat());
+    std::fs::write(folder.join("brief.toml"), "[train_config]\nreports = 100000000\n").unwrap();
+    let mut child =
+        command.args(["--config", "brief.toml"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.by_ref().any(|line| line.unwrap().starts_with("step ")));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let said: String = lines.map(|line| line.unwrap() + "\n").collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+}
+
+#[test]
+fn a_stopped_training_goes_on_with_what_may_change_and_names_what_may_not() {
+    let folder = folder_with_text();
+    let folder = folder.path();
+    stopped_training(folder, &["--lr", "0.002", "--batch-size", "8"]);
+    let resume = ["train", "--out", "part.safetensors", "--data", "mine.txt", "--resume"];
+    // As long, but for one letter the same.
+    let other = std::fs::read_to_string(folder.join("mine.txt")).unwrap().replacen('O', "A", 1);
+    std::fs::write(folder.join("other.txt"), other).unwrap();
+    for (flags, named) in [
+        (&["--context-len", "50"][..], "context_len is 100 and not 50"),
+        (&["--model", "mlp"], "model is \"transformer\" and not \"mlp\""),
+        (&["--preset", "small"], "emb_dim is 32 and not 96"),
+        (&["--optimiser", "sgd"], "optimiser is \"sgd\" and was \"muon\""),
+        (&["--batch-size", "9"], "batch_size is 9 and was 8"),
+        (&["--seed", "5"], "seed is 5 and was 0"),
+        (&["--data", "other.txt"], "another text"),
+        (&["--from", "part.safetensors"], "cannot be used with"),
+    ] {
+        // The last --data counts.
+        let arguments = match flags[0] {
+            "--data" => vec!["train", "--out", "part.safetensors", "--resume", flags[0], flags[1]],
+            _ => [&resume[..], flags].concat(),
+        };
+        let said = fails(folder, &arguments);
+        assert!(said.contains(named), "{flags:?}: {said}");
+    }
+    let before = std::fs::read(folder.join("part.training")).unwrap();
+    let steps = (SavedTraining::read(folder.join("part.training")).unwrap().step() + 10).to_string();
+    // Without a word about it, it has the model and the learning rate that it had; with one, another.
+    let ends = |flags: &[&str]| -> f64 {
+        std::fs::write(folder.join("part.training"), &before).unwrap();
+        let arguments = [&resume[..], &["--steps", &steps, "--json"], flags].concat();
+        let output = run(folder, &arguments);
+        let ended: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+            panic!("{}", String::from_utf8_lossy(&output.stderr));
+        });
+        assert!(!folder.join("part.training").exists());
+        ended["nats_per_char"].as_f64().unwrap()
+    };
+    let (same, other) = (ends(&["--preset", "original", "--lr", "0.002"]), ends(&["--lr", "0.0001"]));
+    assert_eq!(same, ends(&[]));
+    assert_ne!(same, other);
+}
+
+#[test]
+fn a_training_that_has_ended_goes_on_from_its_model() {
+    let folder = folder_with_text();
+    let folder = folder.path();
+    succeeds(folder, &SHORT_TRAINING);
+    let more =
+        ["train", "--from", "model.safetensors", "--data", "mine.txt", "--steps", "40", "--batch-size", "8", "--json"];
+    let loss = |arguments: &[&str]| -> f64 {
+        let result: Value = serde_json::from_str(&succeeds(folder, arguments)).unwrap();
+        result["nats_per_char"].as_f64().unwrap()
+    };
+    let first = loss(&["evaluate", "model.safetensors", "--data", "mine.txt", "--json"]);
+    assert!(loss(&[&more[..], &["--out", "more.safetensors", "--lr", "0.002"]].concat()) < first - 0.1);
+    let said = fails(folder, &[&more[..], &["--n-layers", "2"]].concat());
+    assert!(said.contains("n_layers is 1 and not 2"), "{said}");
+    assert!(fails(folder, &["train", "--from", "nowhere.safetensors"]).contains("nowhere.json"));
+}
+
+#[test]
+fn a_model_worse_than_guessing_is_told_and_takes_the_place_of_no_other() {
+    let folder = folder_with_text();
+    let folder = folder.path();
+    let bad = ["train", "--model", "mlp", "--data", "mine.txt", "--steps", "40", "--lr", "10000", "--json"];
+    let first = run(folder, &bad);
+    let said = String::from_utf8_lossy(&first.stderr);
+    assert_eq!(first.status.code(), Some(4), "{said}");
+    assert!(said.contains("worse than guessing") && said.contains("smaller learning rate"), "{said}");
+    let result: Value = serde_json::from_slice(&first.stdout).unwrap();
+    assert!(result["worse_than_guessing"] == true && result["out"] == "model.safetensors", "{result}");
+    succeeds(folder, &SHORT_TRAINING);
+    let files = ["model.safetensors", "model.json"].map(|name| folder.join(name));
+    let before = files.each_ref().map(|file| std::fs::read(file).unwrap());
+    let second = run(folder, &bad);
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(second.status.code() == Some(4) && said.contains("model.safetensors is as it was"), "{said}");
+    let result: Value = serde_json::from_slice(&second.stdout).unwrap();
+    assert!(result["out"].is_null() && files.map(|file| std::fs::read(file).unwrap()) == before, "{result}");
+    assert!(!folder.join("model.training").exists());
 }
 
 #[test]

@@ -181,7 +181,8 @@ fn write_whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<(
     written
 }
 
-fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+/// What the system says of a file.
+pub(crate) fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_path_buf();
     move |source| Error::File { path, source }
 }

@@ -33,6 +33,9 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The stop button ended it before there was a result.
+    #[error("stopped {0}")]
+    Stopped(String),
     /// The loss is no number any more.
     #[error(
         "the loss became {loss} within the last steps before step {step}: the numbers grew out of range. \

@@ -13,6 +13,7 @@ use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::memory::keep_freed;
 use crate::model::LanguageModel;
+use crate::stopping::Listening;
 use crate::waiting::Waiting;
 use tch::{Kind, Tensor};
 
@@ -42,16 +43,27 @@ impl Evaluation {
         Evaluation { nats_per_char: self.nats_per_char * self.chars as f64 / chars as f64, chars }
     }
 
+    /// Whether guessing among `n_vocab` ids would predict the text better.
+    pub fn is_worse_than_guessing(&self, n_vocab: i64) -> bool {
+        is_worse_than_guessing(self.nats_per_char, (n_vocab as f64).ln())
+    }
+
     /// Among how many equally likely characters the model in effect hesitates.
     pub fn perplexity(&self) -> f64 {
         self.nats_per_char.exp()
     }
 }
 
+/// Whether a loss is worse than that of guessing among all ids, ln V; both in nats.
+pub(crate) fn is_worse_than_guessing(loss: f64, guessing: f64) -> bool {
+    // A model that has hardly begun guesses, with a little noise.
+    loss > guessing + 0.005
+}
+
 /// Measures a model on all of a text.
 ///
 /// # Errors
-/// If no story has two characters, the model can't take the ids, or its scores are NaN.
+/// If no story has two characters, the model can't take the ids, its scores are NaN, or the stop button is pressed.
 pub fn evaluate(model: &(impl LanguageModel + ?Sized), tokens: &Tokens) -> Result<Evaluation> {
     evaluate_some(model, tokens, usize::MAX)
 }
@@ -59,8 +71,25 @@ pub fn evaluate(model: &(impl LanguageModel + ?Sized), tokens: &Tokens) -> Resul
 /// Measures a model on about the first `chars` characters of a text.
 ///
 /// # Errors
-/// If no story has two characters, or the model can't take the ids.
+/// As [`evaluate`].
 pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, chars: usize) -> Result<Evaluation> {
+    let mut listening = Listening::new("a model was measured: there is no loss yet");
+    let evaluation = measure(model, tokens, chars, || listening.go_on())?;
+    match evaluation.nats_per_char.is_nan() {
+        true => Err(Error::Data(
+            "the model's scores are NaN: it is not a trained model any more; train it again".to_owned(),
+        )),
+        false => Ok(evaluation),
+    }
+}
+
+/// As [`evaluate_some`], asking `go_on` before each row; NaN where the scores are.
+pub(crate) fn measure(
+    model: &(impl LanguageModel + ?Sized),
+    tokens: &Tokens,
+    chars: usize,
+    mut go_on: impl FnMut() -> Result<()>,
+) -> Result<Evaluation> {
     let _guard = tch::no_grad_guard();
     keep_freed();
     let _waiting = Waiting::by_load();
@@ -73,6 +102,7 @@ pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, cha
     for story in tokens.stories() {
         let mut done = 0; // how many of the story's predictions are in a row
         while done + 1 < story.len() && count + rows.chars < chars {
+            go_on()?;
             let first = done.saturating_sub(overlap);
             let piece = &story[first..story.len().min(first + length + 1)];
             rows.push(piece, done - first);
@@ -88,11 +118,6 @@ pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, cha
     }
     if count == 0 {
         return Err(Error::Data("no story has two characters, so there is nothing to predict".to_owned()));
-    }
-    if nats.is_nan() {
-        return Err(Error::Data(
-            "the model's scores are NaN: it is not a trained model any more; train it again".to_owned(),
-        ));
     }
     Ok(Evaluation { nats_per_char: nats / count as f64, chars: count })
 }

@@ -7,13 +7,13 @@
 mod design;
 mod setup;
 
+pub use crate::data::Text;
 pub use design::{Design, Kept, Pair, Rule};
-pub use setup::{Setup, Text};
+pub use setup::Setup;
 
 use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::evaluate::evaluate;
-use crate::live::should_stop;
 use crate::model::{Trainable, count_parameters};
 use crate::train::{TrainConfig, train_with};
 use std::ops::{ControlFlow, Range};
@@ -195,12 +195,9 @@ fn trained(
     name: String,
     key: Option<String>,
 ) -> Result<Run> {
-    let history = train_with(model, train, held_out, config, |_| match should_stop() {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    })?;
+    let history = train_with(model, train, held_out, config, |_| ControlFlow::Continue(()))?;
     if history.stopped {
-        return Err(Error::Config(format!("stopped in {name}; the variants before it are kept")));
+        return Err(Error::Stopped(format!("in {name}; the variants before it are kept")));
     }
     let (chars, seconds) = history.points.last().map_or((0, 0.0), |last| (last.chars, last.seconds));
     let loss = evaluate(&*model, held_out)?.nats_per_char;

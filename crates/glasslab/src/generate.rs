@@ -9,11 +9,11 @@ mod sampling;
 pub use sampling::Sampling;
 
 use crate::error::Result;
-use crate::live::should_stop;
 use crate::memory::keep_freed;
 use crate::model::LanguageModel;
 use crate::model::cache::Cache;
 use crate::rng::Rng;
+use crate::stopping::{Listening, should_stop};
 use crate::tokenizer::Tokenizer;
 use crate::waiting::Waiting;
 use tch::{Device, Tensor};
@@ -122,6 +122,7 @@ fn write(
     let _guard = tch::no_grad_guard();
     keep_freed();
     let _waiting = Waiting::by_load();
+    let _listening = Listening::new("a text was written");
     let seeds = (0..).map(|place| sampling.seed.wrapping_add(place));
     let row = |(prompt, seed): (&&str, u64)| Row::new(tokenizer, prompt, seed, sampling.chars);
     let mut rows = prompts.iter().zip(seeds).map(row).collect::<Result<Vec<Row>>>()?;

@@ -8,25 +8,15 @@
 //! | plain evcxr_jupyter | the last picture | a line at each tenth | never |
 //! | a program | nothing | nothing | never |
 
+pub use crate::stopping::should_stop;
+
 use crate::display::{Picture, bundle, escape};
-use glasslab_wire::{FromCell, IN_NOTEBOOK, is_connected, send, stop_file};
+use glasslab_wire::{FromCell, IN_NOTEBOOK, is_connected, send};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// Between two changes of a picture: five a second are as many as a browser draws without haste.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// Whether the person wants the running cell to stop. Poll it at every step of a long loop (it costs about
-/// two microseconds), leave the loop, and return what there is.
-///
-/// Sliders that were moved meanwhile get their new values here too; see [`setting`].
-pub fn should_stop() -> bool {
-    if !is_connected() {
-        return false;
-    }
-    crate::interact::poll();
-    stop_file().is_some_and(|file| file.exists())
-}
 
 /// The value of the slider that is shown under this name (see [`Interact::slider`](crate::interact::Interact::slider)), if there is one:
 /// what lets a person change, say, the learning rate of a running training. Fresh after each [`should_stop`].

@@ -7,6 +7,7 @@
 use crate::error::{Error, Result};
 use crate::model::LanguageModel;
 use crate::rng::Rng;
+use crate::stopping::Listening;
 use crate::tokenizer::{CharTokenizer, visible};
 use crate::trace::tiny;
 use std::fmt;
@@ -49,7 +50,7 @@ impl fmt::Display for Change {
 /// right before it, and compares the scores after the last character.
 ///
 /// # Errors
-/// If the text has fewer than two known characters or more than the model can take.
+/// If the text has fewer than two known characters or more than the model can take, or the stop button is pressed.
 pub fn other_prefixes(model: &impl LanguageModel, tokenizer: &CharTokenizer, text: &str) -> Result<Change> {
     let ids = two_or_more(tokenizer, text)?;
     let last = ids.len() - 1;
@@ -69,7 +70,7 @@ pub fn other_prefixes(model: &impl LanguageModel, tokenizer: &CharTokenizer, tex
 /// For each place of a text, replaces everything after it by random characters, and compares the scores up to it.
 ///
 /// # Errors
-/// If the text has fewer than two known characters or more than the model can take.
+/// If the text has fewer than two known characters or more than the model can take, or the stop button is pressed.
 pub fn other_futures(model: &impl LanguageModel, tokenizer: &CharTokenizer, text: &str) -> Result<Change> {
     let ids = two_or_more(tokenizer, text)?;
     let mut rng = Rng::new(0);
@@ -101,7 +102,9 @@ fn compare<'a>(
     let _guard = tch::no_grad_guard();
     let mut change = Change { tried, largest: 0.0, scale: 0.0 };
     let others: Vec<_> = others.collect();
+    let mut listening = Listening::new("texts were compared: compare them again, or a shorter one");
     for batch in others.chunks(BATCH) {
+        listening.go_on()?;
         // The original goes through in the same batch, so that both are rounded alike.
         let rows: Vec<i64> = batch.iter().fold(ids.to_vec(), |rows, (other, _)| [rows, other.to_vec()].concat());
         let input = Tensor::f_from_slice(&rows)?.f_view([-1, ids.len() as i64])?.f_to_device(model.device())?;

@@ -1,5 +1,6 @@
 //! Training: show a model batches, and after each one move its parameters downhill.
 
+mod autosave;
 mod by_hand;
 mod config;
 mod course;
@@ -10,10 +11,12 @@ mod learning;
 mod norms;
 mod optimiser;
 mod race;
+mod saved;
 mod shown;
 mod step_by_step;
 mod training;
 
+pub use autosave::AUTOSAVE;
 pub(crate) use by_hand::digits;
 pub use by_hand::{HandLine, StepByHand};
 pub use config::{Length, OptimiserKind, TrainConfig};
@@ -25,7 +28,8 @@ pub use learning::{Glance, Learning};
 pub use norms::{Lengths, Norms, SingularValues};
 pub use optimiser::Optimiser;
 pub use race::{Race, Run};
-pub use shown::{AUTOSAVE, LR_SLIDER};
+pub use saved::SavedTraining;
+pub use shown::LR_SLIDER;
 pub use step_by_step::{StepByStep, TrainStep};
 pub(crate) use training::Look;
 pub use training::Moment;
@@ -34,6 +38,7 @@ use crate::data::Tokens;
 use crate::error::Result;
 use crate::evaluate::check_held_out;
 use crate::model::Trainable;
+use autosave::Autosave;
 use glasslab_wire::is_connected;
 use shown::Shown;
 use std::ops::ControlFlow;
@@ -43,15 +48,16 @@ use training::Training;
 /// Trains a model and shows how its losses fall.
 ///
 /// In a notebook: a progress bar, and a loss curve that grows. The stop button ends the training at its next step,
-/// and the model is as far as it came. Without an `autosave` in the config, the state is kept in
-/// [`AUTOSAVE`] until the training is over. A slider named [`LR_SLIDER`] multiplies the learning rates while it runs.
+/// and the model is as far as it came. Without an `autosave` in the config, the state is kept in a file of the
+/// training's own in the folder [`AUTOSAVE`] until the training is over; of those that were stopped, the last five stay.
+/// A slider named [`LR_SLIDER`] multiplies the learning rates while it runs.
 ///
 /// Elsewhere: `config.reports` lines with step, training loss (the mean since the point before), held-out
 /// loss, both in nats per character, speed, and time left.
 ///
 /// # Errors
 /// If a setting is out of range, no story is long enough, or the loss becomes infinite or NaN: then the model
-/// has the best parameters so far.
+/// has the best parameters so far. That the state can't be kept is no error: it is told.
 pub fn train(model: &mut impl Trainable, data: &Tokens, held_out: &Tokens, config: &TrainConfig) -> Result<History> {
     train_seen(model, data, held_out, config, &mut ())
 }
@@ -65,34 +71,33 @@ pub(crate) fn train_seen<M: Trainable>(
     look: &mut impl Look<M>,
 ) -> Result<History> {
     let mut shown = Shown::new();
-    let autosave = config.autosave.clone().or_else(|| is_connected().then(|| AUTOSAVE.into()));
-    let config = TrainConfig { autosave: autosave.clone(), ..config.clone() };
-    let watch = |moment: Moment<'_>| shown.watch(moment, autosave.as_deref());
-    let history = train_seen_with(model, data, held_out, &config, look, watch)?;
-    shown.finish(&history, autosave.as_deref());
+    let mut training = Training::new(model, data, config)?;
+    if is_connected() && config.autosave.is_none() {
+        training.autosave = Autosave::in_folder(AUTOSAVE);
+    }
+    training.run(model, data, held_out, look, |moment| shown.watch(moment))?;
+    let history = training.into_history();
+    shown.finish(&history);
     Ok(history)
 }
 
-/// Goes on with the training whose state `autosave` has kept in a file, exactly as if it had not been stopped.
-/// `model` needs the sizes of the one that was trained, and `data` must be the same text.
+/// Goes on with the training whose state `autosave` has kept in a file, exactly as if it had not been stopped; of a folder
+/// ([`AUTOSAVE`]), with the newest. `model` needs the sizes of the one that was trained, and both texts must be the same.
+/// With other settings: [`SavedTraining::with`].
 ///
 /// # Errors
-/// As [`train`], and if the file is missing, damaged, or of another model or text.
+/// As [`train`], and if the file is missing, damaged, or of another model or text: then nothing is changed.
 pub fn resume(
     model: &mut impl Trainable,
     data: &Tokens,
     held_out: &Tokens,
     autosaved: impl AsRef<Path>,
 ) -> Result<History> {
-    let mut shown = Shown::new();
-    let path = autosaved.as_ref();
-    let history = resume_with(model, data, held_out, path, |moment| shown.watch(moment, Some(path)))?;
-    shown.finish(&history, Some(path));
-    Ok(history)
+    SavedTraining::read(autosaved)?.resume(model, data, held_out)
 }
 
 /// As [`train`], asking `watch` after each step whether to go on: it can show what it is told. A training that is
-/// broken off leaves the model as far as it came.
+/// broken off, by `watch` or a notebook's stop button, leaves the model as far as it came.
 ///
 /// # Errors
 /// As [`train`].
@@ -132,10 +137,7 @@ pub fn resume_with(
     autosaved: impl AsRef<Path>,
     watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
 ) -> Result<History> {
-    check_held_out(model, held_out)?;
-    let mut training = Training::load(autosaved.as_ref(), model, data)?;
-    training.run(model, data, held_out, &mut (), watch)?;
-    Ok(training.into_history())
+    SavedTraining::read(autosaved)?.resume_with(model, data, held_out, watch)
 }
 
 #[cfg(test)]
@@ -293,15 +295,138 @@ mod tests {
             resume(model, data, data, path).unwrap_err().to_string()
         };
         let mut larger = TransformerLm::new(TransformerConfig::small(), Device::Cpu).unwrap();
-        assert!(refused(&path, &mut larger, &text).contains("of shape"));
-        let other_text = tokens(&TEXT.repeat(2));
-        assert!(refused(&path, &mut tiny(), &other_text).contains("another text"));
+        let message = refused(&path, &mut larger, &text);
+        assert!(message.contains("emb_dim is 96 and was 32") && !message.contains("seed"), "{message}");
+        // Of the same length, but for one letter the same.
+        for other in [TEXT.repeat(2), TEXT.replace("Lily", "Lila")] {
+            let message = refused(&path, &mut tiny(), &tokens(&other));
+            assert!(message.contains("learnt from another text"), "{message}");
+        }
+        let message = resume(&mut tiny(), &text, &tokens("Another one."), &path).unwrap_err().to_string();
+        assert!(message.contains("another held-out text"), "{message}");
         let whole = std::fs::read(&path).unwrap();
         for length in [0, 9, whole.len() / 2, whole.len() - 1] {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert!(refused(&path, &mut tiny(), &text).contains("no whole safetensors"));
         }
         assert!(refused(&folder.path().join("none"), &mut tiny(), &text).contains("none"));
+    }
+
+    /// A training of two steps, and the file that holds it.
+    fn kept(folder: &Path) -> (Tokens, std::path::PathBuf) {
+        let (text, path) = (tokens(TEXT), folder.join("state.training"));
+        let config = TrainConfig { length: Length::Steps(2), autosave: Some(path.clone()), ..for_tiny() };
+        train(&mut tiny(), &text, &text, &config).unwrap();
+        (text, path)
+    }
+
+    #[test]
+    fn where_going_on_is_refused_nothing_is_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (text, path) = kept(folder.path());
+        let whole = crate::checkpoint::read_tensors(&path).unwrap();
+        let values = |model: &TransformerLm| -> Vec<tch::Tensor> {
+            model.parameters().into_iter().map(|one| one.tensor.detach().copy()).collect()
+        };
+        let mut model = tiny();
+        let before = values(&model);
+        // Whatever is missing, be it the last that is looked for.
+        for (missing, _) in &whole {
+            let part = whole.iter().filter(|(name, _)| name != missing);
+            let part = part.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
+            crate::checkpoint::write_tensors(&path, part).unwrap();
+            let message = resume(&mut model, &text, &text, &path).unwrap_err().to_string();
+            assert!(message.contains(missing.as_str()), "{missing}: {message}");
+            assert_eq!(values(&model), before, "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_training_goes_on_with_other_settings_where_that_makes_sense() {
+        let folder = tempfile::tempdir().unwrap();
+        let (text, path) = kept(folder.path());
+        let read = || SavedTraining::read(folder.path()).unwrap();
+        assert_eq!((read().step(), read().model()), (2, tiny().settings()));
+        let usual = read().config().clone();
+        let with = |config: TrainConfig| read().with(&config);
+        // It has ended, and is given more steps, and another learning rate.
+        let longer = TrainConfig { length: Length::Steps(5), lr: 0.001, ..usual.clone() };
+        let history = with(longer).unwrap().resume(&mut tiny(), &text, &text).unwrap();
+        assert_eq!(history.points.last().unwrap().step, 5);
+        let kept = SavedTraining::read(&path).unwrap();
+        assert_eq!((kept.step(), kept.config().lr), (5, 0.001));
+        for (named, config) in [
+            ("batch_size is 9 and was 8", TrainConfig { batch_size: 9, ..usual.clone() }),
+            ("context_len is 16 and was 32", TrainConfig { context_len: 16, ..usual.clone() }),
+            ("seed is 7 and was 0", TrainConfig { seed: 7, ..usual.clone() }),
+            ("optimiser is \"sgd\" and was", TrainConfig { optimiser: OptimiserKind::Sgd, ..usual.clone() }),
+            ("done 5 steps", TrainConfig { length: Length::Steps(4), ..usual.clone() }),
+            ("lr must be above 0", TrainConfig { lr: -1.0, ..usual.clone() }),
+        ] {
+            let message = with(config).unwrap_err().to_string();
+            assert!(message.contains(named), "{named}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_state_of_an_older_version_is_still_taken_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (text, path) = kept(folder.path());
+        let mut tensors = crate::checkpoint::read_tensors(&path).unwrap();
+        let json = tensors.iter_mut().find(|(name, _)| name == "state.json").unwrap();
+        let mut state: serde_json::Value = serde_json::from_slice(&Vec::<u8>::try_from(&json.1).unwrap()).unwrap();
+        let fields = state.as_object_mut().unwrap();
+        assert!(fields.remove("texts").is_some() && fields.remove("model").is_some());
+        assert!(fields["history"].as_object_mut().unwrap().remove("guessing").is_some());
+        fields["config"]["length"]["steps"] = 4.into();
+        json.1 = tch::Tensor::from_slice(state.to_string().as_bytes());
+        crate::checkpoint::write_tensors(&path, tensors).unwrap();
+        let history = resume(&mut tiny(), &text, &text, &path).unwrap();
+        assert_eq!(history.points.last().unwrap().step, 4);
+    }
+
+    #[test]
+    fn a_state_that_can_t_be_kept_ends_no_training() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "no folder").unwrap();
+        let config = TrainConfig { autosave: Some(file.join("state.training")), ..small() };
+        let tokens = tokens("abcabcabcabcabcabc");
+        let mut model = MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap();
+        let mut told = 0;
+        let history = train_with(&mut model, &tokens, &tokens, &config, |moment| {
+            told += usize::from(moment.trouble.is_some());
+            assert!(moment.kept.is_none());
+            ControlFlow::Continue(())
+        });
+        let history = history.unwrap();
+        assert!(history.points.last().unwrap().step == 60 && told == 2, "{told}");
+        assert!(history.ending().unwrap().contains("could not be kept"), "{:?}", history.ending());
+    }
+
+    #[test]
+    fn a_model_that_ends_worse_than_guessing_is_told_with_what_to_do() {
+        let (text, config) = (tokens(TEXT), TrainConfig { lr: 1e4, ..small() });
+        let mut model = MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap();
+        let history = train(&mut model, &text, &text, &config).unwrap();
+        assert!(history.is_worse_than_guessing(), "{history:?}");
+        let ending = history.ending().unwrap();
+        assert!(ending.contains("worse than guessing") && ending.contains("smaller learning rate"), "{ending}");
+        let (_, history) = trained(&TrainConfig { length: Length::Steps(1), ..small() }).unwrap();
+        assert!(!history.is_worse_than_guessing(), "a model that has hardly begun guesses");
+        // Learnt by heart, and measured on what is all other.
+        let (one, other) = (tokens(&"ab".repeat(40)), tokens(&"ba<|endoftext|>cc<|endoftext|>dd".repeat(9)));
+        let mut model = MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap();
+        let config = TrainConfig { keep_best: false, length: Length::Steps(300), ..small() };
+        let ending = train(&mut model, &one, &other, &config).unwrap().ending().unwrap();
+        assert!(ending.contains("worse than guessing") && ending.contains("not like the held-out"), "{ending}");
+    }
+
+    #[test]
+    fn a_held_out_text_that_can_t_be_measured_is_told_before_the_first_step() {
+        let (text, one) = (tokens(TEXT), tokens("a<|endoftext|>b"));
+        let seen = train_with(&mut tiny(), &text, &one, &for_tiny(), |_| panic!("a step was taken"));
+        assert!(seen.unwrap_err().to_string().contains("no held-out story"));
     }
 
     #[test]
@@ -326,6 +451,44 @@ mod tests {
         assert!(message.contains("state.training") && message.contains("smaller learning rate"), "{message}");
         let loss = crate::evaluate::evaluate(&model, &text).unwrap().nats_per_char;
         assert!((loss - kept).abs() < 1e-4, "{loss} is not the last good {kept}");
+    }
+
+    #[test]
+    fn parameters_that_the_last_step_has_broken_are_not_what_the_model_ends_with() {
+        let text = tokens(TEXT);
+        struct Breaking(TransformerLm);
+        impl crate::model::LanguageModel for Breaking {
+            fn logits(&self, ids: &tch::Tensor) -> Result<tch::Tensor> {
+                self.0.logits(ids)
+            }
+            fn loss(&self, ids: &tch::Tensor, targets: &tch::Tensor) -> Result<tch::Tensor> {
+                // A loss that is finite, and whose gradient is not.
+                let zero = self.0.logits(ids)?.f_sum(tch::Kind::Float)?.f_mul_scalar(0.0)?;
+                Ok(self.0.loss(ids, targets)?.f_add(&zero.f_sqrt()?)?)
+            }
+            fn n_vocab(&self) -> i64 {
+                self.0.n_vocab()
+            }
+            fn context_len(&self) -> i64 {
+                self.0.context_len()
+            }
+            fn max_len(&self) -> Option<i64> {
+                self.0.max_len()
+            }
+            fn device(&self) -> Device {
+                Device::Cpu
+            }
+        }
+        impl crate::model::Trainable for Breaking {
+            fn parameters(&self) -> Vec<crate::model::Parameter> {
+                self.0.parameters()
+            }
+        }
+        let mut model = Breaking(tiny());
+        let config = TrainConfig { length: Length::Steps(1), ..for_tiny() };
+        let error = train(&mut model, &text, &text, &config).unwrap_err();
+        assert!(matches!(error, crate::Error::NonFinite { .. }), "{error}");
+        assert!(crate::evaluate::evaluate(&model, &text).is_ok(), "the parameters are those of the start");
     }
 
     #[test]

@@ -16,7 +16,7 @@
 #[derive(Debug)]
 pub(crate) struct Waiting {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    _watcher: Option<by_load::Helper>,
+    _watcher: Option<crate::helper::Helper>,
 }
 
 impl Waiting {
@@ -31,32 +31,10 @@ impl Waiting {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod by_load {
-    use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-    use std::thread::{Builder, JoinHandle};
+    use crate::helper::Helper;
+    use std::sync::mpsc::RecvTimeoutError;
     use std::time::{Duration, Instant};
     use tch::{Device, Kind, Tensor};
-
-    /// A thread that ends when its helper is dropped: then its line is dead.
-    #[derive(Debug)]
-    pub(super) struct Helper {
-        line: Option<Sender<()>>,
-        thread: Option<JoinHandle<()>>,
-    }
-
-    impl Helper {
-        fn start(work: impl FnOnce(&Receiver<()>) + Send + 'static) -> Option<Helper> {
-            let (line, end) = channel();
-            let thread = Builder::new().spawn(move || work(&end)).ok()?;
-            Some(Helper { line: Some(line), thread: Some(thread) })
-        }
-    }
-
-    impl Drop for Helper {
-        fn drop(&mut self) {
-            self.line = None;
-            let _ = self.thread.take().map(JoinHandle::join);
-        }
-    }
 
     /// Looks at the load again and again; `None` where there is nothing to choose.
     pub(super) fn watch() -> Option<Helper> {

@@ -2,10 +2,10 @@
 
 use crate::text::Reading;
 use clap::{Args, ValueEnum};
-use glasslab::checkpoint::ModelConfig;
+use glasslab::checkpoint::{AnyModel, ModelConfig};
 use glasslab::model::{MlpConfig, TransformerConfig};
-use glasslab::train::{Length, OptimiserKind, TrainConfig};
-use glasslab::{Error, Result};
+use glasslab::train::{Length, OptimiserKind, SavedTraining, TrainConfig};
+use glasslab::{Error, Result, best_device};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -121,10 +121,15 @@ pub struct Train {
     /// Where to keep the model; its config goes into a .json file beside it [default: model.safetensors].
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Go on with the training that was stopped, with the settings that it had.
+    /// Go on with the training that was stopped, with the settings that it had. Its length, learning rates, clipping and
+    /// weight decay may be given anew (a length counts from its start); its text, model, batches and optimiser may not.
     #[arg(long)]
     #[serde(skip)]
     resume: bool,
+    /// Begin with this model that was kept, and its sizes, instead of a new one: so a training that has ended goes on,
+    /// with settings of its own.
+    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    from: Option<PathBuf>,
     /// Any field of the model's config (only in the file).
     #[arg(skip)]
     #[serde(default)]
@@ -144,7 +149,18 @@ pub struct Settings {
     pub held_out: Option<PathBuf>,
     pub reading: Reading,
     pub out: PathBuf,
-    pub resume: bool,
+    pub begin: Begin,
+}
+
+/// What a training begins with.
+#[derive(Debug)]
+pub enum Begin {
+    /// Random numbers.
+    Anew,
+    /// Those of a model that was kept.
+    From(AnyModel),
+    /// Where a training was stopped.
+    Stopped(Box<SavedTraining>),
 }
 
 impl Settings {
@@ -157,16 +173,56 @@ impl Settings {
         if out.extension().is_none_or(|name| name != "safetensors") {
             return Err(Error::Config(format!("--out must end in .safetensors, got {}", out.display())));
         }
-        let model = options.model()?;
-        Ok(Settings {
-            training: options.training(&model)?,
-            model,
-            data: options.data,
-            held_out: options.held_out,
-            reading: Reading { column: options.column, lossy: options.lossy },
-            out,
-            resume: options.resume,
-        })
+        let state = out.with_extension("training");
+        check_state(&state, options.resume)?;
+        let mut begin = match &options.from {
+            Some(path) => Begin::From(AnyModel::load(path, best_device())?),
+            None if options.resume => Begin::Stopped(Box::new(SavedTraining::read(&state)?)),
+            None => Begin::Anew,
+        };
+        let model = match &begin {
+            Begin::Anew => options.model()?,
+            Begin::From(model) => options.model_or(model.config(), "--from begins with a model")?,
+            Begin::Stopped(saved) => match saved.model() {
+                Some(kept) => options.model_or(kept, "--resume goes on with a model")?,
+                None => options.model()?,
+            },
+        };
+        let mut training = options.training(usual(&model))?;
+        if let Begin::Stopped(saved) = begin {
+            training = options.training(saved.config().clone())?;
+            begin = Begin::Stopped(Box::new(saved.with(&training)?));
+        }
+        training.autosave = Some(state);
+        let reading = Reading { column: options.column, lossy: options.lossy };
+        Ok(Settings { model, training, data: options.data, held_out: options.held_out, reading, out, begin })
+    }
+}
+
+/// A stopped training is neither forgotten nor mistaken for another one.
+fn check_state(state: &Path, resume: bool) -> Result<()> {
+    match (state.exists(), resume) {
+        (true, false) => Err(Error::Config(format!(
+            "{} holds a training that was stopped: add --resume to go on with it, or remove the file to begin anew",
+            state.display()
+        ))),
+        (false, true) => Err(Error::Config(format!(
+            "there is nothing to resume: no {}; leave --resume out to begin a training, or go on from a kept model with \
+             --from MODEL",
+            state.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// How a model is trained unless a person says otherwise.
+fn usual(model: &ModelConfig) -> TrainConfig {
+    let usual = TrainConfig { length: Length::Seconds(60.0), ..TrainConfig::default() };
+    match model {
+        ModelConfig::Mlp(_) => TrainConfig { lr: 0.01, ..usual },
+        ModelConfig::Transformer(config) => {
+            TrainConfig { lr: 0.004, context_len: config.context_len.max(0) as usize, ..usual }
+        }
     }
 }
 
@@ -176,7 +232,7 @@ fn read(path: &Path) -> Result<Train> {
     let mut options: Train =
         toml::from_str(&text).map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    for file in [&mut options.data, &mut options.held_out, &mut options.out].into_iter().flatten() {
+    for file in [&mut options.data, &mut options.held_out, &mut options.out, &mut options.from].into_iter().flatten() {
         *file = folder.join(&*file);
     }
     if options.seconds.is_some() && options.steps.is_some() {
@@ -214,6 +270,7 @@ impl Train {
             seed: self.seed.or(other.seed),
             out: self.out.or(other.out),
             resume: self.resume,
+            from: self.from.or(other.from),
             model_config: other.model_config,
             train_config: other.train_config,
         }
@@ -221,19 +278,12 @@ impl Train {
 
     fn model(&self) -> Result<ModelConfig> {
         let seed = i64::from(self.seed.unwrap_or(0));
-        match (self.model.unwrap_or(Model::Transformer), self.preset) {
+        let preset = match (self.model.unwrap_or(Model::Transformer), self.preset) {
             (Model::Mlp, None | Some(Preset::Original)) => {
-                let preset = MlpConfig { seed, ..MlpConfig::original() };
-                let emb_dim = self.emb_dim.unwrap_or(preset.emb_dim);
-                let n_hidden = self.n_hidden.unwrap_or(4 * emb_dim);
-                if self.n_layers.or(self.n_heads).or(self.head_dim).is_some() {
-                    return Err(Error::Config("the MLP has no layers or heads to choose: leave them out".to_owned()));
-                }
-                let config = MlpConfig { emb_dim, n_hidden, ..preset };
-                Ok(ModelConfig::Mlp(changed(config, &self.model_config, "model_config")?))
+                ModelConfig::Mlp(MlpConfig { seed, ..MlpConfig::original() })
             }
             (Model::Mlp, Some(_)) => {
-                Err(Error::Config("the MLP has one preset, original: leave --preset out".to_owned()))
+                return Err(Error::Config("the MLP has one preset, original: leave --preset out".to_owned()));
             }
             (Model::Transformer, preset) => {
                 let preset = match preset.unwrap_or(Preset::Small) {
@@ -241,9 +291,49 @@ impl Train {
                     Preset::Small => TransformerConfig::small(),
                     Preset::Large => TransformerConfig::large(),
                 };
-                let config = self.sized(TransformerConfig { seed, ..preset });
-                Ok(ModelConfig::Transformer(changed(config, &self.model_config, "model_config")?))
+                ModelConfig::Transformer(TransformerConfig { seed, ..preset })
             }
+        };
+        self.with_sizes(preset)
+    }
+
+    /// A model with the sizes that were given in the place of its own.
+    fn with_sizes(&self, preset: ModelConfig) -> Result<ModelConfig> {
+        match preset {
+            ModelConfig::Mlp(preset) => {
+                let emb_dim = self.emb_dim.unwrap_or(preset.emb_dim);
+                let n_hidden = self.n_hidden.or(self.emb_dim.map(|emb_dim| 4 * emb_dim)).unwrap_or(preset.n_hidden);
+                if self.n_layers.or(self.n_heads).or(self.head_dim).is_some() {
+                    return Err(Error::Config("the MLP has no layers or heads to choose: leave them out".to_owned()));
+                }
+                let config = MlpConfig { emb_dim, n_hidden, ..preset };
+                Ok(ModelConfig::Mlp(changed(config, &self.model_config, "model_config")?))
+            }
+            ModelConfig::Transformer(preset) => {
+                Ok(ModelConfig::Transformer(changed(self.sized(preset), &self.model_config, "model_config")?))
+            }
+        }
+    }
+
+    /// The model that there is. If another one, or other sizes, are asked for, that is told.
+    fn model_or(&self, kept: ModelConfig, what: &str) -> Result<ModelConfig> {
+        let asked = match self.model.is_some() || self.preset.is_some() {
+            true => self.model()?,
+            false => self.with_sizes(kept)?,
+        };
+        let fields = |config: &ModelConfig| Table::try_from(config).unwrap_or_default();
+        let (asked, own) = (fields(&asked), fields(&kept));
+        let value = |value: Option<&toml::Value>| value.map_or("not there".to_owned(), toml::Value::to_string);
+        // Its numbers are there already, so no seed makes them.
+        let other = asked.iter().filter(|(name, asked)| *name != "seed" && own.get(*name) != Some(asked));
+        let other: Vec<String> =
+            other.map(|(name, asked)| format!("{name} is {} and not {asked}", value(own.get(name)))).collect();
+        match other.is_empty() {
+            true => Ok(kept),
+            false => Err(Error::Config(format!(
+                "{what} whose {}: leave its sizes out, or give those that it has",
+                other.join(", ")
+            ))),
         }
     }
 
@@ -268,31 +358,29 @@ impl Train {
         }
     }
 
-    fn training(&self, model: &ModelConfig) -> Result<TrainConfig> {
-        let usual = TrainConfig::default();
-        let (lr, context_len) = match model {
-            ModelConfig::Mlp(_) => (0.01, self.context_len.unwrap_or(usual.context_len as i64)),
-            ModelConfig::Transformer(config) => (0.004, config.context_len),
-        };
+    /// The settings that are given, and those of `base` for all others.
+    fn training(&self, base: TrainConfig) -> Result<TrainConfig> {
         let config = TrainConfig {
             length: match (self.steps, self.seconds) {
                 (Some(steps), _) => Length::Steps(steps),
-                (None, seconds) => Length::Seconds(seconds.unwrap_or(60.0)),
+                (None, Some(seconds)) => Length::Seconds(seconds),
+                (None, None) => base.length,
             },
-            batch_size: self.batch_size.unwrap_or(usual.batch_size),
-            context_len: context_len.max(0) as usize,
+            batch_size: self.batch_size.unwrap_or(base.batch_size),
+            context_len: self.context_len.map_or(base.context_len, |length| length.max(0) as usize),
             optimiser: match self.optimiser {
                 Some(Optimiser::Adamw) => OptimiserKind::Adamw,
                 Some(Optimiser::Momentum) => OptimiserKind::Momentum,
                 Some(Optimiser::Sgd) => OptimiserKind::Sgd,
-                Some(Optimiser::Muon) | None => OptimiserKind::Muon,
+                Some(Optimiser::Muon) => OptimiserKind::Muon,
+                None => base.optimiser,
             },
-            lr: self.lr.unwrap_or(lr),
-            matrix_lr: self.matrix_lr.unwrap_or(usual.matrix_lr),
-            clip: self.clip,
-            weight_decay: self.weight_decay.unwrap_or(usual.weight_decay),
-            seed: self.seed.unwrap_or(0).into(),
-            ..usual
+            lr: self.lr.unwrap_or(base.lr),
+            matrix_lr: self.matrix_lr.unwrap_or(base.matrix_lr),
+            clip: self.clip.or(base.clip),
+            weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
+            seed: self.seed.map_or(base.seed, u64::from),
+            ..base
         };
         changed(config, &self.train_config, "train_config")
     }

@@ -3,11 +3,14 @@
 
 use crate::display::say;
 use crate::error::{Error, Result};
+use crate::stopping::Listening;
 use glasslab_wire::{IN_NOTEBOOK, MARK};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 /// The environment variable that names the command; the lab's kernel sets it.
 pub const COMMAND_VARIABLE: &str = "GLASSLAB_COMMAND";
@@ -59,7 +62,7 @@ pub fn find() -> PathBuf {
 /// Runs the command; what it says on the way goes to `tell`, line by line.
 ///
 /// # Errors
-/// If the system can't run it.
+/// If the system can't run it, or the stop button is pressed: then it is ended, and what it has fetched is kept.
 pub fn run(arguments: &[impl AsRef<OsStr>], tell: impl FnMut(&str)) -> Result<Outcome> {
     run_program(&find(), arguments, tell)
 }
@@ -92,8 +95,24 @@ fn run_program(program: &Path, arguments: &[impl AsRef<OsStr>], mut tell: impl F
         stdout.map(|mut pipe| pipe.read_to_end(&mut output));
         String::from_utf8_lossy(&output).into_owned()
     });
+    let (said, lines) = channel();
+    std::thread::spawn(move || {
+        let lines =
+            stderr.into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n')).map_while(std::io::Result::ok);
+        lines.map(|line| said.send(line)).take_while(std::result::Result::is_ok).for_each(drop);
+    });
     let mut last = String::new();
-    for line in stderr.into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n')).map_while(std::io::Result::ok) {
+    let mut listening = Listening::new("a text was fetched or prepared: run the cell again, and it goes on from there");
+    loop {
+        if let Err(stopped) = listening.go_on() {
+            let _ = child.kill().and_then(|()| child.wait());
+            return Err(stopped);
+        }
+        let line = match lines.recv_timeout(Duration::from_millis(50)) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         // Progress is told at once. What begins with the command's name may be its last word, which is the outcome's.
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         if line.starts_with(SPEAKS) {

@@ -3,6 +3,7 @@
 use super::{Bytes, Stories, TokenFile};
 use crate::display::say;
 use crate::error::{Error, Result};
+use crate::stopping::Listening;
 use crate::tokenizer::{CharTokenizer, Tokenizer, visible};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -94,7 +95,8 @@ impl Tokens {
     /// As [`encode`](Self::encode), also where more than half of the text is outside the vocabulary.
     ///
     /// # Errors
-    /// If the tokenizer's ids don't fit into a byte, or nothing of the text is in its vocabulary.
+    /// If the tokenizer's ids don't fit into a byte, nothing of the text is in its vocabulary, or the stop button is
+    /// pressed.
     pub fn encode_lossy(stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
         if tokenizer.n_vocab() > 256 {
             return Err(Error::Config(format!(
@@ -110,7 +112,9 @@ impl Tokens {
             return tokens.checked(stories, tokenizer);
         }
         let (mut ids, mut starts, mut dropped) = (Vec::new(), vec![0], 0);
+        let mut listening = Listening::new("a text was encoded: encode it again");
         for story in stories.iter() {
+            listening.go_on()?;
             dropped += tokenizer.encode_into(story, &mut |id| ids.push(id as u8));
             starts.push(ids.len());
         }
@@ -144,11 +148,13 @@ impl Tokens {
     /// first token. What a loss per character is divided by.
     ///
     /// # Errors
-    /// If the tokens are not this tokenizer's.
+    /// If the tokens are not this tokenizer's, or the stop button is pressed.
     pub fn predicted_chars(&self, tokenizer: &impl Tokenizer) -> Result<usize> {
         let widths: Vec<usize> = (0..256).map(|id| tokenizer.width(id).unwrap_or(0)).collect();
         let mut chars = 0;
+        let mut listening = Listening::new("characters were counted: count them again");
         for story in self.stories() {
+            listening.go_on()?;
             for &id in story.iter().skip(1) {
                 match widths[usize::from(id)] {
                     0 => {

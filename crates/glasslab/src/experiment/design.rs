@@ -1,7 +1,8 @@
 //! Whether an experiment is a controlled one: the rules, gone through one by one, and which differences mean something.
 
-use super::setup::{Setup, Text};
+use super::setup::Setup;
 use super::{Sweep, Variant, errors_apart, grouped};
+use crate::data::Text;
 use std::fmt;
 
 /// A difference of so many of its standard errors, or more, is to be believed.

@@ -1,35 +1,13 @@
 //! What a variant of an experiment was: its model, its training, its text. Two of them are compared setting by setting.
 
-use crate::data::{Checksum, Tokens};
+use crate::data::{Checksum, Text};
 use crate::model::Trainable;
 use crate::train::TrainConfig;
 use serde_json::{Map, Value};
 use tch::{Device, Kind};
 
-/// As many bytes of a text's beginning and end are in its checksum: a text may be gigabytes.
-const ENDS: usize = 1 << 19;
 /// Settings of a training that don't decide how it ends.
 const NO_MATTER: [&str; 2] = ["seed", "autosave"];
-
-/// A text, so far as it tells whether two are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Text {
-    /// Its length in characters (or tokens).
-    pub chars: usize,
-    /// A checksum of its beginning and its end.
-    pub checksum: u64,
-}
-
-impl Text {
-    /// Of these tokens.
-    pub fn of(tokens: &Tokens) -> Text {
-        let ids: &[u8] = &tokens.ids;
-        let mut checksum = Checksum::default();
-        checksum.add(&ids[..ids.len().min(ENDS)]);
-        checksum.add(&ids[ids.len().saturating_sub(ENDS)..]);
-        Text { chars: tokens.len(), checksum: checksum.value() }
-    }
-}
 
 /// What was trained, how, and on what.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

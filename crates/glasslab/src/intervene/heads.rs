@@ -6,6 +6,7 @@
 use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::model::Recording;
+use crate::stopping::Listening;
 use crate::tokenizer::CharTokenizer;
 use crate::trace::{Traceable, numbers};
 use crate::view::colour::{Quantity, Scale, css, ink_on};
@@ -62,7 +63,7 @@ impl HeadPatterns {
     /// Looks at every head of a model on a text, in pieces as long as the model's context.
     ///
     /// # Errors
-    /// If the model has no attention, or the text no two characters that it knows.
+    /// If the model has no attention, the text no two characters that it knows, or the stop button is pressed.
     pub fn find(model: &impl Traceable, text: &str) -> Result<HeadPatterns> {
         let _guard = tch::no_grad_guard();
         let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
@@ -75,7 +76,9 @@ impl HeadPatterns {
         let length = model.max_len().map_or(256, |length| length as usize);
         let mut sums: Vec<Vec<[f64; 5]>> = Vec::new();
         let (mut chance, mut counts) = ([0.0; 5], [0.0; 5]);
+        let mut listening = Listening::new("heads were looked at: look at them again, or with a shorter text");
         for piece in ids.chunks(length) {
+            listening.go_on()?;
             let characters: Vec<char> = tokenizer.decode(piece)?.chars().collect();
             let layers = weights(model, piece)?;
             sums.resize_with(layers.len(), Vec::new);

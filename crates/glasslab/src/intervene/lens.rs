@@ -8,6 +8,7 @@ use super::{Altered, Changes, Patch};
 use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::model::LanguageModel;
+use crate::stopping::Listening;
 use crate::tokenizer::visible;
 use crate::trace::{Traceable, numbers};
 use crate::view::Html;
@@ -39,7 +40,7 @@ impl Lens {
     /// Reads every layer of a model on a text.
     ///
     /// # Errors
-    /// If the model has no layers to read, or can't take the text.
+    /// If the model has no layers to read, can't take the text, or the stop button is pressed.
     pub fn new(model: &impl Traceable, text: &str) -> Result<Lens> {
         let trace = model.trace(text)?;
         let stream = |name: &str| {
@@ -53,7 +54,9 @@ impl Lens {
         let first = usize::from(steps.get(1) == Some(&"positioned"));
         let _guard = tch::no_grad_guard();
         let ids = trace.step("ids")?.tensor.shallow_clone(); // (1, T)
+        let mut listening = Listening::new("layers were read: read them again, or with a shorter text");
         let rows = steps[first..].iter().map(|&step| {
+            listening.go_on()?;
             let patch = Patch { step: last.to_owned(), tensor: trace.step(step)?.tensor.copy(), place: None };
             let logits = Altered::new(model, &Changes::from(patch)).logits(&ids)?; // (1, T, V)
             LensRow::new(step, &logits, &ids)

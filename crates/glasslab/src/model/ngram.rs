@@ -12,6 +12,7 @@
 use super::{LanguageModel, check_ids};
 use crate::data::Tokens;
 use crate::error::{Error, Result};
+use crate::stopping::Listening;
 use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
 
@@ -46,14 +47,18 @@ impl NGram {
     /// gives every character the same probability.
     ///
     /// # Errors
-    /// If `n` is not in 0..=8.
+    /// If `n` is not in 0..=8, or the stop button is pressed.
     pub fn count(tokens: &Tokens, n: usize, n_vocab: i64) -> Result<NGram> {
         if !(0..=8).contains(&n) {
             return Err(Error::Config(format!("n must be in 0..=8, got {n}")));
         }
         let mut levels = vec![HashMap::<u64, Followers>::new(); n];
+        let mut listening = Listening::new("n-grams were counted: count them again");
         for story in tokens.stories() {
             for (place, &id) in story.iter().enumerate() {
+                if place.is_multiple_of(256) {
+                    listening.go_on()?;
+                }
                 for (length, level) in levels.iter_mut().enumerate().take(place + 1) {
                     level.entry(pack(&story[place - length..place])).or_default().add(id);
                 }

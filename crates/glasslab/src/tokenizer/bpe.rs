@@ -14,6 +14,7 @@
 use super::Tokenizer;
 use crate::data::Stories;
 use crate::error::{Error, Result};
+use crate::stopping::Listening;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -48,16 +49,18 @@ impl BytePair {
     /// most frequent ones; others have no id.
     ///
     /// # Errors
-    /// If `n_vocab` is not in 4..=65536.
+    /// If `n_vocab` is not in 4..=65536, or the stop button is pressed.
     pub fn train(stories: &Stories, n_vocab: usize) -> Result<BytePair> {
         if !(4..=1 << 16).contains(&n_vocab) {
             return Err(Error::Config(format!("n_vocab must be in 4..=65536, got {n_vocab}")));
         }
-        let counts = count_words(stories);
+        let mut listening = Listening::new("byte pairs were learnt: learn them again");
+        let counts = count_words(stories, &mut listening)?;
         let mut tokenizer = BytePair::from_parts(&alphabet(&counts, n_vocab / 2), &[])?;
         let mut words: Vec<(Vec<u16>, u64)> =
             counts.iter().map(|(word, count)| (tokenizer.characters_of(word), *count)).collect();
         while tokenizer.pieces.len() < n_vocab {
+            listening.go_on()?;
             let mut pairs: HashMap<Pair, u64> = HashMap::new();
             for (word, count) in &words {
                 word.windows(2).for_each(|pair| *pairs.entry((pair[0], pair[1])).or_default() += count);
@@ -218,19 +221,24 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The words with their counts, in a fixed order.
-fn count_words(stories: &Stories) -> Vec<(String, u64)> {
+fn count_words(stories: &Stories, listening: &mut Listening) -> Result<Vec<(String, u64)>> {
     let mut counts: HashMap<&str, u64> = HashMap::new();
     let mut seen = 0;
     for story in stories.iter() {
         if seen >= COUNTED {
             break;
         }
-        words(story).for_each(|word| *counts.entry(word).or_default() += 1);
+        for (number, word) in words(story).enumerate() {
+            if number.is_multiple_of(256) {
+                listening.go_on()?;
+            }
+            *counts.entry(word).or_default() += 1;
+        }
         seen += story.len();
     }
     let mut counts: Vec<(String, u64)> = counts.into_iter().map(|(word, count)| (word.to_owned(), count)).collect();
     counts.sort_unstable();
-    counts
+    Ok(counts)
 }
 
 /// The most frequent characters, at most `size`, in the order of their code points.

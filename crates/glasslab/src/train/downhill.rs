@@ -19,6 +19,7 @@ use super::optimiser::gradients;
 use crate::data::{Batches, Tokens};
 use crate::error::{Error, Result};
 use crate::model::Trainable;
+use crate::stopping::Listening;
 use std::fmt;
 use tch::{Kind, Tensor};
 
@@ -45,7 +46,7 @@ impl Downhill {
     /// From a promise of a thousandth of a nat to one of thirty times the loss. The model stays as it is.
     ///
     /// # Errors
-    /// If no story is long enough, or the gradient is zero or not finite.
+    /// If no story is long enough, the gradient is zero or not finite, or the stop button is pressed.
     pub fn from(model: &impl Trainable, tokens: &Tokens, config: &TrainConfig) -> Result<Downhill> {
         let TrainConfig { batch_size, context_len, seed, .. } = *config;
         let batch = Batches::new(tokens, batch_size, context_len, seed)?.next_batch(model.device())?;
@@ -68,7 +69,9 @@ impl Downhill {
         let rates: Vec<f64> = (0..RATES).map(rate).collect();
         let mut kept = Kept::of(model);
         let mut losses = Vec::new();
+        let mut listening = Listening::new("steps were tried; the model is as it was");
         for rate in &rates {
+            listening.go_on()?;
             kept.move_along(&[(-rate, &gradients)])?;
             losses.push(number(&model.loss(&batch.inputs, &batch.targets)?)?);
         }

@@ -1,6 +1,8 @@
 //! What happened in training.
 
+use crate::evaluate::is_worse_than_guessing;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The losses at one step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,15 @@ pub struct History {
     pub stopped: bool,
     /// The step whose parameters the model has, if those were better than the last ones.
     pub kept_step: Option<usize>,
+    /// What guessing among all ids costs, in nats: the logarithm of their number.
+    #[serde(default)]
+    pub guessing: Option<f64>,
+    /// The file that holds the last state of the training that could be kept, if one does.
+    #[serde(skip)]
+    pub autosave: Option<PathBuf>,
+    /// Why the state of the training could not be kept at its end.
+    #[serde(skip)]
+    pub unsaved: Option<String>,
 }
 
 impl History {
@@ -80,12 +91,37 @@ impl History {
         format!("step {step:>5}  train {train:.3}{held_out} nats/char  {:>4.0}k chars/s  {left}", speed / 1e3)
     }
 
-    /// What to know of the end: whether it was stopped, and which parameters the model has.
+    /// Whether the model predicts the held-out text worse than one that guesses among all ids.
+    pub fn is_worse_than_guessing(&self) -> bool {
+        self.held_out().zip(self.guessing).is_some_and(|(loss, guessing)| is_worse_than_guessing(loss, guessing))
+    }
+
+    /// What to know of the end: whether it was stopped, which parameters the model has, and what went wrong.
     pub fn ending(&self) -> Option<String> {
-        let stopped = self.stopped.then(|| "stopped before the end: the model is as far as it came".to_owned());
-        let kept = self.kept_step.zip(self.held_out()).map(|(step, loss)| {
-            format!("kept the model of step {step}, the best on held-out text ({loss:.3} nats/char); after that it learnt by heart")
-        });
-        stopped.or(kept)
+        let mut lines = Vec::new();
+        let kept = self.kept_step.zip(self.held_out());
+        let best = kept.map(|(step, loss)| format!("of step {step}, the best on held-out text ({loss:.3} nats/char)"));
+        match (self.stopped, best) {
+            (true, Some(best)) => lines.push(format!("stopped before the end: the model is that {best}")),
+            (true, None) => lines.push("stopped before the end: the model is as far as it came".to_owned()),
+            (false, Some(best)) => lines.push(format!("kept the model {best}; after that it learnt by heart")),
+            (false, None) => {}
+        }
+        if self.is_worse_than_guessing()
+            && let (Some(loss), Some(guessing)) = (self.held_out(), self.guessing)
+        {
+            let learnt = self.points.last().is_some_and(|last| !is_worse_than_guessing(last.train, guessing));
+            let advice = match learnt {
+                true => "it learnt its own text, which is not like the held-out one",
+                false => "its steps were too large: train again with a smaller learning rate",
+            };
+            lines.push(format!(
+                "worse than guessing: {loss:.3} nats/char held out, and guessing costs {guessing:.3}; {advice}"
+            ));
+        }
+        if let Some(why) = &self.unsaved {
+            lines.push(format!("the state of the training could not be kept, so it can't be gone on with: {why}"));
+        }
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
 }

@@ -22,10 +22,11 @@
 use super::course::{Course, Kept};
 use crate::data::{Batch, Batches, Tokens};
 use crate::error::{Error, Result};
-use crate::live::{Progress, should_stop};
+use crate::live::Progress;
 use crate::memory::keep_freed;
 use crate::model::{Trainable, random_tensor};
 use crate::rng::Rng;
+use crate::stopping::Listening;
 use crate::trace::numbers;
 use crate::waiting::Waiting;
 use std::fmt;
@@ -162,7 +163,9 @@ impl Landscape {
             }
             height(model, &pieces)
         };
+        let mut listening = listening();
         for (moment, (step, values)) in course.moments.iter().enumerate() {
+            listening.go_on()?;
             let loss = at_moment(values)?;
             landscape.course.push((*step, [places[0][moment], places[1][moment]], loss));
         }
@@ -184,12 +187,11 @@ impl Landscape {
         (self.loss, self.chars) = (height(model, pieces)?, pieces.targets.numel());
         let mut kept = Kept::of(model);
         let mut progress = Progress::new("landscape");
+        let mut listening = listening();
         for (row, &up) in self.up.iter().enumerate() {
             let mut losses = Vec::new();
             for &across in &self.across {
-                if should_stop() {
-                    return Err(Error::Config("stopped; the model is as it was".to_owned()));
-                }
+                listening.go_on()?;
                 kept.move_along(&[(across, &directions[0]), (up, &directions[1])])?;
                 losses.push(height(model, pieces)?);
             }
@@ -224,6 +226,10 @@ impl LandscapeConfig {
             _ => Ok(()),
         }
     }
+}
+
+fn listening() -> Listening {
+    Listening::new("a landscape was measured; the model is as it was")
 }
 
 /// The pieces of the text that are measured, the same at each point.

@@ -180,14 +180,15 @@ impl Optimiser {
         self.flat.memory().into_iter().chain(self.muon.memory()).collect()
     }
 
-    /// Takes back what [`memory`](Self::memory) gave.
+    /// Takes back what [`memory`](Self::memory) gave, all or nothing.
     pub(super) fn remember(&mut self, kept: &[(String, Tensor)]) -> Result<()> {
-        for (name, mut tensor) in self.memory() {
-            let Some((_, values)) =
-                kept.iter().find(|(other, values)| *other == name && values.size() == tensor.size())
-            else {
-                return Err(Error::Data(format!("the training's state has no {name} that fits this model")));
-            };
+        let found = self.memory().into_iter().map(|(name, tensor)| {
+            let fits = |(other, values): &&(String, Tensor)| *other == name && values.size() == tensor.size();
+            let values = kept.iter().find(fits).map(|(_, values)| values);
+            let missing = || Error::Data(format!("the training's state has no {name} that fits this model"));
+            values.ok_or_else(missing).map(|values| (name, tensor, values))
+        });
+        for (name, mut tensor, values) in found.collect::<Result<Vec<_>>>()? {
             match name.as_str() {
                 "adam.steps" => self.flat.set_steps(values.f_int64_value(&[0])? as i32),
                 _ => tensor.f_copy_(values)?,

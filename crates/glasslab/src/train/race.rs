@@ -21,7 +21,7 @@ use super::history::History;
 use super::training::Training;
 use crate::data::Tokens;
 use crate::error::{Error, Result};
-use crate::live::{Progress, should_stop};
+use crate::live::Progress;
 use crate::model::Trainable;
 use glasslab_wire::is_connected;
 use std::fmt;
@@ -66,7 +66,7 @@ impl Race {
         let mut progress = Progress::new(name.clone());
         let result = training.run(model, data, held_out, &mut (), |moment| {
             progress.update(moment.progress, || moment.history.state());
-            if should_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            ControlFlow::Continue(())
         });
         match result {
             Ok(()) | Err(Error::NonFinite { .. }) => {}
@@ -78,7 +78,7 @@ impl Race {
             false => println!("{:<16} {}", run.name, run.end()),
         }
         if run.history.stopped {
-            return Err(Error::Config(format!("stopped in {}; those before it are kept", run.name)));
+            return Err(Error::Stopped(format!("in {}; those before it are kept", run.name)));
         }
         match self.runs.iter_mut().find(|other| other.name == run.name) {
             Some(other) => *other = run,

@@ -21,8 +21,8 @@ use super::optimiser::{Memory, Moved, SlowMotion};
 use super::training::Training;
 use crate::data::{Batches, Tokens};
 use crate::error::{Error, Result};
-use crate::live::should_stop;
 use crate::model::{Trainable, count_parameters};
+use crate::stopping::{Listening, should_stop};
 use crate::view::Html;
 use std::fmt;
 use std::time::Instant;
@@ -76,6 +76,7 @@ impl StepByStep {
     pub fn skip(&mut self, model: &mut impl Trainable, steps: usize) -> Result<f64> {
         let tokens = self.tokens.clone();
         let mut batches = self.training.batches(&tokens)?;
+        let _listening = Listening::new("steps were taken");
         let before = self.training.history().points.len();
         for _ in 0..steps {
             if self.is_over() || should_stop() {

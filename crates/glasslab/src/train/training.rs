@@ -1,19 +1,20 @@
 //! A training under way: all that decides how it goes on, so that it can be kept and taken up again.
 
+use super::autosave::Autosave;
 use super::config::{TrainConfig, longest};
 use super::history::{History, Point};
 use super::optimiser::{Optimiser, SlowMotion};
+use super::saved::{State, extent};
 use super::step_by_step::TrainStep;
-use crate::checkpoint::{read_tensors, write_tensors};
-use crate::data::{Batches, Tokens};
+use crate::data::{Batches, Text, Tokens};
 use crate::error::{Error, Result};
-use crate::evaluate::evaluate_some;
+use crate::evaluate::measure;
 use crate::memory::keep_freed;
 use crate::model::Trainable;
+use crate::stopping::{Listening, should_stop};
 use crate::waiting::Waiting;
-use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tch::{Kind, Tensor};
 
@@ -37,6 +38,10 @@ pub struct Moment<'a> {
     pub history: &'a History,
     /// Whether this step has measured the held-out loss: time for a line.
     pub report: bool,
+    /// With a report: the file that holds the state of the training, if one does.
+    pub kept: Option<&'a Path>,
+    /// With a report: why the state could not be kept. The training goes on without.
+    pub trouble: Option<&'a str>,
     /// What the learning rates of the next steps are multiplied by, beside the schedule; 1 unless it is changed here.
     pub lr_scale: &'a mut f64,
 }
@@ -72,28 +77,15 @@ impl<M> Look<M> for () {
     }
 }
 
-/// The numbers of a [`Training`] that are no tensors.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct State {
-    config: TrainConfig,
-    /// How much text it learns from: to notice another one.
-    data: (usize, usize),
-    rng: u64,
-    step: usize,
-    seconds: f64,
-    /// The steps whose losses are in `sum`, since the last point of the history.
-    summed: u32,
-    history: History,
-}
-
 /// A training under way.
 #[derive(Debug)]
 pub(super) struct Training {
-    state: State,
-    sum: Tensor,
-    optimiser: Optimiser,
+    pub(super) state: State,
+    pub(super) sum: Tensor,
+    pub(super) optimiser: Optimiser,
     /// The parameters of the report with the lowest held-out loss, and this loss; at first those of the start.
-    best: (Vec<Tensor>, f64),
+    pub(super) best: (Vec<Tensor>, f64),
+    pub(super) autosave: Autosave,
     /// Seconds that it does not exceed.
     pub(super) longest: f64,
 }
@@ -101,18 +93,45 @@ pub(super) struct Training {
 impl Training {
     pub(super) fn new(model: &mut impl Trainable, data: &Tokens, config: &TrainConfig) -> Result<Training> {
         config.check()?;
+        let history = History { guessing: Some((model.n_vocab() as f64).ln()), ..History::default() };
         let state = State {
             config: config.clone(),
             data: extent(data),
+            texts: (None, None),
+            model: model.settings(),
             rng: config.seed,
             step: 0,
             seconds: 0.0,
             summed: 0,
-            history: History::default(),
+            history,
         };
+        Training::of(model, state, Autosave::in_file(config.autosave.clone()))
+    }
+
+    /// What was kept in a file; the tensors are still those of a beginning.
+    pub(super) fn taken_up(model: &mut impl Trainable, mut state: State, file: PathBuf) -> Result<Training> {
+        state.history.stopped = false;
+        state.config.autosave = Some(file.clone());
+        Training::of(model, state, Autosave::kept_in(file))
+    }
+
+    fn of(model: &mut impl Trainable, state: State, autosave: Autosave) -> Result<Training> {
         let sum = Tensor::f_zeros([], (Kind::Float, model.device()))?;
         let best = (copies(model), f64::INFINITY);
-        Ok(Training { state, sum, optimiser: Optimiser::new(model, config)?, best, longest: longest() })
+        let optimiser = Optimiser::new(model, &state.config)?;
+        Ok(Training { state, sum, optimiser, best, autosave, longest: longest() })
+    }
+
+    /// Whether it can learn from this text and be measured on that one: to be known before the first step.
+    pub(super) fn check(&self, data: &Tokens, held_out: &Tokens) -> Result<()> {
+        self.batches(data)?;
+        match held_out.stories().any(|story| story.len() > 1) {
+            true => Ok(()),
+            false => Err(Error::Data(
+                "no held-out story has two characters, so there is nothing to measure the model on: give more held-out text"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// How it goes.
@@ -189,8 +208,14 @@ impl Training {
         look: &mut impl Look<M>,
         mut watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
+        self.check(data, held_out)?;
+        if self.autosave.is_asked() {
+            self.state.texts = (Some(Text::of(data)), Some(Text::of(held_out)));
+        }
         keep_freed();
         let _waiting = Waiting::by_load();
+        // A step, the state's writing and a measurement may each take seconds.
+        let _listening = Listening::new("a model was trained");
         let config = self.state.config.clone();
         let mut batches = self.batches(data)?;
         let (started, before_start) = (Instant::now(), self.state.seconds);
@@ -210,10 +235,10 @@ impl Training {
             if report || passed(POINTS) || self.state.step == 1 {
                 self.add_point(model, held_out, report)?;
             }
-            if report && let Some(path) = &config.autosave {
-                self.save(model, path)?;
+            if report {
+                self.keep(model);
             }
-            let state = &self.state;
+            let (state, autosave) = (&self.state, &self.autosave);
             let moment = Moment {
                 progress,
                 step: state.step,
@@ -221,12 +246,12 @@ impl Training {
                 seconds: state.seconds,
                 history: &state.history,
                 report,
+                kept: autosave.kept().filter(|_| report),
+                trouble: autosave.trouble.as_deref().filter(|_| report),
                 lr_scale: &mut lr_scale,
             };
-            if watch(moment).is_break() && progress < 1.0 {
-                if let Some(path) = &config.autosave {
-                    self.save(model, path)?;
-                }
+            if watch(moment).is_break() | should_stop() && progress < 1.0 {
+                self.keep(model);
                 if self.state.summed > 0 {
                     self.add_point(model, held_out, true)?;
                 }
@@ -234,10 +259,20 @@ impl Training {
                 break;
             }
         }
-        if config.keep_best && self.state.history.keep_best() {
+        let history = &mut self.state.history;
+        if config.keep_best && history.keep_best() {
             put_back(model, &self.best.0)?;
         }
+        (history.autosave, history.unsaved) =
+            (self.autosave.kept().map(Path::to_path_buf), self.autosave.trouble.clone());
         Ok(())
+    }
+
+    /// Keeps the state, if that is asked for; if it can't be kept, the training goes on.
+    fn keep(&mut self, model: &mut impl Trainable) {
+        let mut autosave = std::mem::take(&mut self.autosave);
+        autosave.keep(|path| self.save(model, path));
+        self.autosave = autosave;
     }
 
     /// What happened.
@@ -248,79 +283,34 @@ impl Training {
     /// Adds a point to the history: the training loss since the last one, and with `report` the held-out loss.
     fn add_point(&mut self, model: &mut impl Trainable, held_out: &Tokens, report: bool) -> Result<()> {
         let State { config, step, seconds, summed, history, .. } = &mut self.state;
+        let chars = *step * config.batch_size * config.context_len;
         let train = self.sum.f_double_value(&[])? / f64::from(*summed);
-        if !train.is_finite() {
-            let chars = *step * config.batch_size * config.context_len;
+        let held_out = if report && train.is_finite() { Some(measured(model, held_out)?) } else { None };
+        // The last step may have made NaN of the parameters, after a loss that was none yet.
+        if let Some(train) = [Some(train), held_out].into_iter().flatten().find(|loss| !loss.is_finite()) {
             history.points.push(Point { step: *step, chars, seconds: *seconds, train, held_out: None });
             put_back(model, &self.best.0)?;
-            let kept = match &config.autosave {
-                Some(path) if path.exists() => {
-                    format!("; the last good state of the training is in {}", path.display())
-                }
-                _ => String::new(),
-            };
+            let kept = self.autosave.kept().map_or(String::new(), |path| {
+                format!("; the last good state of the training is in {}", path.display())
+            });
             return Err(Error::NonFinite { step: *step, loss: train, lr: config.lr, kept });
         }
         (self.sum, *summed) = (self.sum.zeros_like(), 0);
-        let held_out = if report { Some(evaluate_some(model, held_out, HELD_OUT_SAMPLE)?.nats_per_char) } else { None };
-        let chars = *step * config.batch_size * config.context_len;
         history.points.push(Point { step: *step, chars, seconds: *seconds, train, held_out });
         if held_out.is_some_and(|loss| loss < self.best.1) {
             self.best = (copies(model), held_out.unwrap_or(f64::INFINITY));
         }
         Ok(())
     }
-
-    /// Keeps everything in one file, so that it is whole or not there: the numbers as JSON in a tensor of bytes.
-    fn save(&self, model: &mut impl Trainable, path: &Path) -> Result<()> {
-        let json = serde_json::to_vec(&self.state).map_err(|error| Error::Data(error.to_string()))?;
-        let mut tensors = vec![
-            ("state.json".to_owned(), Tensor::from_slice(&json)),
-            ("loss.sum".to_owned(), self.sum.shallow_clone()),
-            ("loss.best".to_owned(), Tensor::from_slice(&[self.best.1])),
-        ];
-        let parameters = model.parameters();
-        tensors
-            .extend(parameters.iter().zip(&self.best.0).map(|(one, best)| (format!("best.{}", one.name), best.copy())));
-        tensors.extend(parameters.into_iter().map(|one| (format!("model.{}", one.name), one.tensor.detach())));
-        tensors.extend(self.optimiser.memory());
-        write_tensors(path, tensors)
-    }
-
-    /// Takes up the training that a file holds; `model` gets its parameters.
-    pub(super) fn load(path: &Path, model: &mut impl Trainable, data: &Tokens) -> Result<Training> {
-        let kept = read_tensors(path)?;
-        let wrong = |what: &str| {
-            Error::Data(format!("{} is no state of this training: {what}. Start the training anew", path.display()))
-        };
-        let get = |name: &str| kept.iter().find(|(other, _)| other == name).map(|(_, tensor)| tensor);
-        let json = get("state.json").ok_or_else(|| wrong("it holds no state.json"))?;
-        let state: State =
-            serde_json::from_slice(&Vec::<u8>::try_from(json)?).map_err(|error| wrong(&error.to_string()))?;
-        if state.data != extent(data) {
-            return Err(wrong("it learnt from another text"));
-        }
-        let mut training = Training::new(model, data, &state.config)?;
-        let _guard = tch::no_grad_guard();
-        for (mut parameter, best) in model.parameters().into_iter().zip(&mut training.best.0) {
-            for (target, part) in [(&mut parameter.tensor, "model"), (best, "best")] {
-                let name = format!("{part}.{}", parameter.name);
-                let Some(values) = get(&name).filter(|values| values.size() == target.size()) else {
-                    return Err(wrong(&format!("it has no {name} of shape {:?}", target.size())));
-                };
-                target.f_copy_(values)?;
-            }
-        }
-        training.optimiser.remember(&kept)?;
-        training.best.1 = get("loss.best").ok_or_else(|| wrong("it has no loss.best"))?.f_double_value(&[0])?;
-        training.sum.f_copy_(get("loss.sum").ok_or_else(|| wrong("it has no loss.sum"))?)?;
-        training.state = state;
-        Ok(training)
-    }
 }
 
-fn extent(data: &Tokens) -> (usize, usize) {
-    (data.stories().count(), data.len())
+/// The held-out loss. A training that is being stopped is still measured to the end.
+fn measured(model: &impl Trainable, held_out: &Tokens) -> Result<f64> {
+    let go_on = || {
+        should_stop(); // which tells the kernel that it moves
+        Ok(())
+    };
+    Ok(measure(model, held_out, HELD_OUT_SAMPLE, go_on)?.nats_per_char)
 }
 
 fn copies(model: &mut impl Trainable) -> Vec<Tensor> {

@@ -12,6 +12,7 @@ use super::{Html, paragraph, short};
 use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::model::LanguageModel;
+use crate::stopping::Listening;
 use crate::tokenizer::{CharTokenizer, visible};
 use std::fmt::Write;
 use tch::{Kind, Tensor};
@@ -51,7 +52,7 @@ impl Surprise {
     /// overlapping pieces.
     ///
     /// # Errors
-    /// If no character of the text is in the vocabulary.
+    /// If no character of the text is in the vocabulary, or the stop button is pressed.
     pub fn new(model: &impl LanguageModel, text: &str) -> Result<Surprise> {
         let _guard = tch::no_grad_guard();
         let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
@@ -74,7 +75,9 @@ impl Surprise {
         let mut characters = vec![none];
         let length = model.max_len().map_or(ROW, |length| ROW.min(length as usize));
         let overlap = (model.context_len() as usize - 1).min(length / 2);
+        let mut listening = Listening::new("a text was measured: measure it again, or a shorter one");
         while characters.len() < ids.len() {
+            listening.go_on()?;
             let start = (characters.len() - 1).saturating_sub(overlap);
             let end = ids.len().min(start + length + 1);
             let input = Tensor::f_from_slice(&ids[start..end - 1])?.f_unsqueeze(0)?.f_to_device(model.device())?;
