@@ -6,6 +6,7 @@
 use crate::code;
 use crate::commands::{self, Command, commands};
 use crate::completion;
+use crate::interrupt::{Cause, GRACE};
 use crate::output::{Outcome, Output};
 use crate::prepare::PRELUDE;
 use crate::report::{self, Report};
@@ -116,6 +117,9 @@ impl Engine {
         while let Some(job) = engine.next() {
             engine.shared.interrupt.begin();
             let request = job.request().clone();
+            if let Ok(mut running) = engine.shared.running.lock() {
+                *running = Some(request.clone());
+            }
             if caught(|| engine.perform(job)).is_none() {
                 engine.answer_as_stumbled(&request);
             }
@@ -275,10 +279,11 @@ impl Engine {
             match command.name {
                 ":opt" => said.push(self.optimise(command.rest)?),
                 ":clear" => said.push(self.clear()?),
+                ":restart" => said.push(self.restart()?),
                 _ => {}
             }
         }
-        let rest = commands::without(code, |command| matches!(command.name, ":opt" | ":clear"));
+        let rest = commands::without(code, |command| matches!(command.name, ":opt" | ":clear" | ":restart"));
         let said = said.join("\n");
         let is_code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
         if !commands.is_empty() && !rest.lines().any(is_code) {
@@ -320,6 +325,25 @@ impl Engine {
         self.shared.comms.close_all(&self.shared);
         self.versions.clear();
         Ok("All variables, functions and types are gone; the library is there as at the start.".to_owned())
+    }
+
+    /// Ends the cells' process and starts a new one. evcxr's own command would go on as if the variables were there.
+    fn restart(&mut self) -> Result<String, Report> {
+        let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
+        if let Ok(mut process) = context.process_handle().lock() {
+            // One that has ended already is as good.
+            let _ = process.kill();
+        }
+        // evcxr finds it dead by the next cell, and forgets all that was in it.
+        match context.execute("();") {
+            Err(evcxr::Error::SubprocessTerminated(_)) => {}
+            Err(error) => return Err(report::refusal(&error.to_string())),
+            Ok(_) => return Err(Report::new("error", "the cells' process did not end; restart the kernel", &[])),
+        }
+        self.output.drain();
+        self.shared.comms.close_all(&self.shared);
+        Ok("The process of the cells is a new one: all variables are gone, functions, types and `use` lines are kept."
+            .to_owned())
     }
 
     /// Runs code; what it shows goes its own way, the value comes back.
@@ -386,10 +410,10 @@ impl Engine {
                 "Stopped while it was compiled: nothing was run, and every variable is as before.",
                 &[],
             )),
-            Some(Err(evcxr::Error::SubprocessTerminated(_))) if self.shared.interrupt.has_ended_child() => {
-                Err(self.ended())
-            }
-            Some(Err(evcxr::Error::SubprocessTerminated(status))) => Err(report::crash(&status, &outcome.last_words)),
+            Some(Err(evcxr::Error::SubprocessTerminated(status))) => match self.shared.interrupt.has_ended_child() {
+                Some(cause) => Err(self.ended(cause)),
+                None => Err(report::crash(&status, &outcome.last_words)),
+            },
             Some(Err(evcxr::Error::CompilationErrors(errors))) => {
                 Err(report::compilation(&errors, code, |name| self.versions.missing(name)))
             }
@@ -425,9 +449,13 @@ impl Engine {
         report::place(line?, &generated, code, &history)
     }
 
-    /// A cell that didn't listen to the stop button.
-    fn ended(&self) -> Report {
-        let seconds = crate::interrupt::GRACE.as_secs();
+    /// A cell that did not stop by itself.
+    fn ended(&self, cause: Cause) -> Report {
+        let why = match cause {
+            Cause::Deaf => format!("The cell did not stop within {} s and was ended.", GRACE.as_secs()),
+            Cause::Stuck => "The cell had begun to stop, then was silent, and was ended.".to_owned(),
+            Cause::Again => "The stop button was pressed again, and the cell was ended at once.".to_owned(),
+        };
         let mut advice = vec![
             "All variables of the notebook are gone with it; functions, types and `use` lines are kept, and the next cell works."
                 .to_owned(),
@@ -437,7 +465,7 @@ impl Engine {
             Some(path) => format!("The last model that a training saved on its way: {path}"),
             None => "No training had saved a model on its way.".to_owned(),
         });
-        Report::new("Stopped", format!("The cell did not stop within {seconds} s and was ended."), &advice)
+        Report::new("Stopped", why, &advice)
     }
 }
 

@@ -26,6 +26,8 @@ mod output;
 mod pace;
 mod platform;
 mod prepare;
+#[cfg(test)]
+mod random;
 mod repair;
 mod report;
 mod server;
