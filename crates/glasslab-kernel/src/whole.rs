@@ -3,7 +3,7 @@
 use crate::code::{EDITION, as_function};
 use jupyter_protocol::{IsCompleteReply, IsCompleteReplyStatus};
 use ra_ap_parser::LexedStr;
-use ra_ap_syntax::ast::{Item, LetStmt};
+use ra_ap_syntax::ast::{Item, LetStmt, Path};
 use ra_ap_syntax::{AstNode, SyntaxKind};
 
 /// How the brackets, texts and comments of a cell end.
@@ -88,7 +88,8 @@ pub fn lack(code: &str) -> Option<String> {
             }
             _ => false,
         };
-        lacks_name || names_nothing
+        let ends_open = Path::cast(node.clone()).is_some_and(|path| path.segment().is_none_or(|last| last.syntax().text().is_empty()));
+        lacks_name || names_nothing || ends_open
     })?;
     let text = unfinished.text().to_string();
     Some(format!("a line ends in the middle of `{}`", text.trim()))
@@ -142,6 +143,7 @@ mod tests {
         assert_eq!(lack("use std::"), Some("a line ends in the middle of `use std::`".into()));
         assert_eq!(lack("let"), Some("a line ends in the middle of `let`".into()));
         assert!(lack("use").is_some());
+        assert!(lack("let a = std::").unwrap().contains("std::"));
     }
 
     #[test]
