@@ -99,6 +99,8 @@ impl Child {
         control.set_nonblocking(true)?;
         // What was meant for a process before this one.
         while control.recv(&mut [0; 16]).is_ok() {}
+        // SAFETY: reads what waits on standard input into an array of that length, and waits for nothing.
+        while unsafe { libc::recv(0, [0_u8; 256].as_mut_ptr().cast(), 256, libc::MSG_DONTWAIT) } > 0 {}
         Ok(Child { mark, commands, to_evcxr, control, hooks: Hooks::load(), variables: std::ptr::null_mut(), cells: 0 })
     }
 
@@ -141,6 +143,7 @@ impl Child {
         if let Some(hooks) = &self.hooks {
             (hooks.flush)();
         }
+        flush_c();
         let ended = frame(&self.mark, &FromCell::Ended { number });
         write_to(2, &ended);
         write_to(1, &ended);
@@ -173,6 +176,7 @@ impl Child {
         if let Some(hooks) = &self.hooks {
             (hooks.idle)();
         }
+        flush_c();
     }
 
     fn receive(&self) -> Option<Vec<u8>> {
@@ -188,6 +192,12 @@ impl Child {
             unsafe { (hooks.message)(bytes.as_ptr(), bytes.len()) };
         }
     }
+}
+
+/// What C code has printed goes out: its streams are not Rust's.
+fn flush_c() {
+    // SAFETY: flushes all of C's output streams, which may be done at any time.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
 /// Waits until one of two descriptors (−1: none) has something to read.

@@ -3,6 +3,9 @@
 use ra_ap_syntax::ast::{HasModuleItem, HasName, Item};
 use ra_ap_syntax::{AstNode, Edition, NodeOrToken, Parse, SourceFile, SyntaxKind};
 
+/// The Rust of a cell.
+pub const EDITION: Edition = Edition::Edition2024;
+
 /// The types that a cell defines for the cells after it; none if it is no whole Rust.
 pub fn defined_types(code: &str) -> Vec<String> {
     let file = as_function(code);
@@ -62,7 +65,7 @@ pub fn names(code: &str) -> Vec<String> {
 
 /// A cell as the body of a function, one line further down.
 pub fn as_function(code: &str) -> Parse<SourceFile> {
-    SourceFile::parse(&format!("fn cell() {{\n{code}\n}}"), Edition::Edition2024)
+    SourceFile::parse(&format!("fn cell() {{\n{code}\n}}"), EDITION)
 }
 
 /// A cell's own items; after a brace too many, those behind it as well.

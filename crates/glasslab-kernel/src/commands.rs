@@ -46,7 +46,7 @@ pub fn commands(code: &str) -> Vec<Command<'_>> {
         if line.starts_with('!') {
             found.push(Command { name: "!", rest: text[1..].trim(), place });
         } else if text.starts_with(':') {
-            let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
+            let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
             found.push(Command { name, rest: rest.trim(), place });
         } else if !text.is_empty() && !line.starts_with("//") {
             break;
@@ -56,12 +56,14 @@ pub fn commands(code: &str) -> Vec<Command<'_>> {
     found
 }
 
-/// The code with blanks in the place of some commands, so that nothing else moves.
+/// The code with blanks in the place of some commands, so that nothing else moves. In the others, blanks are what
+/// separates words: evcxr knows no tabs.
 pub fn without(code: &str, is_out: impl Fn(&Command) -> bool) -> String {
     let mut left = code.to_owned();
-    for command in commands(code).into_iter().filter(is_out) {
-        let blanks = " ".repeat(command.place.len());
-        left.replace_range(command.place, &blanks);
+    for command in commands(code) {
+        let place = command.place.clone();
+        let instead = if is_out(&command) { " ".repeat(place.len()) } else { code[place.clone()].replace('\t', " ") };
+        left.replace_range(place, &instead);
     }
     left
 }
@@ -89,6 +91,7 @@ mod tests {
         let left = without(code, |command| command.name == ":opt");
         assert_eq!(left, format!("{}\n:vars\r\nlet x = 1;", " ".repeat(12)));
         assert_eq!(without(code, |_| true).find("let"), code.find("let"));
+        assert_eq!(without("\t:type\tx\nlet y = '\t';", |_| false), " :type x\nlet y = '\t';");
     }
 
     #[test]

@@ -6,7 +6,10 @@
 use crate::code;
 use crate::commands::{self, Command, commands};
 use crate::completion;
+use crate::impls::Impls;
+use crate::interrupt::{Cause, GRACE};
 use crate::output::{Outcome, Output};
+use crate::paths::Paths;
 use crate::prepare::PRELUDE;
 use crate::report::{self, Report};
 use crate::server::Shared;
@@ -102,6 +105,8 @@ pub struct Engine {
     saved: Option<String>,
     /// Which versions of functions and types are in use.
     versions: Versions,
+    impls: Impls,
+    paths: Paths,
 }
 
 impl Engine {
@@ -111,11 +116,26 @@ impl Engine {
         let context = load(&shared).map_err(|error| format!("The kernel could not start: {error}"));
         shared.loading.finish();
         let source = session.join("src/lib.rs");
-        let (waiting, count, saved, versions) = (VecDeque::new(), 0, None, Versions::default());
-        let mut engine = Engine { shared, output, jobs, waiting, context, source, warm: false, count, saved, versions };
+        let mut engine = Engine {
+            shared,
+            output,
+            jobs,
+            waiting: VecDeque::new(),
+            context,
+            source,
+            warm: false,
+            count: 0,
+            saved: None,
+            versions: Versions::default(),
+            impls: Impls::default(),
+            paths: Paths::default(),
+        };
         while let Some(job) = engine.next() {
             engine.shared.interrupt.begin();
             let request = job.request().clone();
+            if let Ok(mut running) = engine.shared.running.lock() {
+                *running = Some(request.clone());
+            }
             if caught(|| engine.perform(job)).is_none() {
                 engine.answer_as_stumbled(&request);
             }
@@ -223,7 +243,7 @@ impl Engine {
         let result = if code.trim().is_empty() {
             Ok(Map::new())
         } else if self.shared.interrupt.is_asked() {
-            self.versions.refused(code, self.count, "was stopped");
+            self.versions.refused(&commands::without(code, |_| true), self.count, "was stopped");
             Err(Report::new("Stopped", "Stopped before it began.", &[]))
         } else {
             self.obey(request, asked.silent, code)
@@ -266,8 +286,10 @@ impl Engine {
     /// Does the commands above a cell's code that the lab does itself, then runs the rest.
     fn obey(&mut self, request: &JupyterMessage, silent: bool, code: &str) -> Result<Map<String, Value>, Report> {
         let commands = commands(code);
+        // A line such as `:type x` is no definition of x.
+        let rust = commands::without(code, |_| true);
         if let Some(refusal) = commands.iter().find_map(Command::refusal) {
-            self.versions.refused(code, self.count, "was not run");
+            self.versions.refused(&rust, self.count, "was not run");
             return Err(Report::new("error", refusal, &[]));
         }
         let mut said = Vec::new();
@@ -275,10 +297,11 @@ impl Engine {
             match command.name {
                 ":opt" => said.push(self.optimise(command.rest)?),
                 ":clear" => said.push(self.clear()?),
+                ":restart" => said.push(self.restart()?),
                 _ => {}
             }
         }
-        let rest = commands::without(code, |command| matches!(command.name, ":opt" | ":clear"));
+        let rest = commands::without(code, |command| matches!(command.name, ":opt" | ":clear" | ":restart"));
         let said = said.join("\n");
         let is_code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
         if !commands.is_empty() && !rest.lines().any(is_code) {
@@ -287,8 +310,8 @@ impl Engine {
         if !said.is_empty() && !silent {
             self.shared.publish("stream", json!({ "name": "stdout", "text": said + "\n" }), Some(request));
         }
-        if let Some(lack) = whole::lack(&commands::without(&rest, |_| true)) {
-            self.versions.refused(code, self.count, "is unfinished");
+        if let Some(lack) = whole::lack(&rust) {
+            self.versions.refused(&rust, self.count, "is unfinished");
             return Err(Report::new("error", format!("The cell is unfinished: {lack}."), &[]));
         }
         self.evaluate(request, silent, &rest)
@@ -319,25 +342,59 @@ impl Engine {
         }
         self.shared.comms.close_all(&self.shared);
         self.versions.clear();
+        self.impls.clear();
+        self.paths.clear();
         Ok("All variables, functions and types are gone; the library is there as at the start.".to_owned())
+    }
+
+    /// Ends the cells' process and starts a new one. evcxr's own command would go on as if the variables were there.
+    fn restart(&mut self) -> Result<String, Report> {
+        let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
+        let lost = context.variables_and_types().map(|(name, _)| name.to_owned()).collect();
+        self.versions.lost(lost, "", self.count, true);
+        if let Ok(mut process) = context.process_handle().lock() {
+            // One that has ended already is as good.
+            let _ = process.kill();
+        }
+        // evcxr finds it dead by the next cell, and forgets all that was in it.
+        match context.execute("();") {
+            Err(evcxr::Error::SubprocessTerminated(_)) => {}
+            Err(error) => return Err(report::refusal(&error.to_string())),
+            Ok(_) => return Err(Report::new("error", "the cells' process did not end; restart the kernel", &[])),
+        }
+        self.output.drain();
+        self.shared.comms.close_all(&self.shared);
+        Ok("The process of the cells is a new one: all variables are gone, functions, types and `use` lines are kept."
+            .to_owned())
     }
 
     /// Runs code; what it shows goes its own way, the value comes back.
     fn evaluate(&mut self, request: &JupyterMessage, silent: bool, code: &str) -> Result<Map<String, Value>, Report> {
         let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
         self.output.begin(request, silent);
-        let earlier = self.versions.notes(code);
+        let rust = commands::without(code, |_| true);
+        let earlier = self.versions.notes(&rust);
         if !silent && !earlier.is_empty() {
             let text = earlier.join("\n") + "\n";
             self.shared.publish("stream", json!({ "name": "stderr", "text": text }), Some(request));
         }
         let begun = Instant::now();
         let process = self.shared.interrupt.child_id();
+        let stamps = Paths::stamps(code);
+        let changed = self.paths.changed();
+        let named = self.impls.name(&self.paths.current(code));
+        let variables = |context: &CommandContext| -> Vec<String> {
+            context.variables_and_types().map(|(name, _)| name.to_owned()).collect()
+        };
+        let before = variables(context);
         let mut outdated = Vec::new();
         let mut run = |context: &mut CommandContext| {
             caught(|| {
+                if !changed.is_empty() {
+                    context.execute(&changed.join("\n"))?;
+                }
                 outdated = let_go_of_outdated(context, code);
-                context.execute_with_callbacks(code, &mut EvalCallbacks::default())
+                context.execute_with_callbacks(&named.code, &mut EvalCallbacks::default())
             })
         };
         let mut result = run(context);
@@ -373,25 +430,37 @@ impl Engine {
         }
         let outcome = self.output.take();
         self.saved = outcome.saved.clone().or(self.saved.take());
+        let after = variables(context);
+        let lost = before.into_iter().filter(|name| !after.contains(name)).collect();
+        self.versions.lost(lost, &rust, self.count, died);
+        if !matches!(result, Some(Ok(_))) && !changed.is_empty() {
+            self.paths.retry();
+        }
         match &result {
-            Some(Ok(_)) => self.versions.took(code, self.count),
-            Some(Err(evcxr::Error::SubprocessTerminated(_))) => self.versions.refused(code, self.count, "was ended"),
-            _ if interrupted => self.versions.refused(code, self.count, "was stopped"),
-            _ => self.versions.refused(code, self.count, "did not compile"),
+            Some(Ok(_)) => {
+                self.versions.took(&rust, self.count);
+                self.paths.take(code, stamps);
+            }
+            Some(Err(evcxr::Error::SubprocessTerminated(_))) => self.versions.refused(&rust, self.count, "was ended"),
+            _ if interrupted => self.versions.refused(&rust, self.count, "was stopped"),
+            _ => self.versions.refused(&rust, self.count, "did not compile"),
         }
         match result {
-            Some(Ok(outputs)) => self.finish(outcome, outputs, code),
+            Some(Ok(outputs)) => {
+                self.impls.took(named);
+                self.finish(outcome, outputs, code)
+            }
             Some(Err(_)) if interrupted && !died => Err(Report::new(
                 "Stopped",
                 "Stopped while it was compiled: nothing was run, and every variable is as before.",
                 &[],
             )),
-            Some(Err(evcxr::Error::SubprocessTerminated(_))) if self.shared.interrupt.has_ended_child() => {
-                Err(self.ended())
-            }
-            Some(Err(evcxr::Error::SubprocessTerminated(status))) => Err(report::crash(&status, &outcome.last_words)),
+            Some(Err(evcxr::Error::SubprocessTerminated(status))) => match self.shared.interrupt.has_ended_child() {
+                Some(cause) => Err(self.ended(cause)),
+                None => Err(report::crash(&status, &outcome.last_words)),
+            },
             Some(Err(evcxr::Error::CompilationErrors(errors))) => {
-                Err(report::compilation(&errors, code, |name| self.versions.missing(name)))
+                Err(report::compilation(&errors, code, &named, |name| self.versions.missing(name)))
             }
             Some(Err(error)) => Err(report::refusal(&error.to_string())),
             None => Err(report::stumbled()),
@@ -425,9 +494,13 @@ impl Engine {
         report::place(line?, &generated, code, &history)
     }
 
-    /// A cell that didn't listen to the stop button.
-    fn ended(&self) -> Report {
-        let seconds = crate::interrupt::GRACE.as_secs();
+    /// A cell that did not stop by itself.
+    fn ended(&self, cause: Cause) -> Report {
+        let why = match cause {
+            Cause::Deaf => format!("The cell did not stop within {} s and was ended.", GRACE.as_secs()),
+            Cause::Stuck => "The cell had begun to stop, then was silent, and was ended.".to_owned(),
+            Cause::Again => "The stop button was pressed again, and the cell was ended at once.".to_owned(),
+        };
         let mut advice = vec![
             "All variables of the notebook are gone with it; functions, types and `use` lines are kept, and the next cell works."
                 .to_owned(),
@@ -437,7 +510,7 @@ impl Engine {
             Some(path) => format!("The last model that a training saved on its way: {path}"),
             None => "No training had saved a model on its way.".to_owned(),
         });
-        Report::new("Stopped", format!("The cell did not stop within {seconds} s and was ended."), &advice)
+        Report::new("Stopped", why, &advice)
     }
 }
 

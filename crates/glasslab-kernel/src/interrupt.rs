@@ -1,17 +1,35 @@
 //! Stopping: at the next step, or the compiler, or after a grace the process.
 //!
 //! The stop button makes a file appear that the library looks for at every step of a training or a generation. A
-//! compiler that works for the cell is ended at once. A cell that doesn't listen is ended after a grace.
+//! compiler that works for the cell is ended at once. A cell that doesn't listen is ended after a grace. One that has
+//! heard says so by a second file, `stopping` beside the first, which it touches at least every second: it is waited for
+//! as long as that file is fresh. Who doesn't want to wait presses again.
 
 use crate::platform::children;
+use glasslab_wire::STOPPING;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long a running cell may take to stop by itself.
+/// How long a running cell may take to stop by itself, or to say that it has heard.
 pub const GRACE: Duration = Duration::from_secs(3);
+/// How long a word of its that it is stopping holds.
+const FRESH: Duration = Duration::from_secs(2);
+/// What comes sooner after a press is the same press.
+const DOUBLE: Duration = Duration::from_millis(700);
+
+/// Why a cell's process was ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cause {
+    /// It did not hear the button.
+    Deaf,
+    /// It had heard, and then was silent.
+    Stuck,
+    /// The button was pressed again.
+    Again,
+}
 
 #[derive(Default)]
 struct State {
@@ -21,7 +39,11 @@ struct State {
     /// Whether the cells' process is inside a cell.
     running: AtomicBool,
     asked: AtomicBool,
-    ended: AtomicBool,
+    /// When the button was pressed first, for the job in work.
+    asked_at: Mutex<Option<Instant>>,
+    /// Whether it was pressed again.
+    again: AtomicBool,
+    ended: Mutex<Option<Cause>>,
     /// The last of the cells' processes that was ended here.
     ended_child: AtomicU32,
     child: Mutex<Option<Arc<Mutex<Child>>>>,
@@ -35,12 +57,12 @@ pub struct Interrupt(Arc<State>);
 impl Interrupt {
     /// Where the file is to appear.
     pub fn set_stop_file(&self, file: PathBuf) {
-        set(&self.0.stop_file, file);
+        *lock(&self.0.stop_file) = Some(file);
     }
 
     /// Which process runs the cells.
     pub fn set_child(&self, child: Arc<Mutex<Child>>) {
-        set(&self.0.child, child);
+        *lock(&self.0.child) = Some(child);
     }
 
     /// A job waits.
@@ -56,7 +78,7 @@ impl Interrupt {
     /// A job begins.
     pub fn begin(&self) {
         self.remove_stop_file();
-        self.0.ended.store(false, Ordering::SeqCst);
+        *lock(&self.0.ended) = None;
         self.0.job.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -65,6 +87,8 @@ impl Interrupt {
         self.0.queued.fetch_sub(1, Ordering::SeqCst);
         self.remove_stop_file();
         self.0.job.fetch_add(1, Ordering::SeqCst);
+        *lock(&self.0.asked_at) = None;
+        self.0.again.store(false, Ordering::SeqCst);
         self.0.asked.swap(false, Ordering::SeqCst)
     }
 
@@ -73,14 +97,14 @@ impl Interrupt {
         self.0.asked.load(Ordering::SeqCst)
     }
 
-    /// Whether the cells' process was ended because it didn't listen.
-    pub fn has_ended_child(&self) -> bool {
-        self.0.ended.load(Ordering::SeqCst)
+    /// Why the cells' process was ended here, if it was.
+    pub fn has_ended_child(&self) -> Option<Cause> {
+        *lock(&self.0.ended)
     }
 
     /// Whether a process of the cells' was ended for a job before this one.
     pub fn is_stray(&self, child: Option<u32>) -> bool {
-        !self.has_ended_child() && child.is_some_and(|child| self.0.ended_child.load(Ordering::SeqCst) == child)
+        self.has_ended_child().is_none() && child.is_some_and(|child| self.0.ended_child.load(Ordering::SeqCst) == child)
     }
 
     /// The cells' process is inside a cell, or is not any more.
@@ -95,44 +119,69 @@ impl Interrupt {
 
     /// The process that runs the cells.
     pub fn child_id(&self) -> Option<u32> {
-        let child = self.0.child.lock().ok()?.clone()?;
+        let child = lock(&self.0.child).clone()?;
         // evcxr holds the lock only while it starts a process anew or has found it dead.
         child.try_lock().ok().map(|child| child.id())
     }
 
-    /// The person wants what runs to stop.
-    pub fn stop(&self) {
+    /// The person wants what runs to stop; `waits` is called if that takes longer because the cell says that it is stopping.
+    pub fn stop(&self, waits: impl FnOnce() + Send + 'static) {
         if self.0.queued.load(Ordering::SeqCst) == 0 {
             return;
         }
-        self.0.asked.store(true, Ordering::SeqCst);
-        if let Some(file) = self.0.stop_file.lock().ok().and_then(|file| file.clone()) {
+        let first = *lock(&self.0.asked_at).get_or_insert_with(Instant::now);
+        if self.0.asked.swap(true, Ordering::SeqCst) {
+            // The first press is being followed up.
+            self.0.again.fetch_or(first.elapsed() > DOUBLE, Ordering::SeqCst);
+            return;
+        }
+        if let Some(file) = &*lock(&self.0.stop_file) {
             // Without the file the cell is ended after the grace.
             let _ = std::fs::write(file, "");
         }
         let (this, job) = (self.clone(), self.0.job.load(Ordering::SeqCst));
-        std::thread::spawn(move || this.follow_up(job, GRACE));
+        std::thread::spawn(move || this.follow_up(job, GRACE, waits));
     }
 
     /// Ends compilers, and after the grace the cell, until the job is over.
-    fn follow_up(&self, job: u64, grace: Duration) {
-        let asked_at = Instant::now();
+    fn follow_up(&self, job: u64, grace: Duration, waits: impl FnOnce()) {
+        let (asked_at, mut waits, mut has_heard) = (Instant::now(), Some(waits), false);
         // Between two jobs the number is even: then there is nothing to end.
         while job % 2 == 1 && self.0.job.load(Ordering::SeqCst) == job {
-            match self.child_id() {
-                Some(child) if !self.is_running() => end_processes(&compilers(Some(child))),
-                Some(child) if asked_at.elapsed() >= grace => {
-                    // The button may be pressed twice; the process that follows the ended one has done nothing.
-                    if !self.0.ended.swap(true, Ordering::SeqCst) {
+            let is_stopping = self.is_stopping();
+            has_heard |= is_stopping;
+            let cause = match asked_at.elapsed() >= grace {
+                _ if self.0.again.load(Ordering::SeqCst) => Some(Cause::Again),
+                true if is_stopping => None,
+                true => Some(if has_heard { Cause::Stuck } else { Cause::Deaf }),
+                false => None,
+            };
+            match (self.child_id(), cause) {
+                (Some(child), _) if !self.is_running() => end_processes(&compilers(Some(child))),
+                (Some(child), Some(cause)) => {
+                    // The process that follows the ended one has done nothing.
+                    if lock(&self.0.ended).replace(cause).is_none() {
                         self.0.ended_child.store(child, Ordering::SeqCst);
                         end_processes(&[child]);
                     }
                     return;
                 }
+                (Some(_), None) if asked_at.elapsed() >= grace => {
+                    if let Some(waits) = waits.take() {
+                        waits();
+                    }
+                }
                 _ => {}
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Whether the cell has said of late that it is stopping.
+    fn is_stopping(&self) -> bool {
+        let file = lock(&self.0.stop_file).as_ref().map(|file| file.with_file_name(STOPPING));
+        let told = file.and_then(|file| std::fs::metadata(file).ok()?.modified().ok());
+        told.is_some_and(|told| told.elapsed().unwrap_or_default() < FRESH)
     }
 
     /// Ends the cells' process and all compilers.
@@ -144,16 +193,16 @@ impl Interrupt {
     }
 
     fn remove_stop_file(&self) {
-        if let Some(file) = self.0.stop_file.lock().ok().and_then(|file| file.clone()) {
+        if let Some(file) = &*lock(&self.0.stop_file) {
             let _ = std::fs::remove_file(file);
+            let _ = std::fs::remove_file(file.with_file_name(STOPPING));
         }
     }
 }
 
-fn set<T>(place: &Mutex<Option<T>>, value: T) {
-    if let Ok(mut place) = place.lock() {
-        *place = Some(value);
-    }
+/// Nothing in here panics while it holds a lock.
+fn lock<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
+    place.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// All processes below this one but the cells'.
@@ -206,7 +255,7 @@ mod tests {
         interrupt.end();
         interrupt.dropped();
         interrupt.begin();
-        interrupt.stop();
+        interrupt.stop(|| {});
         assert!(interrupt.is_asked());
         assert_eq!(
             interrupt.0.job.load(Ordering::SeqCst) % 2,
@@ -228,11 +277,12 @@ mod tests {
         interrupt.begin();
         interrupt.set_running(true);
         let job = interrupt.0.job.load(Ordering::SeqCst);
-        interrupt.follow_up(job, Duration::ZERO);
-        assert!(interrupt.has_ended_child() && !interrupt.is_stray(Some(first)));
+        interrupt.follow_up(job, Duration::ZERO, || {});
+        assert_eq!(interrupt.has_ended_child(), Some(Cause::Deaf));
+        assert!(!interrupt.is_stray(Some(first)));
         let mut dead = std::mem::replace(&mut *child.lock().unwrap(), sleep());
         assert!(!dead.wait().unwrap().success());
-        interrupt.follow_up(job, Duration::ZERO);
+        interrupt.follow_up(job, Duration::ZERO, || {});
         assert!(child.lock().unwrap().try_wait().unwrap().is_none(), "the button was pressed twice");
         interrupt.end();
         interrupt.begin();
@@ -242,9 +292,58 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_that_says_that_it_is_stopping_is_waited_for_until_it_is_silent_or_the_button_is_pressed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let says = folder.path().join(STOPPING);
+        for (again, cause) in [(false, Cause::Stuck), (true, Cause::Again)] {
+            let child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+            let child = Arc::new(Mutex::new(child));
+            let interrupt = Interrupt::default();
+            interrupt.set_stop_file(folder.path().join("stop"));
+            interrupt.set_child(child.clone());
+            interrupt.queued();
+            interrupt.begin();
+            interrupt.set_running(true);
+            std::fs::write(&says, "").unwrap();
+            let job = interrupt.0.job.load(Ordering::SeqCst);
+            let (waits, is_waited_for) = std::sync::mpsc::channel();
+            std::thread::scope(|scope| {
+                let ends = scope.spawn(|| interrupt.follow_up(job, Duration::ZERO, move || waits.send(()).unwrap()));
+                is_waited_for.recv().unwrap();
+                assert!(child.lock().unwrap().try_wait().unwrap().is_none());
+                if again {
+                    interrupt.0.again.store(true, Ordering::SeqCst);
+                } else {
+                    std::fs::File::open(&says).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+                }
+                ends.join().unwrap();
+            });
+            assert_eq!(interrupt.has_ended_child(), Some(cause));
+            assert!(!child.lock().unwrap().wait().unwrap().success());
+            interrupt.end();
+            assert!(!says.exists(), "the next cell has not heard yet");
+        }
+    }
+
+    #[test]
+    fn two_presses_at_once_are_one() {
+        let interrupt = Interrupt::default();
+        interrupt.queued();
+        interrupt.begin();
+        interrupt.stop(|| {});
+        interrupt.stop(|| {});
+        assert!(interrupt.is_asked() && !interrupt.0.again.load(Ordering::SeqCst));
+        *lock(&interrupt.0.asked_at) = Instant::now().checked_sub(2 * DOUBLE);
+        interrupt.stop(|| {});
+        assert!(interrupt.0.again.load(Ordering::SeqCst));
+        interrupt.end();
+        assert!(!interrupt.0.again.load(Ordering::SeqCst));
+    }
+
+    #[test]
     fn with_nothing_to_stop_nothing_is_stopped() {
         let interrupt = Interrupt::default();
-        interrupt.stop();
+        interrupt.stop(|| {});
         assert!(!interrupt.is_asked());
     }
 }

@@ -19,13 +19,18 @@ mod comms;
 mod completion;
 mod engine;
 mod history;
+mod impls;
 mod interrupt;
+mod library;
 mod link;
 mod outline;
 mod output;
 mod pace;
+mod paths;
 mod platform;
 mod prepare;
+#[cfg(test)]
+mod random;
 mod repair;
 mod report;
 mod server;

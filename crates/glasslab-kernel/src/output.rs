@@ -13,15 +13,16 @@ use jupyter_protocol::JupyterMessage;
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What evcxr's code prints when a `?` has left the cell.
 const FAILED: &str = "EVCXR_ERROR_OCCURRED";
 const PANICKED: &str = "EVCXR_PANIC_NOTIFICATION";
-/// Standard error is kept back this long, in case it is what a failed `?` prints, and so much of it.
+/// Standard error is kept back this long, in case it is what a failed `?` prints, and so much of it. What has begun
+/// before that is shown as far as its lines are whole, and after `LONG_HOLD` in any case.
 const HOLD: Duration = Duration::from_millis(40);
+const LONG_HOLD: Duration = Duration::from_millis(200);
 const HELD: usize = 1 << 16;
 /// Of a dying process's standard error so many bytes are looked at.
 const LAST_WORDS: usize = 4096;
@@ -46,6 +47,8 @@ struct Now {
     panic: Option<Panic>,
     failed_line: Option<u32>,
     error_text: String,
+    /// When the first of it came.
+    error_since: Option<Instant>,
     blocks: Bundle,
     value: Option<Bundle>,
     saved: Option<String>,
@@ -81,8 +84,8 @@ pub struct Output {
     input: Arc<Mutex<UnixStream>>,
     errors: Arc<UnixStream>,
     output: Arc<UnixStream>,
-    /// How many processes have died: what one left unfinished is not continued by the next.
-    deaths: Arc<AtomicU64>,
+    /// What takes standard output and error apart.
+    splitters: Arc<[Mutex<Splitter>; 2]>,
 }
 
 impl Output {
@@ -96,14 +99,13 @@ impl Output {
             input: Arc::new(Mutex::new(link.input.try_clone()?)),
             errors: Arc::new(link.errors.try_clone()?),
             output: Arc::new(link.output.try_clone()?),
-            deaths: Arc::default(),
+            splitters: Arc::new([Mutex::new(Splitter::new(&link.mark)), Mutex::new(Splitter::new(&link.mark))]),
         };
         shared.comms.connect(to_cell);
-        let mark = link.mark.clone();
         for is_error in [false, true] {
-            let (output, mark) = (output.clone(), mark.clone());
+            let output = output.clone();
             let socket = if is_error { link.errors.try_clone()? } else { link.output.try_clone()? };
-            std::thread::spawn(move || output.read(socket, &mark, is_error));
+            std::thread::spawn(move || output.read(socket, is_error));
         }
         let asking = output.clone();
         std::thread::spawn(move || asking.notice_reading());
@@ -148,7 +150,8 @@ impl Output {
         }
     }
 
-    /// Waits until all that a process wrote before it died has been published.
+    /// Waits until all that a process wrote before it died has been published. What it left unfinished is not continued
+    /// by the next, and nobody answers what it asked.
     pub fn drain(&self) {
         for _ in 0..100 {
             std::thread::sleep(Duration::from_millis(5));
@@ -157,26 +160,31 @@ impl Output {
             }
         }
         std::thread::sleep(HOLD + Duration::from_millis(10));
-        self.deaths.fetch_add(1, Ordering::SeqCst);
+        for is_error in [false, true] {
+            let pieces = self.splitter(is_error).finish();
+            pieces.into_iter().for_each(|piece| self.take_piece_of(piece, is_error));
+        }
+        self.publish_errors();
         self.shared.interrupt.set_running(false);
+        self.forget_question();
     }
 
-    fn read(&self, mut socket: UnixStream, mark: &str, is_error: bool) {
-        let mut splitter = Splitter::new(mark);
+    fn splitter(&self, is_error: bool) -> MutexGuard<'_, Splitter> {
+        self.splitters[usize::from(is_error)].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn read(&self, mut socket: UnixStream, is_error: bool) {
         let mut buffer = vec![0; 1 << 16];
         if is_error && socket.set_read_timeout(Some(HOLD)).is_err() {
             return;
         }
-        let (mut deaths, mut waits) = (0, false);
-        let take = |piece| if is_error { self.take_error_piece(piece) } else { self.take_piece(piece) };
+        let mut waits = false;
         loop {
             match socket.read(&mut buffer) {
                 Ok(0) => return,
                 Ok(length) => {
-                    if std::mem::replace(&mut deaths, self.deaths.load(Ordering::SeqCst)) != deaths {
-                        splitter.finish().into_iter().for_each(take);
-                    }
-                    splitter.feed(&buffer[..length]).into_iter().for_each(take);
+                    let pieces = self.splitter(is_error).feed(&buffer[..length]);
+                    pieces.into_iter().for_each(|piece| self.take_piece_of(piece, is_error));
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     if is_error {
@@ -196,10 +204,18 @@ impl Output {
         }
     }
 
+    fn take_piece_of(&self, piece: Piece, is_error: bool) {
+        if is_error { self.take_error_piece(piece) } else { self.take_piece(piece) }
+    }
+
     fn take_error_piece(&self, piece: Piece) {
         match piece {
             Piece::Text(text) => {
                 let mut now = self.now();
+                self.publish_older_errors(&mut now);
+                if now.error_text.is_empty() {
+                    now.error_since = Some(Instant::now());
+                }
                 now.error_text.push_str(&text);
                 now.last_words = end_of(&(std::mem::take(&mut now.last_words) + &text), LAST_WORDS).to_owned();
                 // What pours in is no error that a `?` passes on.
@@ -213,6 +229,18 @@ impl Output {
                 self.settle();
             }
             _ => {}
+        }
+    }
+
+    /// What has been kept back for long enough, while more comes.
+    fn publish_older_errors(&self, now: &mut Now) {
+        let age = now.error_since.map_or(Duration::ZERO, |since| since.elapsed());
+        let whole = now.error_text.rfind(['\n', '\r']).map_or(0, |at| at + 1);
+        let end = if age >= LONG_HOLD { now.error_text.len() } else { whole };
+        if age >= HOLD && end > 0 {
+            let text: String = now.error_text.drain(..end).collect();
+            now.error_since = Some(Instant::now());
+            self.stream(now, "stderr", &text);
         }
     }
 
@@ -281,9 +309,14 @@ impl Output {
             }
             FromCell::Handled { number } => self.shared.comms.handled(&self.shared, number),
             FromCell::Panic { message, line, place } => {
-                // One that was caught, by the cell or at the end of a thread, is only told.
+                // One that was caught, by the cell or at the end of a thread, is only told: at once where no cell runs.
                 let earlier = now.panic.replace(Panic { message, line, place });
                 self.tell(&mut now, earlier);
+                if !self.shared.interrupt.is_running() {
+                    let last = now.panic.take();
+                    self.tell(&mut now, last);
+                    self.flush(&mut now);
+                }
             }
             FromCell::Failed { line } => now.failed_line = line,
             FromCell::Saved { path } => now.saved = Some(path),
@@ -356,31 +389,44 @@ impl Output {
     /// Asks the person, and gives the answer to the cell as a line of its standard input.
     fn ask(&self, prompt: &str, password: bool) {
         let request = self.now().request.clone();
-        let allowed = request.as_ref().is_some_and(|request| match &request.content {
+        let asked = request.filter(|request| match &request.content {
             jupyter_protocol::JupyterMessageContent::ExecuteRequest(asked) => asked.allow_stdin,
             _ => false,
         });
+        // Where nobody will answer, an empty line lets the cell go on.
+        let Some(request) = asked.filter(|_| !self.shared.interrupt.is_asked()) else { return self.type_line("") };
         let (sender, answer) = mpsc::channel();
-        if let (true, Some(request)) = (allowed, &request) {
-            if let Ok(mut waiting) = self.shared.answer.lock() {
-                *waiting = Some(sender);
-            }
-            self.shared.ask(request, prompt, password);
+        if let Ok(mut waiting) = self.shared.answer.lock() {
+            *waiting = Some(sender);
         }
-        let (input, shared) = (self.input.clone(), self.shared.clone());
+        self.shared.ask(&request, prompt, password);
+        let this = self.clone();
         std::thread::spawn(move || {
-            let line = loop {
+            loop {
                 match answer.recv_timeout(Duration::from_millis(100)) {
-                    Ok(line) => break line,
-                    Err(mpsc::RecvTimeoutError::Timeout) if !shared.interrupt.is_asked() => {}
-                    // Nobody will answer: an empty line lets the cell go on.
-                    Err(_) => break String::new(),
+                    Ok(line) => return this.type_line(&line),
+                    Err(mpsc::RecvTimeoutError::Timeout) if this.shared.interrupt.is_asked() => {
+                        this.forget_question();
+                        return this.type_line("");
+                    }
+                    Err(mpsc::RecvTimeoutError::Timeout) => {}
+                    // The process that asked is gone.
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 }
-            };
-            if let Ok(mut input) = input.lock() {
-                _ = input.write_all(format!("{line}\n").as_bytes());
             }
         });
+    }
+
+    fn type_line(&self, line: &str) {
+        if let Ok(mut input) = self.input.lock() {
+            _ = input.write_all(format!("{line}\n").as_bytes());
+        }
+    }
+
+    fn forget_question(&self) {
+        if let Ok(mut answer) = self.shared.answer.lock() {
+            *answer = None;
+        }
     }
 
     /// A cell that reads standard input without a word asks as well.

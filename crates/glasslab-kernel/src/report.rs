@@ -6,7 +6,9 @@
 use crate::advice::{self, Fault};
 use crate::repair::{self, Help};
 use evcxr::CompilationError;
+use crate::impls::Named;
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 const RED: &str = "\x1b[1;31m";
 const BLUE: &str = "\x1b[1;34m";
@@ -38,7 +40,12 @@ impl Report {
 
 /// rustc's errors about `code`, of which only the first few are shown in short. `missing` tells of a name that is not
 /// found whether it stands in a cell that did not compile.
-pub fn compilation(errors: &[CompilationError], code: &str, missing: impl Fn(&str) -> Option<String>) -> Report {
+pub fn compilation(
+    errors: &[CompilationError],
+    code: &str,
+    named: &Named,
+    missing: impl Fn(&str) -> Option<String>,
+) -> Report {
     const SHOWN: usize = 3;
     let message = |error: &CompilationError| {
         // An error of a command's is in its own words.
@@ -55,7 +62,7 @@ pub fn compilation(errors: &[CompilationError], code: &str, missing: impl Fn(&st
     for error in errors.iter().take(SHOWN) {
         let code_name = error.code().map_or(String::new(), |code| format!("[{code}]"));
         lines.push(format!("{RED}error{code_name}{PLAIN}{BOLD}: {}{PLAIN}", message(error)));
-        lines.extend(marked_lines(error, code));
+        lines.extend(marked_lines(error, code, named));
         lines.extend(help(&error.json, code, line_of(error)));
         let sought = error.message().split_once('`').and_then(|(_, rest)| missing(rest.split_once('`')?.0));
         lines.extend(sought.map(|sought| format!("{BLUE}note{PLAIN}: {sought}")));
@@ -92,35 +99,91 @@ fn help(error: &Value, code: &str, place: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// What evcxr itself has to say about a cell.
+/// What evcxr itself has to say about a cell, or hands on of what the lab says in the place of cargo.
 pub fn refusal(message: &str) -> Report {
+    if let Some((_, refused)) = message.split_once(crate::shortcut::REFUSED) {
+        return Report::new("error", refused.lines().next().unwrap_or_default(), &[]);
+    }
     Report::new("error", advice::instead_of_evcxrs(message).unwrap_or_else(|| message.to_owned()), &[])
 }
 
 /// The learner's lines that an error is about, each with rustc's labels below it.
-fn marked_lines(error: &CompilationError, code: &str) -> Vec<String> {
+fn marked_lines(error: &CompilationError, code: &str, named: &Named) -> Vec<String> {
     let source: Vec<&str> = code.lines().collect();
     let mut spans: Vec<_> = error.spanned_messages().iter().filter_map(|said| Some((said.span?, said))).collect();
     spans.sort_by_key(|(span, said)| (span.start_line, !said.is_primary, span.start_column));
-    let mut lines = Vec::new();
-    let mut last = 0;
+    let mut marks: Vec<Mark> = Vec::new();
     for (span, said) in spans {
         let Some(text) = source.get(span.start_line.wrapping_sub(1)) else { continue };
-        if span.start_line != last {
-            lines.push(format!("{BLUE}line {:>2} |{PLAIN} {text}", span.start_line));
-            last = span.start_line;
-        }
         let width = text.chars().count();
-        let begin = span.start_column.saturating_sub(1).min(width);
-        let end = if span.end_line == span.start_line { span.end_column.saturating_sub(1) } else { width };
-        let sign = if said.is_primary { "^" } else { "-" };
-        let colour = if said.is_primary { RED } else { BLUE };
-        let marks = sign.repeat(end.saturating_sub(begin).max(1));
+        let column = |line, column| named.column(line, column).saturating_sub(1).min(width);
+        let begin = column(span.start_line, span.start_column);
+        let end = if span.end_line == span.start_line { column(span.end_line, span.end_column) } else { width };
         // Where rustc has no label, evcxr repeats the error.
         let label = advice::without_paths(said.label.strip_prefix("error: ").map_or(&said.label, |_| ""));
-        lines.push(format!("{BLUE}        |{PLAIN} {}{colour}{marks} {label}{PLAIN}", " ".repeat(begin)));
+        marks.push(Mark { line: span.start_line, begin, end: end.max(begin), is_primary: said.is_primary, label });
+    }
+    let mut lines = Vec::new();
+    for of_line in marks.chunk_by(|one, other| one.line == other.line) {
+        let shown = Shown::new(source[of_line[0].line - 1], of_line);
+        lines.push(format!("{BLUE}line {:>2} |{PLAIN} {}", of_line[0].line, shown.text));
+        for mark in of_line {
+            let (indent, width) = shown.place(mark);
+            let (sign, colour) = if mark.is_primary { ("^", RED) } else { ("-", BLUE) };
+            let (indent, marks) = (" ".repeat(indent), sign.repeat(width));
+            lines.push(format!("{BLUE}        |{PLAIN} {indent}{colour}{marks} {}{PLAIN}", mark.label));
+        }
     }
     lines
+}
+
+/// What is said about a part of a line, in characters from 0.
+struct Mark {
+    line: usize,
+    begin: usize,
+    end: usize,
+    is_primary: bool,
+    label: String,
+}
+
+/// A learner's line as it is shown: tabs as blanks, and of a very long one what is marked and what stands around that.
+struct Shown {
+    text: String,
+    /// The column of each character of the line, and of its end.
+    columns: Vec<usize>,
+}
+
+/// Lines up to this width are shown whole, of longer ones so much before and behind what is marked.
+const WIDE: usize = 160;
+const AROUND: usize = 50;
+const TAB: &str = "    ";
+
+impl Shown {
+    fn new(line: &str, marks: &[Mark]) -> Shown {
+        let count = line.chars().count();
+        let is_long = line.width() > WIDE;
+        let is_near = |at: usize| {
+            let near = |place: usize| place.abs_diff(at) <= AROUND;
+            !is_long || marks.iter().any(|mark| near(mark.begin) || near(mark.end))
+        };
+        let (mut text, mut columns, mut left_out) = (String::new(), Vec::with_capacity(count + 1), false);
+        for (at, character) in line.chars().enumerate() {
+            columns.push(text.width());
+            if is_near(at) {
+                if character == '\t' { text.push_str(TAB) } else { text.push(character) }
+                left_out = false;
+            } else if !std::mem::replace(&mut left_out, true) {
+                text.push('…');
+            }
+        }
+        columns.push(text.width());
+        Shown { text, columns }
+    }
+
+    /// Where a mark begins, and how wide it is.
+    fn place(&self, mark: &Mark) -> (usize, usize) {
+        (self.columns[mark.begin], self.columns[mark.end].saturating_sub(self.columns[mark.begin]).max(1))
+    }
 }
 
 /// Where in the cells a line of the generated source stands.
@@ -253,6 +316,36 @@ mod tests {
             assert!(!foreign.iter().any(|word| told.contains(word)), "{told}");
             assert!(told.lines().all(|line| !line.ends_with('(')), "{told}");
         }
+    }
+
+    #[test]
+    fn marks_stand_under_what_they_mark_whatever_its_width() {
+        let mark = |line: &str, word: &str| {
+            let begin = line[..line.find(word).unwrap()].chars().count();
+            Mark { line: 1, begin, end: begin + word.chars().count(), is_primary: true, label: String::new() }
+        };
+        for (line, word, before, place) in [
+            ("let x = y;", "y", "let x = y;", (8, 1)),
+            ("\tlet 名前 = wrong;", "wrong", "    let 名前 = wrong;", (15, 5)),
+            ("f(\"🦀\", 名前)", "名前", "f(\"🦀\", 名前)", (8, 4)),
+            ("a\u{301}b", "b", "a\u{301}b", (1, 1)),
+        ] {
+            let mark = mark(line, word);
+            let shown = Shown::new(line, std::slice::from_ref(&mark));
+            assert_eq!((shown.text.as_str(), shown.place(&mark)), (before, place));
+        }
+    }
+
+    #[test]
+    fn of_a_very_long_line_the_neighbourhood_of_what_is_marked_is_shown() {
+        let line = format!("let a = \"{}\"; let b: i64 = wrong; let c = \"{}\";", "名".repeat(3000), "b".repeat(3000));
+        let begin = line.chars().position(|character| character == 'w').unwrap();
+        let mark = Mark { line: 1, begin, end: begin + 5, is_primary: true, label: String::new() };
+        let shown = Shown::new(&line, std::slice::from_ref(&mark));
+        assert!(shown.text.width() < 250 && shown.text.starts_with('…') && shown.text.ends_with('…'), "{}", shown.text);
+        let (column, width) = shown.place(&mark);
+        let at = shown.text.find("wrong").unwrap();
+        assert_eq!((column, width), (shown.text[..at].width(), 5));
     }
 
     #[test]

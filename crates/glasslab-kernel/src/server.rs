@@ -42,6 +42,8 @@ pub struct Shared {
     pub loading: Loading,
     /// The cells that ran: their number and text.
     pub history: Mutex<Vec<(usize, String)>>,
+    /// The request in work.
+    pub running: Mutex<Option<JupyterMessage>>,
     /// Where the answer to a question goes.
     pub answer: Mutex<Option<mpsc::Sender<String>>>,
     session: Mutex<Option<Session>>,
@@ -82,6 +84,16 @@ impl Shared {
     pub fn ask(&self, request: &JupyterMessage, prompt: &str, password: bool) {
         let question = content("input_request", json!({ "prompt": prompt, "password": password }));
         let _ = self.stdin.send(JupyterMessage::new(question, Some(request)));
+    }
+
+    /// The person wants what runs to stop.
+    pub fn stop(self: &Arc<Self>) {
+        let shared = self.clone();
+        self.interrupt.stop(move || {
+            let text = "Stopping: the cell has heard, and finishes what it is at. Who presses again ends it at once.\n";
+            let request = shared.running.lock().ok().and_then(|running| running.clone());
+            shared.publish("stream", json!({ "name": "stderr", "text": text }), request.as_ref());
+        });
     }
 
     /// Ends everything this kernel has started, and this kernel.
@@ -139,6 +151,7 @@ async fn run(
         interrupt: Interrupt::default(),
         loading: Loading::default(),
         history: Mutex::default(),
+        running: Mutex::default(),
         answer: Mutex::default(),
         session: Mutex::new(Some(session)),
         dropped: AtomicU64::new(0),
@@ -231,7 +244,7 @@ async fn watch(shared: Arc<Shared>) {
     loop {
         tokio::select! {
             _ = terminate.recv() => shared.exit(),
-            _ = interrupt.recv() => shared.interrupt.stop(),
+            _ = interrupt.recv() => shared.stop(),
             // SAFETY: reads a number.
             _ = tick.tick() => if parent != 1 && unsafe { libc::getppid() } != parent { shared.exit() },
         }
@@ -261,7 +274,7 @@ async fn serve_control(
         match &request.content {
             JupyterMessageContent::KernelInfoRequest(_) => reply("kernel_info_reply", kernel_info()),
             JupyterMessageContent::InterruptRequest(_) => {
-                shared.interrupt.stop();
+                shared.stop();
                 reply("interrupt_reply", json!({ "status": "ok" }));
             }
             JupyterMessageContent::ShutdownRequest(asked) => {

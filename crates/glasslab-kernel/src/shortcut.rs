@@ -4,7 +4,7 @@
 //! hears what it understands.
 
 use crate::tools::{FOLDER, REAL, local, portable, real_command};
-use crate::work;
+use crate::{library, paths, work};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs;
@@ -17,6 +17,9 @@ use std::process::{Command, Stdio};
 pub const RECIPE: &str = "recipe.json";
 /// How far a cell's own code is optimised, where a learner has said so.
 pub const OPT_LEVEL: &str = "opt-level";
+
+/// How evcxr hears that cargo was not asked; a sentence follows.
+pub const REFUSED: &str = "glasslab: ";
 
 /// What a cell is compiled for.
 #[derive(Clone, Copy, PartialEq)]
@@ -65,7 +68,20 @@ fn recipe(folder: &Path) -> Option<Vec<String>> {
 }
 
 fn build_by_cargo(folder: &Path, args: &[OsString]) -> i32 {
-    let Ok(mut cargo) = real_command("cargo", args).arg("-v").stderr(Stdio::piped()).spawn() else { return 127 };
+    let before = fs::read_to_string(folder.join(RECIPE)).ok();
+    let before = before.and_then(|text| serde_json::from_str::<Value>(&text.replace("\\u0001", " ")).ok());
+    if let Some(before) = before
+        && let Some(why) = library::change(folder, &before["library"])
+    {
+        eprintln!("{REFUSED}{why}");
+        return 101;
+    }
+    let mut cargo = real_command("cargo", args);
+    for (name, generation) in generations(&manifest(folder)) {
+        // Of two versions of a crate one has another count of units, and with it other types.
+        cargo.args(["--config", &format!("profile.dev.package.{name}.codegen-units={}", 16 + generation)]);
+    }
+    let Ok(mut cargo) = cargo.arg("-v").stderr(Stdio::piped()).spawn() else { return 127 };
     let mut words = None;
     if let Some(errors) = cargo.stderr.take() {
         for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
@@ -82,12 +98,26 @@ fn build_by_cargo(folder: &Path, args: &[OsString]) -> i32 {
     {
         let recipe = folder.join(RECIPE);
         let part = recipe.with_extension("part");
-        let text = portable(&json!({ "manifest": manifest(folder), "words": words }).to_string());
+        let recipe_now = json!({ "manifest": manifest(folder), "words": words, "library": library::crates(folder) });
+        let text = portable(&recipe_now.to_string());
         let text = text.replace('\u{1}', "\\u0001");
         // Without it the next cell goes by cargo too.
         let _ = fs::write(&part, text).and_then(|()| fs::rename(&part, &recipe));
     }
     status
+}
+
+/// The crates in folders that a manifest names, and which version of each it is, told by blanks (see `paths`).
+fn generations(manifest: &str) -> Vec<(String, usize)> {
+    let dependencies = manifest.split_once("\n[dependencies]\n").map_or("", |(_, after)| after);
+    let crates = dependencies.lines().filter_map(|line| {
+        let folder = paths::folder_of(line.split_once('=')?.1)?;
+        let generation = line.len() - line.trim_end_matches(' ').len();
+        let own = fs::read_to_string(Path::new(folder).join("Cargo.toml")).ok()?;
+        let name = own.lines().find_map(|line| line.trim().strip_prefix("name")?.trim_start().strip_prefix('='))?;
+        Some((name.trim().trim_matches('"').to_owned(), generation))
+    });
+    crates.filter(|(_, generation)| *generation > 0).collect()
 }
 
 /// Where evcxr's code around a cell takes the error that a `?` passes on, and what it says with a call that tells
@@ -280,6 +310,17 @@ mod tests {
     fn a_printed_command_is_taken_apart_as_a_shell_would() {
         let words = split("A='b c' rustc --cfg 'feature=\"x\"' -C a=b ''").unwrap();
         assert_eq!(words, ["A=b c", "rustc", "--cfg", "feature=\"x\"", "-C", "a=b", ""]);
+    }
+
+    #[test]
+    fn the_version_of_a_crate_in_a_folder_is_told_by_blanks() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("Cargo.toml"), "[package]\nname = \"mine\"\n").unwrap();
+        let manifest = |end: &str| {
+            format!("[lib]\npath = \"src/lib.rs\"\n[dependencies]\na = \"1\"\nx = {{ path = {:?} }}{end}\n", folder.path())
+        };
+        assert_eq!(generations(&manifest("")), []);
+        assert_eq!(generations(&manifest("  ")), [("mine".to_owned(), 2)]);
     }
 
     #[test]

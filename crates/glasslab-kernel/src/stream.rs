@@ -9,6 +9,8 @@ use glasslab_wire::FromCell;
 const EVCXR: &[u8] = b"EVCXR_";
 /// Longer than any header or line of evcxr's: what has not ended by then is text.
 const LONGEST_LINE: usize = 4096;
+/// Larger than any picture: a block of content that has not ended by then is text.
+const LARGEST_CONTENT: usize = 1 << 26;
 
 /// A piece of the stream.
 #[derive(Debug, PartialEq)]
@@ -47,9 +49,21 @@ impl Splitter {
     /// One piece; false if more bytes are needed.
     fn step(&mut self, pieces: &mut Vec<Piece>) -> bool {
         let message = find(&self.pending, &self.mark);
-        let line = if self.content.is_some() { Some(0) } else { find(&self.pending, EVCXR) };
+        if message == Some(0) {
+            return self.message(pieces);
+        }
+        if let Some((_, content)) = &mut self.content {
+            // A message ends no block, but what stands before it on its line belongs to the block.
+            let end = find(&self.pending, b"\n");
+            if let Some(at) = message.filter(|at| end.is_none_or(|end| *at < end)) {
+                let line: Vec<u8> = self.pending.drain(..at).collect();
+                content.push_str(&String::from_utf8_lossy(&line));
+                return true;
+            }
+            return self.line(pieces);
+        }
+        let line = find(&self.pending, EVCXR);
         match (message, line) {
-            (Some(0), _) => self.message(pieces),
             (Some(at), None) => self.text(at, pieces),
             (Some(at), Some(line)) if at < line => self.text(at, pieces),
             (_, Some(0)) => self.line(pieces),
@@ -75,13 +89,11 @@ impl Splitter {
     fn unfinished(&self) -> usize {
         let begins = |sign: &[u8]| (1..sign.len()).rev().find(|length| self.pending.ends_with(&sign[..*length]));
         let sign = begins(&self.mark).max(begins(EVCXR)).unwrap_or(0);
-        let tail = &self.pending[self.pending.len().saturating_sub(3)..];
-        let character = match std::str::from_utf8(&self.pending[..]) {
-            Err(error) if error.error_len().is_none() && self.pending.len() - error.valid_up_to() <= tail.len() => {
-                self.pending.len() - error.valid_up_to()
-            }
-            _ => 0,
+        let is_begun = |length: &usize| {
+            let tail = &self.pending[self.pending.len() - length..];
+            std::str::from_utf8(tail).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
         };
+        let character = (1..=self.pending.len().min(3)).find(is_begun).unwrap_or(0);
         sign.max(character)
     }
 
@@ -98,6 +110,10 @@ impl Splitter {
             return false;
         }
         if let Ok(message) = serde_json::from_slice(&self.pending[begin..begin + length]) {
+            // No block goes on past its cell: what follows is not swallowed because somebody forgot its end.
+            if matches!(message, FromCell::Begun | FromCell::Ended { .. }) {
+                pieces.extend(self.unended());
+            }
             pieces.push(Piece::Message(message));
         }
         self.pending.drain(..begin + length);
@@ -117,8 +133,16 @@ impl Splitter {
                     content.pop();
                     pieces.push(Piece::Content(mime_type, content));
                 }
-                "EVCXR_PANIC_NOTIFICATION" => pieces.push(Piece::ForEvcxr(line)),
-                _ => self.content = Some((mime_type, content + &line + "\n")),
+                "EVCXR_PANIC_NOTIFICATION" => {
+                    pieces.push(Piece::ForEvcxr(line));
+                    self.content = Some((mime_type, content));
+                }
+                _ => {
+                    self.content = Some((mime_type, content + &line + "\n"));
+                    if self.content.as_ref().is_some_and(|(_, content)| content.len() > LARGEST_CONTENT) {
+                        pieces.extend(self.unended());
+                    }
+                }
             }
         } else if let Some(mime_type) = line.strip_prefix("EVCXR_BEGIN_CONTENT ") {
             self.content = Some((mime_type.trim().to_owned(), String::new()));
@@ -138,11 +162,18 @@ impl Splitter {
         true
     }
 
-    /// What is left when the process has ended: text.
+    /// A block of content that has no end, as the text that it was.
+    fn unended(&mut self) -> Option<Piece> {
+        let (mime_type, content) = self.content.take()?;
+        Some(Piece::Text(format!("EVCXR_BEGIN_CONTENT {mime_type}\n{content}")))
+    }
+
+    /// What is left when the process has ended: text, but for a message in whose middle it was.
     pub fn finish(&mut self) -> Vec<Piece> {
-        self.content = None;
         let rest = std::mem::take(&mut self.pending);
-        if rest.is_empty() { Vec::new() } else { vec![Piece::Text(String::from_utf8_lossy(&rest).into_owned())] }
+        let is_message = rest.first() == Some(&0) && (rest.starts_with(&self.mark) || self.mark.starts_with(&rest));
+        let text = (!is_message && !rest.is_empty()).then(|| Piece::Text(String::from_utf8_lossy(&rest).into_owned()));
+        self.unended().into_iter().chain(text).collect()
     }
 }
 
@@ -205,6 +236,36 @@ mod tests {
     fn a_request_for_input_is_seen() {
         let piece = Piece::Message(FromCell::Input { prompt: "name?".into(), password: true });
         assert_eq!(all(b"EVCXR_INPUT_REQUEST_PASSWORD:name?\n", 5), [piece]);
+    }
+
+    #[test]
+    fn a_block_without_an_end_ends_with_its_cell_as_text() {
+        for unended in ["a\nb", "a\nb\n"] {
+            let mut stream = format!("EVCXR_BEGIN_CONTENT text/html\n{unended}").into_bytes();
+            stream.extend(frame("m", &FromCell::Clear { wait: true }));
+            stream.extend(frame("m", &FromCell::Ended { number: 1 }));
+            stream.extend_from_slice(b"next");
+            let expected = [
+                Piece::Message(FromCell::Clear { wait: true }),
+                text(&format!("EVCXR_BEGIN_CONTENT text/html\n{unended}")),
+                Piece::Message(FromCell::Ended { number: 1 }),
+                text("next"),
+            ];
+            for bite in [1, 5, 1000] {
+                assert_eq!(all(&stream, bite), expected, "bites of {bite}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_process_that_died_no_half_message_is_left() {
+        let message = frame("m", &FromCell::Clear { wait: true });
+        for length in 1..message.len() {
+            let stream = [b"text", &message[..length]].concat();
+            assert_eq!(all(&stream, 3), [text("text")], "{length} bytes of it");
+        }
+        assert_eq!(all(b"text\0", 3), [text("text")]);
+        assert_eq!(all(b"EVCX", 3), [text("EVCX")]);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub struct Versions {
     used: HashMap<String, usize>,
     /// The cell with the newest version of a name, which is not in use, and why.
     failed: HashMap<String, (usize, &'static str)>,
+    /// Where a variable was given away.
+    gone: HashMap<String, String>,
 }
 
 impl Versions {
@@ -25,6 +27,18 @@ impl Versions {
     /// A cell's definitions are not in use; `why` follows "which".
     pub fn refused(&mut self, code: &str, cell: usize, why: &'static str) {
         self.failed.extend(code::defined_names(code).into_iter().map(|name| (name, (cell, why))));
+    }
+
+    /// A cell has given variables away, or lost all that there were.
+    pub fn lost(&mut self, names: Vec<String>, code: &str, cell: usize, is_ended: bool) {
+        for name in names {
+            let is_in = |line: &&str| code::names(line).contains(&name);
+            let told = match code.lines().find(is_in).filter(|_| !is_ended) {
+                Some(line) => format!("{name} was given away in In[{cell}]: {}", line.trim()),
+                None => format!("{name} is gone since In[{cell}], with which all variables were lost"),
+            };
+            self.gone.insert(name, told);
+        }
     }
 
     /// Everything is forgotten.
@@ -48,8 +62,11 @@ impl Versions {
         told.collect()
     }
 
-    /// Where a name should have come from that rustc does not find.
+    /// Where a name should have come from that rustc does not find, or where it has gone.
     pub fn missing(&self, name: &str) -> Option<String> {
+        if let Some(gone) = self.gone.get(name) {
+            return Some(gone.clone());
+        }
         let (cell, why) = self.failed.get(name).filter(|_| !self.used.contains_key(name))?;
         Some(format!("{name} stands in In[{cell}], which {why}"))
     }
@@ -88,5 +105,14 @@ mod tests {
         assert_eq!(versions.missing("Mine").unwrap(), "Mine stands in In[3], which did not compile");
         versions.took("struct Mine { x: i64 }", 4);
         assert_eq!(versions.missing("Mine"), None);
+    }
+
+    #[test]
+    fn a_variable_that_was_given_away_is_found_where_it_went() {
+        let mut versions = Versions::default();
+        versions.lost(vec!["s".into()], "// s\nlet n = 1;\nlet t = s;", 3, false);
+        assert_eq!(versions.missing("s").unwrap(), "s was given away in In[3]: let t = s;");
+        versions.lost(vec!["s".into(), "t".into()], "std::process::exit(0)", 5, true);
+        assert!(versions.missing("t").unwrap().contains("gone since In[5]"));
     }
 }

@@ -1,9 +1,10 @@
 //! Whether a cell is whole: what is open wants more, and what ends in the middle is not run.
 
-use crate::code::as_function;
+use crate::code::{EDITION, as_function};
 use jupyter_protocol::{IsCompleteReply, IsCompleteReplyStatus};
-use ra_ap_syntax::AstNode;
-use ra_ap_syntax::ast::{Item, LetStmt};
+use ra_ap_parser::LexedStr;
+use ra_ap_syntax::ast::{Item, LetStmt, Path};
+use ra_ap_syntax::{AstNode, SyntaxKind};
 
 /// How the brackets, texts and comments of a cell end.
 #[derive(Debug, PartialEq)]
@@ -20,37 +21,31 @@ enum End {
 
 fn end(code: &str) -> End {
     let mut open: Vec<(usize, char)> = Vec::new();
-    let mut characters = code.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
-        let rest = &code[at..];
-        let skip_to = match character {
-            '(' | '[' | '{' => {
-                open.push((at, character));
-                continue;
-            }
-            ')' | ']' | '}' => {
-                let opener = [('(', ')'), ('[', ']'), ('{', '}')].iter().find(|pair| pair.1 == character);
-                if open.pop().map(|(_, opened)| opened) != opener.map(|pair| pair.0) {
-                    return End::Wrong(at, character);
-                }
-                continue;
-            }
-            '/' if rest.starts_with("//") => Some(rest.find('\n').unwrap_or(rest.len())),
-            '/' if rest.starts_with("/*") => block_comment(rest),
-            '"' => string(rest),
-            'r' if !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_') => {
-                match raw_string(rest) {
-                    Raw::None => continue,
-                    Raw::Open => None,
-                    Raw::Ends(length) => Some(length),
-                }
-            }
-            '\'' => Some(character_literal(rest)),
+    // In its first line, a file may have what a cell may not (`#!`).
+    let below = format!("\n{code}");
+    let tokens = LexedStr::new(EDITION, &below);
+    for token in 0..tokens.len() {
+        let (kind, at) = (tokens.kind(token), tokens.text_start(token).saturating_sub(1));
+        // As the lexer puts it; a wrong escape in a text is rustc's to judge.
+        let is_open = |error: &str| error.contains("to terminate") || error == "Invalid raw string literal";
+        let is_text =
+            matches!(kind, SyntaxKind::COMMENT | SyntaxKind::STRING | SyntaxKind::BYTE_STRING | SyntaxKind::C_STRING);
+        if is_text && tokens.error(token).is_some_and(is_open) {
+            return End::OpenText(at);
+        }
+        let (opens, closes) = match kind {
+            SyntaxKind::L_PAREN => ('(', ' '),
+            SyntaxKind::L_BRACK => ('[', ' '),
+            SyntaxKind::L_CURLY => ('{', ' '),
+            SyntaxKind::R_PAREN => ('(', ')'),
+            SyntaxKind::R_BRACK => ('[', ']'),
+            SyntaxKind::R_CURLY => ('{', '}'),
             _ => continue,
         };
-        let Some(length) = skip_to else { return End::OpenText(at) };
-        while characters.peek().is_some_and(|(next, _)| *next < at + length) {
-            characters.next();
+        if closes == ' ' {
+            open.push((at, opens));
+        } else if open.pop().map(|(_, opened)| opened) != Some(opens) {
+            return End::Wrong(at, closes);
         }
     }
     if open.is_empty() { End::Closed } else { End::Open(open) }
@@ -93,70 +88,11 @@ pub fn lack(code: &str) -> Option<String> {
             }
             _ => false,
         };
-        lacks_name || names_nothing
+        let ends_open = Path::cast(node.clone()).is_some_and(|path| path.segment().is_none_or(|last| last.syntax().text().is_empty()));
+        lacks_name || names_nothing || ends_open
     })?;
     let text = unfinished.text().to_string();
     Some(format!("a line ends in the middle of `{}`", text.trim()))
-}
-
-/// The length of a comment that may hold others.
-fn block_comment(text: &str) -> Option<usize> {
-    let (mut depth, mut at) = (0, 0);
-    while at < text.len() {
-        if text[at..].starts_with("/*") {
-            (depth, at) = (depth + 1, at + 2);
-        } else if text[at..].starts_with("*/") {
-            (depth, at) = (depth - 1, at + 2);
-            if depth == 0 {
-                return Some(at);
-            }
-        } else {
-            at += text[at..].chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    None
-}
-
-/// The length of a string with escapes, quotes included.
-fn string(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    for (at, character) in text.char_indices().skip(1) {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return Some(at + 1),
-            _ => {}
-        }
-    }
-    None
-}
-
-enum Raw {
-    None,
-    Open,
-    Ends(usize),
-}
-
-fn raw_string(text: &str) -> Raw {
-    let hashes = text[1..].len() - text[1..].trim_start_matches('#').len();
-    if !text[1 + hashes..].starts_with('"') {
-        return Raw::None;
-    }
-    let end = format!("\"{}", "#".repeat(hashes));
-    let begin = 2 + hashes;
-    text[begin..].find(&end).map_or(Raw::Open, |at| Raw::Ends(begin + at + end.len()))
-}
-
-/// The length of `'x'` or `'\n'`; of a lifetime only its quote.
-fn character_literal(text: &str) -> usize {
-    let mut characters = text.char_indices().skip(1);
-    match (characters.next(), characters.next()) {
-        (Some((_, '\\')), _) => {
-            text[2..].char_indices().skip(1).find(|(_, c)| *c == '\'').map_or(1, |(at, _)| 2 + at + 1)
-        }
-        (Some(_), Some((at, '\''))) => at + 1,
-        _ => 1,
-    }
 }
 
 #[cfg(test)]
@@ -186,6 +122,9 @@ mod tests {
             "r##\"\"#\"##",
             "'\\u{41}'",
             "for_r",
+            "br\"\\\"",
+            "br#\"a\"b\"#",
+            "'a: loop { break 'a; }",
         ] {
             assert_eq!(status(code), IsCompleteReplyStatus::Complete, "{code}");
         }
@@ -204,6 +143,7 @@ mod tests {
         assert_eq!(lack("use std::"), Some("a line ends in the middle of `use std::`".into()));
         assert_eq!(lack("let"), Some("a line ends in the middle of `let`".into()));
         assert!(lack("use").is_some());
+        assert!(lack("let a = std::").unwrap().contains("std::"));
     }
 
     #[test]

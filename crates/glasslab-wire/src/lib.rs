@@ -26,6 +26,8 @@ pub const MARK: &str = "GLASSLAB_MARK";
 pub const CONTROL: &str = "GLASSLAB_CONTROL";
 /// Names a file; while it exists, the person wants the running cell to stop.
 pub const STOP: &str = "GLASSLAB_STOP";
+/// The name of a file beside that one: while the cell touches it at least every second, it has heard, and is stopping.
+pub const STOPPING: &str = "stopping";
 
 const BEGIN: &str = "EVCXR_BEGIN_CONTENT ";
 const END: &str = "EVCXR_END_CONTENT";

@@ -238,6 +238,9 @@ pub const OTHERWISE: &[Row] = &[
         "an f64 is written with a point: 1.0, not 1; and 1 / 2 of whole numbers is 0"),
     Row("E0384 E0594 E0596", r"`\*?(?<n>\w+)", "", "to make a variable of an earlier cell mutable: let mut $n = $n;"),
     Row("E0282", "", "", "say of which type it is: let x: Vec<f64> = …;"),
+    Row("E0716 E0597", "", "",
+        "a reference needs somebody who keeps the value: give the value a name of its own first, or make it a value with \
+         .to_owned() or .to_vec()"),
     Row("E0435", "", "", "a list whose length is only known when it runs: vec![0.0; n as usize]"),
 ];
 
