@@ -330,6 +330,8 @@ mod tests {
         let with = |config: TrainConfig| read().with(&config);
         // It has ended, and is given more steps, and another learning rate.
         let longer = TrainConfig { length: Length::Steps(5), lr: 0.001, ..usual.clone() };
+        assert_eq!(read().changes(&longer), "length is {\"steps\":5} and was {\"steps\":2}, lr is 0.001 and was 0.004");
+        assert_eq!(read().changes(&usual), "");
         let history = with(longer).unwrap().resume(&mut tiny(), &text, &text).unwrap();
         assert_eq!(history.points.last().unwrap().step, 5);
         let kept = SavedTraining::read(&path).unwrap();

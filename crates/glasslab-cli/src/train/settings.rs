@@ -181,6 +181,10 @@ impl Settings {
         let mut training = options.training(usual(&model))?;
         if let Begin::Stopped(saved) = begin {
             training = options.training(saved.config().clone())?;
+            let changes = saved.changes(&training);
+            if !changes.is_empty() {
+                eprintln!("going on with other settings: {changes}");
+            }
             begin = Begin::Stopped(Box::new(saved.with(&training)?));
         }
         training.autosave = Some(state);

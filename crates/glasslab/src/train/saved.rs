@@ -98,6 +98,13 @@ impl SavedTraining {
         self.state.step
     }
 
+    /// What these settings change, in words: `lr is 0.001 and was 0.004`; nothing, if nothing.
+    pub fn changes(&self, config: &TrainConfig) -> String {
+        // Where it is kept is no matter of how it goes on.
+        let config = TrainConfig { autosave: self.state.config.autosave.clone(), ..config.clone() };
+        said(&differences(&config, &self.state.config))
+    }
+
     /// The same with other settings: all may change but the batches, the seed and the optimiser. A new length counts from
     /// the training's start.
     ///
@@ -228,7 +235,7 @@ impl Training {
 }
 
 /// The settings in which two configs differ: their names, and both values.
-pub(super) fn differences<T: Serialize>(given: &T, kept: &T) -> Vec<(String, Value, Value)> {
+fn differences<T: Serialize>(given: &T, kept: &T) -> Vec<(String, Value, Value)> {
     let object = |config: &T| match serde_json::to_value(config) {
         Ok(Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),
