@@ -229,6 +229,8 @@ fn a_stopped_training_goes_on_with_what_may_change_and_names_what_may_not() {
             panic!("{}", String::from_utf8_lossy(&output.stderr));
         });
         assert!(!folder.join("part.training").exists());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.contains("lr is 0.0001 and was 0.002"), flags.contains(&"0.0001"), "{said}");
         ended["nats_per_char"].as_f64().unwrap()
     };
     let (same, other) = (ends(&["--preset", "original", "--lr", "0.002"]), ends(&["--lr", "0.0001"]));

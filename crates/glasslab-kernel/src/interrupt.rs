@@ -104,7 +104,8 @@ impl Interrupt {
 
     /// Whether a process of the cells' was ended for a job before this one.
     pub fn is_stray(&self, child: Option<u32>) -> bool {
-        self.has_ended_child().is_none() && child.is_some_and(|child| self.0.ended_child.load(Ordering::SeqCst) == child)
+        self.has_ended_child().is_none()
+            && child.is_some_and(|child| self.0.ended_child.load(Ordering::SeqCst) == child)
     }
 
     /// The cells' process is inside a cell, or is not any more.

@@ -8,7 +8,6 @@ use super::shown::Shown;
 use super::training::{Moment, Training};
 use crate::checkpoint::{ModelConfig, read_tensors, write_tensors};
 use crate::data::{Text, Tokens};
-use crate::evaluate::check_held_out;
 use crate::error::{Error, Result};
 use crate::model::Trainable;
 use serde::{Deserialize, Serialize};
@@ -99,6 +98,13 @@ impl SavedTraining {
         self.state.step
     }
 
+    /// What these settings change, in words: `lr is 0.001 and was 0.004`; nothing, if nothing.
+    pub fn changes(&self, config: &TrainConfig) -> String {
+        // Where it is kept is no matter of how it goes on.
+        let config = TrainConfig { autosave: self.state.config.autosave.clone(), ..config.clone() };
+        said(&differences(&config, &self.state.config))
+    }
+
     /// The same with other settings: all may change but the batches, the seed and the optimiser. A new length counts from
     /// the training's start.
     ///
@@ -150,7 +156,6 @@ impl SavedTraining {
 
     /// Gives the model the parameters, once all is known to fit: where it refuses, nothing is changed.
     fn taken_up(self, model: &mut impl Trainable, data: &Tokens, held_out: &Tokens) -> Result<Training> {
-        check_held_out(model, held_out)?;
         self.check_texts(data, held_out)?;
         if let (Some(kept), Some(given)) = (self.state.model, model.settings()) {
             // From which seed the parameters came that are replaced now, doesn't matter.
@@ -173,7 +178,7 @@ impl SavedTraining {
         let lowest = sized("loss.best".to_owned(), vec![1])?.f_double_value(&[0])?;
         let sum = sized("loss.sum".to_owned(), vec![])?;
         let mut training = Training::taken_up(model, self.state.clone(), self.path.clone())?;
-        training.check(data, held_out)?;
+        training.check(model, data, held_out)?;
         training.optimiser.remember(&self.tensors)?;
         let _guard = tch::no_grad_guard();
         for (mut parameter, values) in model.parameters().into_iter().zip(now) {
@@ -230,7 +235,7 @@ impl Training {
 }
 
 /// The settings in which two configs differ: their names, and both values.
-pub(super) fn differences<T: Serialize>(given: &T, kept: &T) -> Vec<(String, Value, Value)> {
+fn differences<T: Serialize>(given: &T, kept: &T) -> Vec<(String, Value, Value)> {
     let object = |config: &T| match serde_json::to_value(config) {
         Ok(Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),

@@ -8,9 +8,9 @@ use super::saved::{State, extent};
 use super::step_by_step::TrainStep;
 use crate::data::{Batches, Text, Tokens};
 use crate::error::{Error, Result};
-use crate::evaluate::measure;
+use crate::evaluate::{check_held_out, measure};
 use crate::memory::keep_freed;
-use crate::model::Trainable;
+use crate::model::{LanguageModel, Trainable};
 use crate::stopping::{Listening, should_stop};
 use crate::waiting::Waiting;
 use std::ops::ControlFlow;
@@ -123,15 +123,9 @@ impl Training {
     }
 
     /// Whether it can learn from this text and be measured on that one: to be known before the first step.
-    pub(super) fn check(&self, data: &Tokens, held_out: &Tokens) -> Result<()> {
+    pub(super) fn check(&self, model: &impl LanguageModel, data: &Tokens, held_out: &Tokens) -> Result<()> {
         self.batches(data)?;
-        match held_out.stories().any(|story| story.len() > 1) {
-            true => Ok(()),
-            false => Err(Error::Data(
-                "no held-out story has two characters, so there is nothing to measure the model on: give more held-out text"
-                    .to_owned(),
-            )),
-        }
+        check_held_out(model, held_out)
     }
 
     /// How it goes.
@@ -208,7 +202,7 @@ impl Training {
         look: &mut impl Look<M>,
         mut watch: impl FnMut(Moment<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        self.check(data, held_out)?;
+        self.check(model, data, held_out)?;
         if self.autosave.is_asked() {
             self.state.texts = (Some(Text::of(data)), Some(Text::of(held_out)));
         }
