@@ -8,9 +8,9 @@ use glasslab::data::others;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Type;
-use parquet::errors::ParquetError;
 use std::any::Any;
 use std::cell::Cell;
+use std::fmt::Display;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ impl Rows {
         guarded(path, || match reader.next() {
             None => Ok(None),
             Some(Ok(batch)) => Ok(Some(Texts { batch })),
-            Some(Err(error)) => Err(unread(path, &error.into())),
+            Some(Err(error)) => Err(unread(path, &error)),
         })
     }
 }
@@ -137,20 +137,28 @@ impl Texts {
     }
 }
 
+/// How the reader names what it can't read, though the file is whole.
+const UNREAD: [&str; 3] = ["NYI: ", "encrypted", "Disabled feature"];
+
 /// What the reader says: that it can't read this, or that the file is damaged.
-fn unread(path: &Path, error: &ParquetError) -> Error {
-    match error {
-        ParquetError::NYI(why) => Error::Wrong(format!(
-            "{} is packed in a way that glasslab does not read ({why}): write it again with zstd, in Python \
+fn unread(path: &Path, error: &impl Display) -> Error {
+    let why = error.to_string();
+    match UNREAD.iter().find_map(|sign| why.find(sign)) {
+        Some(place) => Error::Wrong(format!(
+            "{} is packed in a way that glasslab does not read ({}): write it again with zstd, in Python \
              `pandas.read_parquet(FILE).to_parquet(FILE, compression=\"zstd\")`",
-            path.display()
+            path.display(),
+            why[place..].trim_start_matches("NYI: ")
         )),
-        other => damaged(path, &other.to_string()),
+        None => damaged(path, &why),
     }
 }
 
 fn damaged(path: &Path, why: &str) -> Error {
-    let why = why.trim_start_matches("Parquet error: ").trim_start_matches("External: ");
+    let why = why
+        .trim_start_matches("Parquet argument error: ")
+        .trim_start_matches("Parquet error: ")
+        .trim_start_matches("External: ");
     let why: String = why.chars().take(300).collect();
     Error::Wrong(format!(
         "{} is no whole parquet file ({why}): was its writing or copying cut off? Remove it and fetch it again",

@@ -241,6 +241,23 @@ fn a_packed_file_that_was_cut_off_says_so() {
     }
 }
 
+/// No program here writes LZO, so a footer is made to say so: codec 3 (6 in Thrift's zigzag) instead of gzip's 2.
+#[test]
+fn a_parquet_file_that_is_whole_but_not_readable_is_not_called_damaged() {
+    let folder = folder();
+    let whole = parquet(&["one".repeat(50)], Compression::GZIP(Default::default()));
+    let places = whole.windows(2).enumerate().filter(|(_, pair)| *pair == [0x15, 4]).map(|(place, _)| place + 1);
+    let messages: Vec<String> = places
+        .filter_map(|place| {
+            let mut bytes = whole.clone();
+            bytes[place] = 6;
+            read(&write(&folder, "mine.parquet", bytes)).err().map(|error| error.to_string())
+        })
+        .collect();
+    let told = messages.iter().find(|message| message.contains("LZO")).unwrap();
+    assert!(told.contains("write it again with zstd") && !told.contains("no whole"), "{told}");
+}
+
 #[test]
 fn a_folder_of_shards_is_read_in_order_told_and_prepared_once() {
     let folder = folder();
