@@ -25,7 +25,8 @@ impl Picture {
     /// As a block of HTML: an image, which is kept where HTML is cleaned (a notebook that is not trusted), and a script that
     /// makes it part of the page, so that its text takes the page's colour.
     pub fn html(&self) -> String {
-        let (address, alt) = (in_address(&self.svg), escape(&self.alt));
+        // In one line: an empty one would end the HTML of a Markdown file.
+        let (address, alt) = (in_address(&self.svg), escape(&self.alt.replace('\n', " ")));
         format!(
             "<div><img class=\"glasslab-picture\" alt=\"{alt}\" style=\"max-width:100%;height:auto\" \
              src=\"{ADDRESS}{address}\"><script>{INLINE}</script></div>"
@@ -177,15 +178,20 @@ mod tests {
     #[test]
     fn a_picture_comes_as_html_as_svg_and_in_words() {
         let svg = "<svg xmlns='http://www.w3.org/2000/svg' fill='#123456'><text>“50 %” &amp; &lt;more&gt;</text></svg>";
-        let picture = Picture { svg: svg.to_owned(), alt: "half".to_owned() };
+        let picture = Picture { svg: svg.to_owned(), alt: "one\n\nhalf".to_owned() };
         let bundle = bundle(&picture);
-        assert_eq!((bundle["image/svg+xml"].as_str(), bundle["text/plain"].as_str()), (Some(svg), Some("half")));
+        assert_eq!((bundle["image/svg+xml"].as_str(), bundle["text/plain"].as_str()), (Some(svg), Some("one\n\nhalf")));
         // As a browser reads the attribute, and the script the address.
         let html = bundle["text/html"].as_str().unwrap();
         let source = html.split(&format!("src=\"{ADDRESS}")).nth(1).unwrap().split('"').next().unwrap();
         let address = source.replace("&amp;", "&");
         assert!(!address.contains(['#', '\n']));
         assert_eq!(address.replace("%23", "#").replace("%25", "%"), svg);
-        assert!(html.contains("alt=\"half\"") && html.contains(&format!("slice({})", ADDRESS.len())), "{html}");
+        assert!(
+            html.contains("alt=\"one  half\"")
+                && !html.contains('\n')
+                && html.contains(&format!("slice({})", ADDRESS.len())),
+            "{html}"
+        );
     }
 }
