@@ -107,6 +107,8 @@ pub struct Engine {
     versions: Versions,
     impls: Impls,
     paths: Paths,
+    /// Whether `:clear` could not bring the library back, because it was stopped.
+    lacks_prelude: bool,
 }
 
 impl Engine {
@@ -129,6 +131,7 @@ impl Engine {
             versions: Versions::default(),
             impls: Impls::default(),
             paths: Paths::default(),
+            lacks_prelude: false,
         };
         while let Some(job) = engine.next() {
             engine.shared.interrupt.begin();
@@ -337,9 +340,8 @@ impl Engine {
     /// Forgets everything, as at a fresh start.
     fn clear(&mut self) -> Result<String, Report> {
         let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
-        for code in [":clear", PRELUDE] {
-            context.execute(code).map_err(|error| report::refusal(&error.to_string()))?;
-        }
+        context.execute(":clear").map_err(|error| report::refusal(&error.to_string()))?;
+        self.lacks_prelude = context.execute(PRELUDE).is_err();
         self.shared.comms.close_all(&self.shared);
         self.versions.clear();
         self.impls.clear();
@@ -390,6 +392,10 @@ impl Engine {
         let mut outdated = Vec::new();
         let mut run = |context: &mut CommandContext| {
             caught(|| {
+                if self.lacks_prelude {
+                    context.execute(PRELUDE)?;
+                    self.lacks_prelude = false;
+                }
                 if !changed.is_empty() {
                     context.execute(&changed.join("\n"))?;
                 }

@@ -33,9 +33,10 @@ impl Versions {
     pub fn lost(&mut self, names: Vec<String>, code: &str, cell: usize, is_ended: bool) {
         for name in names {
             let is_in = |line: &&str| code::names(line).contains(&name);
-            let told = match code.lines().find(is_in).filter(|_| !is_ended) {
+            let told = match code.lines().find(is_in) {
+                _ if is_ended => format!("{name} is gone since In[{cell}], with which all variables were lost"),
                 Some(line) => format!("{name} was given away in In[{cell}]: {}", line.trim()),
-                None => format!("{name} is gone since In[{cell}], with which all variables were lost"),
+                None => format!("{name} is gone since In[{cell}], with its type, which is another one since then"),
             };
             self.gone.insert(name, told);
         }
@@ -114,5 +115,7 @@ mod tests {
         assert_eq!(versions.missing("s").unwrap(), "s was given away in In[3]: let t = s;");
         versions.lost(vec!["s".into(), "t".into()], "std::process::exit(0)", 5, true);
         assert!(versions.missing("t").unwrap().contains("gone since In[5]"));
+        versions.lost(vec!["m".into()], "mine::f()", 6, false);
+        assert!(versions.missing("m").unwrap().contains("with its type"));
     }
 }
