@@ -117,8 +117,18 @@ impl Engine {
         shared.loading.begin();
         let context = load(&shared).map_err(|error| format!("The kernel could not start: {error}"));
         shared.loading.finish();
-        let source = session.join("src/lib.rs");
-        let mut engine = Engine {
+        Engine::new(shared, output, jobs, session.join("src/lib.rs"), context).serve();
+    }
+
+    /// With evcxr, or why it is not there.
+    pub fn new(
+        shared: Arc<Shared>,
+        output: Output,
+        jobs: mpsc::Receiver<Job>,
+        source: PathBuf,
+        context: Result<CommandContext, String>,
+    ) -> Engine {
+        Engine {
             shared,
             output,
             jobs,
@@ -132,18 +142,22 @@ impl Engine {
             impls: Impls::default(),
             paths: Paths::default(),
             lacks_prelude: false,
-        };
-        while let Some(job) = engine.next() {
-            engine.shared.interrupt.begin();
+        }
+    }
+
+    /// Does jobs until nobody sends any more.
+    pub fn serve(&mut self) {
+        while let Some(job) = self.next() {
+            self.shared.interrupt.begin();
             let request = job.request().clone();
-            if let Ok(mut running) = engine.shared.running.lock() {
+            if let Ok(mut running) = self.shared.running.lock() {
                 *running = Some(request.clone());
             }
-            if caught(|| engine.perform(job)).is_none() {
-                engine.answer_as_stumbled(&request);
+            if caught(|| self.perform(job)).is_none() {
+                self.answer_as_stumbled(&request);
             }
-            if engine.shared.interrupt.end() {
-                engine.abort_waiting();
+            if self.shared.interrupt.end() {
+                self.abort_waiting();
             }
         }
     }
