@@ -127,7 +127,7 @@ class Answers:
 
     def count(self, message):
         parent = message["parent_header"].get("msg_id")
-        self.said[parent].append((message["msg_type"], str(message["content"])[:300]))
+        self.said[parent].append((message["msg_type"], str(message["content"])[-3000:]))
         if message["msg_type"] == "execute_reply":
             self.replies[parent].append(message["content"]["status"])
         elif message["msg_type"].endswith("_reply"):
