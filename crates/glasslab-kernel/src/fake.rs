@@ -281,7 +281,8 @@ fn each_cell_is_answered_once_also_where_there_is_no_evcxr() {
     while let Ok(message) = heard.try_recv() {
         let (kind, content) = described(&message);
         if kind == "status" {
-            states.push((message.parent_header.unwrap().msg_id, content["execution_state"].as_str().unwrap().to_owned()));
+            states
+                .push((message.parent_header.unwrap().msg_id, content["execution_state"].as_str().unwrap().to_owned()));
         }
     }
     let expected = requests.iter().flat_map(|id| ["busy", "idle"].map(|state| (id.clone(), state.to_owned())));

@@ -59,9 +59,13 @@ fn difference(before: &[Crate], tree: &[(usize, Crate)]) -> Option<String> {
         None => "in another version".to_owned(),
     };
     let way_out = match features.iter().any(|feature| feature == "default") {
-        _ if !is_direct => "A crate below the new one asks for it: leave out features of the new one, or take another".to_owned(),
+        _ if !is_direct => {
+            "A crate below the new one asks for it: leave out features of the new one, or take another".to_owned()
+        }
         true => format!("Take it as it is there: :dep {name} = \"{version}\""),
-        false => format!("Take it as it is there: :dep {name} = {{ version = \"{version}\", default-features = false }}"),
+        false => {
+            format!("Take it as it is there: :dep {name} = {{ version = \"{version}\", default-features = false }}")
+        }
     };
     Some(format!(
         "{name} can't be added {asked}: the lab's own library uses it too, and would have to be built anew, with which all \
@@ -84,7 +88,11 @@ mod tests {
     fn what_leaves_the_librarys_crates_as_they_are_may_be_added() {
         let before = [made("serde_json v1.0.151", &["default", "std"]), made("itoa v1.0.18", &[])];
         assert_eq!(difference(&before, &parsed(TREE)), None);
-        assert_eq!(difference(&before, &parsed(&format!("{TREE}1|itoa v0.4.0|std\n"))), None, "another version beside it");
+        assert_eq!(
+            difference(&before, &parsed(&format!("{TREE}1|itoa v0.4.0|std\n"))),
+            None,
+            "another version beside it"
+        );
     }
 
     #[test]

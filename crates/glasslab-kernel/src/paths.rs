@@ -99,7 +99,9 @@ fn stamp(folder: &Path) -> Stamp {
             continue;
         }
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
-        open.extend(manifest.lines().filter_map(folder_of).map(|other| folder.join(other)).filter(|other| other.is_dir()));
+        open.extend(
+            manifest.lines().filter_map(folder_of).map(|other| folder.join(other)).filter(|other| other.is_dir()),
+        );
         look(&folder, &mut stamp);
         seen.push(folder);
     }

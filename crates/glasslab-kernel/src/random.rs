@@ -124,7 +124,8 @@ fn what_a_cell_prints_is_taken_apart_alike_in_all_bites() {
                 2 => stream.extend_from_slice(b"EVCXR_BEGIN_CONTENT text/html\n"),
                 3 => stream.extend_from_slice(b"\nEVCXR_END_CONTENT\n"),
                 4 => stream.extend_from_slice(b"EVCXR_PANIC_NOTIFICATION\n"),
-                5 => stream.extend_from_slice([&b"\0m 9\n"[..], b"EVCXR", b"\xf0\x9f", b"\0\0m ", b"\0m 1"][chance.below(5)]),
+                5 => stream
+                    .extend_from_slice([&b"\0m 9\n"[..], b"EVCXR", b"\xf0\x9f", b"\0\0m ", b"\0m 1"][chance.below(5)]),
                 _ => stream.extend((0..chance.below(9)).map(|_| chance.below(256) as u8)),
             }
         }

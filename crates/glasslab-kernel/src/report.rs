@@ -4,9 +4,9 @@
 //! fold. A panic and an error that `?` passed on name the cell's line and, where it is about shapes, what to do.
 
 use crate::advice::{self, Fault};
+use crate::impls::Named;
 use crate::repair::{self, Help};
 use evcxr::CompilationError;
-use crate::impls::Named;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -180,7 +180,11 @@ impl Shown {
         for (at, character) in line.chars().enumerate() {
             columns.push(text.width());
             if is_near(at) {
-                if character == '\t' { text.push_str(TAB) } else { text.push(character) }
+                if character == '\t' {
+                    text.push_str(TAB)
+                } else {
+                    text.push(character)
+                }
                 left_out = false;
             } else if !std::mem::replace(&mut left_out, true) {
                 text.push('…');

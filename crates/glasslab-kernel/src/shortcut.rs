@@ -317,7 +317,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("Cargo.toml"), "[package]\nname = \"mine\"\n").unwrap();
         let manifest = |end: &str| {
-            format!("[lib]\npath = \"src/lib.rs\"\n[dependencies]\na = \"1\"\nx = {{ path = {:?} }}{end}\n", folder.path())
+            format!(
+                "[lib]\npath = \"src/lib.rs\"\n[dependencies]\na = \"1\"\nx = {{ path = {:?} }}{end}\n",
+                folder.path()
+            )
         };
         assert_eq!(generations(&manifest("")), []);
         assert_eq!(generations(&manifest("  ")), [("mine".to_owned(), 2)]);

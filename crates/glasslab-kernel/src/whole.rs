@@ -88,7 +88,8 @@ pub fn lack(code: &str) -> Option<String> {
             }
             _ => false,
         };
-        let ends_open = Path::cast(node.clone()).is_some_and(|path| path.segment().is_none_or(|last| last.syntax().text().is_empty()));
+        let ends_open = Path::cast(node.clone())
+            .is_some_and(|path| path.segment().is_none_or(|last| last.syntax().text().is_empty()));
         lacks_name || names_nothing || ends_open
     })?;
     let text = unfinished.text().to_string();
