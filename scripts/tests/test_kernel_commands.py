@@ -1,6 +1,8 @@
 """evcxr's commands in the lab's kernel, cells that end in the middle, and more output than a page can hold."""
 
+import os
 import sys
+import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -39,6 +41,23 @@ class CommandTest(Shared):
             self.assertEqual(self.kernel.run(cell)[0]["status"], "error")
         self.assertEqual(self.kernel.value(TENSOR), "2")
 
+    def test_after_restart_variables_are_gone_and_functions_are_there(self):
+        self.run_well("fn stays() -> i64 { 42 }\nlet goes = vec![1];")
+        self.assertIn("all variables are gone", self.kernel.value(":restart"))
+        self.assertIn("goes is gone since In[", told(self.kernel.run("goes")[0]))
+        self.assertEqual(self.kernel.value("let goes = 1; stays()"), "42")
+
+    def test_all_other_commands_work(self):
+        self.run_well("let x = 5_i64;")
+        for cell, says in [(":vars", "x: i64"), (":type x", "x: i64"), (":t x", "i64"), (":help", ":dep"), (":doc std::vec::Vec", "growable"),
+                           (":build_env A=b\nenv!(\"A\")", "b"), (":env C=d\nstd::env::var(\"C\").is_err()", "true"), (":version", "."),
+                           (":last_compile_dir", "sessions"), (":offline 1", "true"), (":offline 0", "false"), ("!echo out", "out"),
+                           (":efmt {:?}", "Debug"), (":efmt {}", "Display")]:
+            self.assertIn(says, self.kernel.value(cell), cell)
+        self.run_well(":show_deps")
+        self.assertEqual(self.kernel.run("nobody")[0]["status"], "error")
+        self.assertIn("unresolved name", self.kernel.value(":explain"))
+
     def test_what_has_no_effect_says_so_at_once(self):
         for cell in (":linker lld", ":toolchain nightly", ":cache 500\n1 + 1", ":fmt {:#?}", ":timing", ":quit"):
             self.assertIn("has no effect here", told(self.kernel.run(cell)[0]))
@@ -49,7 +68,7 @@ class WholeTest(Shared):
     def test_a_cell_that_ends_in_the_middle_is_an_error_and_changes_nothing(self):
         self.run_well("let kept = 41;")
         for cell, says in [("use std::", "use std::"), ("let", "`let`"), ("}", "closes nothing"), ("fn f() {\n    1", "of line 1 is never closed"),
-                           ("let s = \"abc;", "has no end")]:
+                           ("let s = \"abc;", "has no end"), ("let a = std::", "std::")]:
             reply, _ = self.kernel.run(cell)
             self.assertEqual(reply["status"], "error", cell)
             self.assertIn(says, told(reply))
@@ -61,6 +80,49 @@ class WholeTest(Shared):
         self.assertIn("cannot find function `max`", reply["evalue"])
         self.assertNotIn("unused", told(reply) + str(outputs))
         self.assertIn("expected `&Tensor`, found `Tensor`", told(self.kernel.run("takes(Tensor::from(1.0))")[0]))
+
+
+class DependencyTest(unittest.TestCase):
+    def setUp(self):
+        self.kernel = Kernel()
+        self.addCleanup(self.kernel.stop)
+
+    def test_what_would_build_the_library_anew_is_refused_and_nothing_is_lost(self):
+        self.kernel.run("let kept = 41;")
+        reply, _ = self.kernel.run(':dep serde_json = { version = "1", features = ["preserve_order"] }')
+        self.assertIn("serde_json can't be added with", told(reply))
+        self.assertIn(":dep serde_json = ", told(reply))
+        self.assertEqual(self.kernel.value("kept + 1"), "42")
+        self.assertEqual(self.kernel.value(TENSOR), "2")
+
+    def test_a_crate_in_a_folder_is_the_one_that_is_written_there(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory())) / "mine"
+        (folder / "src").mkdir(parents=True)
+        (folder / "Cargo.toml").write_text('[package]\nname = "mine"\nversion = "0.1.0"\nedition = "2024"\n')
+        source, line = folder / "src/lib.rs", f':dep mine = {{ path = "{folder}" }}\n'
+
+        def write(code, seconds):
+            source.write_text(code)
+            os.utime(source, (time.time() + seconds, time.time() + seconds))
+
+        write("pub struct M { pub a: i64 }\npub fn f() -> i64 { 1 }", 0)
+        self.assertEqual(self.kernel.value(line + "mine::f()"), "1")
+        self.kernel.run("let m = mine::M { a: 1 }; let kept = 41;")
+        write("pub struct M { pub a: i64, pub b: String }\npub fn f() -> i64 { 2 }\npub fn g() -> Vec<i64> { vec![3] }", 5)
+        reply, outputs = self.kernel.run("mine::f()")
+        self.assertIn("2", str(outputs))
+        self.assertIn("m is gone since", told(self.kernel.run("m.a")[0]), "it is of a type that there is no more")
+        self.assertEqual(self.kernel.value(line + "let v = mine::g(); v[0]"), "3")
+        write("pub fn f() -> i64 { wrong }", 10)
+        self.assertIn("lib.rs, line 1", told(self.kernel.run("mine::f()")[0]))
+        write("pub fn f() -> i64 { 4 }", 15)
+        self.assertEqual(self.kernel.value("mine::f()"), "4")
+        self.assertEqual(self.kernel.value("kept + 1"), "42")
+
+    def enterContext(self, context):  # unittest has it from Python 3.11 on
+        value = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        return value
 
 
 class PouringTest(unittest.TestCase):

@@ -38,6 +38,28 @@ class MistakesTest(Shared):
             self.assertNotIn("evcxr", told(reply))
 
 
+class AgainTest(Shared):
+    def test_an_impl_that_is_run_again_takes_its_own_place_and_leaves_others(self):
+        self.run_well("struct Mine;")
+        for number in (1, 2):
+            self.run_well(f"impl Mine {{ fn one(&self) -> i64 {{ {number} }} }}")
+            self.run_well(f"impl std::fmt::Display for Mine {{ fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {{ write!(f, \"{number}\") }} }}")
+        self.run_well("impl Mine { fn two(&self) -> i64 { 40 } }")
+        self.assertEqual(self.kernel.value("format!(\"{Mine} {}\", Mine.one() + Mine.two())"), '"2 42"')
+        reply, _ = self.kernel.run("impl Mine { fn three(&self) -> i64 { \"x\" } }")
+        line, marks = [row.split("| ", 1)[1] for row in told(reply).splitlines() if "| " in row][:2]
+        self.assertEqual(marks.index("^"), line.index('"x"'), "nothing of what the kernel puts in is seen")
+
+    def test_a_variable_that_was_given_away_is_found_where_it_went(self):
+        self.run_well("let s = String::from(\"a\");")
+        away, _ = self.kernel.run("let n = 1;\nlet t = s;")
+        self.assertIn(f"s was given away in In[{away['execution_count']}]: let t = s;", told(self.kernel.run("let u = s;")[0]))
+
+    def test_marks_stand_under_tabs_and_wide_characters(self):
+        said = told(self.kernel.run("\tlet 名前: i64 = \"x\";")[0])
+        self.assertIn("line  1 |     let 名前: i64 = \"x\";\n        |                     ^^^", said)
+
+
 class VersionsTest(Shared):
     def test_a_cell_that_uses_an_earlier_version_says_so_until_the_new_one_compiles(self):
         first, _ = self.kernel.run("fn my_relu(x: &Tensor) -> Tensor { x.abs() }")

@@ -151,6 +151,15 @@ class OutputTest(Shared):
         outputs = self.run_well('let name = ask("Who?")?; println!("hello {name}");', answers=["Ada"])
         self.assertEqual(text(outputs), "hello Ada\n")
 
+    def test_what_c_code_prints_is_shown_with_its_cell(self):
+        outputs = self.run_well('unsafe extern "C" { fn puts(text: *const std::ffi::c_char) -> i32; }\nunsafe { puts(c"from C".as_ptr()); }')
+        self.assertEqual(text(outputs), "from C\n")
+
+    def test_a_forgotten_end_of_rich_output_swallows_nothing(self):
+        for end in ("println", "print"):
+            self.assertIn("<b>x", text(self.run_well(f'{end}!("EVCXR_BEGIN_CONTENT text/html\\n<b>x");')))
+            self.assertEqual(text(self.run_well('println!("next");')), "next\n")
+
     def test_reading_standard_input_asks_as_well(self):
         outputs = self.run_well('let mut line = String::new(); std::io::stdin().read_line(&mut line)?; println!("got {}", line.trim());',
                                 answers=["42"])
@@ -198,6 +207,21 @@ class StopTest(unittest.TestCase):
         self.assertIn("variables", told(reply))
         self.assertIn("should_stop", told(reply))
         self.assertEqual(kernel.value("1 + 1"), "2")
+
+    def test_a_cell_that_says_that_it_is_stopping_is_waited_for_and_a_second_press_ends_it(self):
+        kernel = self.start()
+        kernel.run("let kept = 41;")
+        hears = ('let stop = std::path::PathBuf::from(std::env::var("GLASSLAB_STOP")?); println!("go"); while !stop.exists() '
+                 '{{ std::thread::sleep(std::time::Duration::from_millis(20)); }}\nfor _ in 0..{times} {{ std::fs::write(stop.with_file_name("stopping"), '
+                 '"")?; std::thread::sleep(std::time::Duration::from_millis(500)); }}\n42')
+        reply, outputs = kernel.run(hears.format(times=10), on=self.interrupt_when(kernel, "go"))
+        self.assertEqual(reply["status"], "ok", reply)
+        self.assertIn("Stopping: the cell has heard", text(outputs, "stderr"))
+        self.assertEqual(kernel.value("kept + 1"), "42")
+        reply, _ = kernel.run(hears.format(times=200), on=lambda message: kernel.manager.interrupt_kernel()
+                              if any(sign in str(message["content"].get("text", "")) for sign in ("go", "Stopping")) else None)
+        self.assertIn("pressed again", told(reply))
+        self.assertEqual(kernel.value("20 + 22"), "42")
 
     def test_queued_cells_are_not_run_after_an_error_or_a_stop(self):
         kernel = self.start()

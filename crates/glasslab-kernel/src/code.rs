@@ -1,6 +1,6 @@
 //! Questions about a cell's text: what it defines, and where a name begins and ends.
 
-use ra_ap_syntax::ast::{HasModuleItem, HasName, Item};
+use ra_ap_syntax::ast::{HasModuleItem, HasName, Item, MacroCall};
 use ra_ap_syntax::{AstNode, Edition, NodeOrToken, Parse, SourceFile, SyntaxKind};
 
 /// The Rust of a cell.
@@ -50,6 +50,16 @@ pub fn defined_names(code: &str) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// The calls of macros that are statements of a cell: the macro, and the names among its arguments.
+pub fn macro_calls(code: &str) -> Vec<(String, Vec<String>)> {
+    let parsed = as_function(code);
+    let calls = parsed.syntax_node().descendants().filter_map(MacroCall::cast).filter_map(|call| {
+        let name = call.path()?.segment()?.name_ref()?.text().to_string();
+        Some((name, names(&call.token_tree()?.syntax().text().to_string())))
+    });
+    calls.collect()
 }
 
 /// The names that stand in a cell, outside of its texts and comments.
@@ -151,6 +161,7 @@ mod tests {
             assert_eq!(defined_names(broken), ["f"], "{broken}");
         }
         assert_eq!(names("let a = b.c(\"d\"); // e"), ["a", "b", "c"]);
+        assert_eq!(macro_calls("let x = 1;\nmk!(Foo, \"Bar\");"), [("mk".to_owned(), vec!["Foo".to_owned()])]);
     }
 
     #[test]

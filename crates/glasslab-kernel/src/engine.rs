@@ -107,6 +107,8 @@ pub struct Engine {
     versions: Versions,
     impls: Impls,
     paths: Paths,
+    /// Whether `:clear` could not bring the library back, because it was stopped.
+    lacks_prelude: bool,
 }
 
 impl Engine {
@@ -115,8 +117,18 @@ impl Engine {
         shared.loading.begin();
         let context = load(&shared).map_err(|error| format!("The kernel could not start: {error}"));
         shared.loading.finish();
-        let source = session.join("src/lib.rs");
-        let mut engine = Engine {
+        Engine::new(shared, output, jobs, session.join("src/lib.rs"), context).serve();
+    }
+
+    /// With evcxr, or why it is not there.
+    pub fn new(
+        shared: Arc<Shared>,
+        output: Output,
+        jobs: mpsc::Receiver<Job>,
+        source: PathBuf,
+        context: Result<CommandContext, String>,
+    ) -> Engine {
+        Engine {
             shared,
             output,
             jobs,
@@ -129,18 +141,23 @@ impl Engine {
             versions: Versions::default(),
             impls: Impls::default(),
             paths: Paths::default(),
-        };
-        while let Some(job) = engine.next() {
-            engine.shared.interrupt.begin();
+            lacks_prelude: false,
+        }
+    }
+
+    /// Does jobs until nobody sends any more.
+    pub fn serve(&mut self) {
+        while let Some(job) = self.next() {
+            self.shared.interrupt.begin();
             let request = job.request().clone();
-            if let Ok(mut running) = engine.shared.running.lock() {
+            if let Ok(mut running) = self.shared.running.lock() {
                 *running = Some(request.clone());
             }
-            if caught(|| engine.perform(job)).is_none() {
-                engine.answer_as_stumbled(&request);
+            if caught(|| self.perform(job)).is_none() {
+                self.answer_as_stumbled(&request);
             }
-            if engine.shared.interrupt.end() {
-                engine.abort_waiting();
+            if self.shared.interrupt.end() {
+                self.abort_waiting();
             }
         }
     }
@@ -337,9 +354,8 @@ impl Engine {
     /// Forgets everything, as at a fresh start.
     fn clear(&mut self) -> Result<String, Report> {
         let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
-        for code in [":clear", PRELUDE] {
-            context.execute(code).map_err(|error| report::refusal(&error.to_string()))?;
-        }
+        context.execute(":clear").map_err(|error| report::refusal(&error.to_string()))?;
+        self.lacks_prelude = context.execute(PRELUDE).is_err();
         self.shared.comms.close_all(&self.shared);
         self.versions.clear();
         self.impls.clear();
@@ -390,6 +406,10 @@ impl Engine {
         let mut outdated = Vec::new();
         let mut run = |context: &mut CommandContext| {
             caught(|| {
+                if self.lacks_prelude {
+                    context.execute(PRELUDE)?;
+                    self.lacks_prelude = false;
+                }
                 if !changed.is_empty() {
                     context.execute(&changed.join("\n"))?;
                 }

@@ -158,7 +158,13 @@ impl Interrupt {
                 false => None,
             };
             match (self.child_id(), cause) {
-                (Some(child), _) if !self.is_running() => end_processes(&compilers(Some(child))),
+                (Some(child), _) if !self.is_running() => {
+                    let compilers = compilers(Some(child));
+                    // Finding them takes its time; those of the next job are not meant.
+                    if self.0.job.load(Ordering::SeqCst) == job {
+                        end_processes(&compilers);
+                    }
+                }
                 (Some(child), Some(cause)) => {
                     // The process that follows the ended one has done nothing.
                     if lock(&self.0.ended).replace(cause).is_none() {

@@ -32,38 +32,43 @@ pub struct Link {
     pub input: UnixStream,
     /// Messages to the library.
     pub control: UnixDatagram,
-    /// Kept open for the next process, should one end.
-    _theirs: Vec<OwnedFd>,
+    /// The cells' ends, kept open for the next process, should one end.
+    pub theirs: Vec<OwnedFd>,
 }
 
 impl Link {
     /// Opens the sockets and names them in the environment.
     pub fn open(stop_file: &Path, preload: Option<&Path>) -> Result<Link> {
+        let link = Link::join()?;
+        for end in &link.theirs {
+            inherit(end.as_raw_fd())?;
+        }
+        let names: Vec<String> = link.theirs[..3].iter().map(|end| end.as_raw_fd().to_string()).collect();
+        // SAFETY: called at the start of `main`, when this process has one thread.
+        unsafe {
+            std::env::set_var(DESCRIPTORS, names.join(","));
+            std::env::set_var(glasslab_wire::MARK, &link.mark);
+            std::env::set_var(glasslab_wire::CONTROL, link.theirs[3].as_raw_fd().to_string());
+            std::env::set_var(glasslab_wire::STOP, stop_file);
+            if let Some(preload) = preload {
+                std::env::set_var(PRELOAD, preload);
+            }
+        }
+        Ok(link)
+    }
+
+    /// Opens the sockets.
+    pub fn join() -> Result<Link> {
         let sockets = "could not open a pair of sockets";
         let (output, their_output) = UnixStream::pair().context(sockets)?;
         let (errors, their_errors) = UnixStream::pair().context(sockets)?;
         let (input, their_input) = UnixStream::pair().context(sockets)?;
         let (control, their_control) = UnixDatagram::pair().context(sockets)?;
         platform::make_room(&control, &their_control).context("could not make room for messages")?;
-        let theirs: Vec<OwnedFd> =
-            vec![their_output.into(), their_errors.into(), their_input.into(), their_control.into()];
-        for end in &theirs {
-            inherit(end.as_raw_fd())?;
-        }
-        let names: Vec<String> = theirs[..3].iter().map(|end| end.as_raw_fd().to_string()).collect();
+        let theirs = vec![their_output.into(), their_errors.into(), their_input.into(), their_control.into()];
         let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_nanos());
         let mark = format!("glasslab-{:x}-{time:x}", std::process::id());
-        // SAFETY: called at the start of `main`, when this process has one thread.
-        unsafe {
-            std::env::set_var(DESCRIPTORS, names.join(","));
-            std::env::set_var(glasslab_wire::MARK, &mark);
-            std::env::set_var(glasslab_wire::CONTROL, theirs[3].as_raw_fd().to_string());
-            std::env::set_var(glasslab_wire::STOP, stop_file);
-            if let Some(preload) = preload {
-                std::env::set_var(PRELOAD, preload);
-            }
-        }
-        Ok(Link { mark, output, errors, input, control, _theirs: theirs })
+        Ok(Link { mark, output, errors, input, control, theirs })
     }
 }
 

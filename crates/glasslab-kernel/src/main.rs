@@ -18,6 +18,8 @@ mod commands;
 mod comms;
 mod completion;
 mod engine;
+#[cfg(test)]
+mod fake;
 mod history;
 mod impls;
 mod interrupt;

@@ -324,7 +324,11 @@ impl Output {
                 drop(now);
                 self.ask(&prompt, password);
             }
-            FromCell::Begun => self.shared.interrupt.set_running(true),
+            FromCell::Begun => {
+                // evcxr starts a cell anew after it has dropped a variable of a changed type, which it has heard then.
+                now.for_evcxr.clear();
+                self.shared.interrupt.set_running(true);
+            }
             FromCell::Ended { number } => {
                 self.shared.interrupt.set_running(false);
                 now.output_ended = Some(number);
@@ -350,7 +354,6 @@ impl Output {
             let panic = now.panic.take();
             self.tell(&mut now, panic);
         }
-        // evcxr starts the cell anew after it has dropped a variable of a changed type.
         let lines = now.for_evcxr.clone();
         _ = self.to_cell.send(ToCell::Settled { number, lines });
     }

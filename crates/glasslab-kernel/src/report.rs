@@ -62,7 +62,9 @@ pub fn compilation(
     for error in errors.iter().take(SHOWN) {
         let code_name = error.code().map_or(String::new(), |code| format!("[{code}]"));
         lines.push(format!("{RED}error{code_name}{PLAIN}{BOLD}: {}{PLAIN}", message(error)));
-        lines.extend(marked_lines(error, code, named));
+        let marked = marked_lines(error, code, named);
+        lines.extend(elsewhere(&error.json).filter(|_| marked.is_empty()));
+        lines.extend(marked);
         lines.extend(help(&error.json, code, line_of(error)));
         let sought = error.message().split_once('`').and_then(|(_, rest)| missing(rest.split_once('`')?.0));
         lines.extend(sought.map(|sought| format!("{BLUE}note{PLAIN}: {sought}")));
@@ -135,6 +137,14 @@ fn marked_lines(error: &CompilationError, code: &str, named: &Named) -> Vec<Stri
         }
     }
     lines
+}
+
+/// The place of an error that is in no cell, but in a crate in a folder.
+fn elsewhere(error: &Value) -> Option<String> {
+    let span = error["spans"].as_array()?.iter().find(|span| span["is_primary"] == true)?;
+    let (file, line) = (span["file_name"].as_str()?, span["line_start"].as_u64()?);
+    let text = span["text"][0]["text"].as_str().unwrap_or_default();
+    file.starts_with('/').then(|| format!("{BLUE}{file}, line {line} |{PLAIN} {}", text.trim()))
 }
 
 /// What is said about a part of a line, in characters from 0.

@@ -58,6 +58,23 @@ pub fn content(kind: &str, content: Value) -> JupyterMessageContent {
 }
 
 impl Shared {
+    /// With the ways to iopub, shell and stdin.
+    pub fn new([iopub, shell, stdin]: [UnboundedSender<JupyterMessage>; 3], session: Option<Session>) -> Arc<Shared> {
+        Arc::new(Shared {
+            iopub,
+            shell,
+            stdin,
+            comms: Comms::default(),
+            interrupt: Interrupt::default(),
+            loading: Loading::default(),
+            history: Mutex::default(),
+            running: Mutex::default(),
+            answer: Mutex::default(),
+            session: Mutex::new(session),
+            dropped: AtomicU64::new(0),
+        })
+    }
+
     /// Publishes a message about a request.
     pub fn publish(&self, kind: &str, json: Value, parent: Option<&JupyterMessage>) {
         self.publish_with(kind, json, json!({}), parent);
@@ -143,19 +160,7 @@ async fn run(
     let (control_sending, control) = control.split();
     let (stdin_sending, stdin) = stdin.split();
     let (jobs, jobs_receiver) = mpsc::channel();
-    let shared = Arc::new(Shared {
-        iopub: iopub_sender,
-        shell: sender(shell_sending),
-        stdin: sender(stdin_sending),
-        comms: Comms::default(),
-        interrupt: Interrupt::default(),
-        loading: Loading::default(),
-        history: Mutex::default(),
-        running: Mutex::default(),
-        answer: Mutex::default(),
-        session: Mutex::new(Some(session)),
-        dropped: AtomicU64::new(0),
-    });
+    let shared = Shared::new([iopub_sender, sender(shell_sending), sender(stdin_sending)], Some(session));
     shared.publish("status", json!({ "execution_state": "starting" }), None);
     start(shared.clone(), jobs_receiver);
 

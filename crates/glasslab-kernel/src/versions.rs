@@ -13,6 +13,8 @@ pub struct Versions {
     failed: HashMap<String, (usize, &'static str)>,
     /// Where a variable was given away.
     gone: HashMap<String, String>,
+    /// Names that were given to a cell's own macro, which may have declared them: the macro, and the cell.
+    given: HashMap<String, (String, usize)>,
 }
 
 impl Versions {
@@ -21,6 +23,10 @@ impl Versions {
         for name in code::defined_names(code) {
             self.failed.remove(&name);
             self.used.insert(name, cell);
+        }
+        for (called, names) in code::macro_calls(code).into_iter().filter(|(called, _)| self.used.contains_key(called))
+        {
+            self.given.extend(names.into_iter().map(|name| (name, (called.clone(), cell))));
         }
     }
 
@@ -33,9 +39,10 @@ impl Versions {
     pub fn lost(&mut self, names: Vec<String>, code: &str, cell: usize, is_ended: bool) {
         for name in names {
             let is_in = |line: &&str| code::names(line).contains(&name);
-            let told = match code.lines().find(is_in).filter(|_| !is_ended) {
+            let told = match code.lines().find(is_in) {
+                _ if is_ended => format!("{name} is gone since In[{cell}], with which all variables were lost"),
                 Some(line) => format!("{name} was given away in In[{cell}]: {}", line.trim()),
-                None => format!("{name} is gone since In[{cell}], with which all variables were lost"),
+                None => format!("{name} is gone since In[{cell}], with its type, which is another one since then"),
             };
             self.gone.insert(name, told);
         }
@@ -66,6 +73,11 @@ impl Versions {
     pub fn missing(&self, name: &str) -> Option<String> {
         if let Some(gone) = self.gone.get(name) {
             return Some(gone.clone());
+        }
+        if let Some((called, cell)) = self.given.get(name).filter(|_| !self.used.contains_key(name)) {
+            return Some(format!(
+                "what {called}!(…) declares in In[{cell}] is known in that cell only: declare {name} itself in a cell"
+            ));
         }
         let (cell, why) = self.failed.get(name).filter(|_| !self.used.contains_key(name))?;
         Some(format!("{name} stands in In[{cell}], which {why}"))
@@ -108,11 +120,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_macro_has_declared_is_found_in_its_call() {
+        let mut versions = Versions::default();
+        versions.took("macro_rules! mk { ($n:ident) => { struct $n; } }\nmk!(Foo);\nprintln!(\"{}\", bar);", 2);
+        assert!(
+            versions.missing("Foo").unwrap().starts_with("what mk!(…) declares in In[2] is known in that cell only")
+        );
+        assert_eq!(versions.missing("bar"), None);
+        versions.took("struct Foo;", 3);
+        assert_eq!(versions.missing("Foo"), None);
+    }
+
+    #[test]
     fn a_variable_that_was_given_away_is_found_where_it_went() {
         let mut versions = Versions::default();
         versions.lost(vec!["s".into()], "// s\nlet n = 1;\nlet t = s;", 3, false);
         assert_eq!(versions.missing("s").unwrap(), "s was given away in In[3]: let t = s;");
         versions.lost(vec!["s".into(), "t".into()], "std::process::exit(0)", 5, true);
         assert!(versions.missing("t").unwrap().contains("gone since In[5]"));
+        versions.lost(vec!["m".into()], "mine::f()", 6, false);
+        assert!(versions.missing("m").unwrap().contains("with its type"));
     }
 }

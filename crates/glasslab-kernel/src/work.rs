@@ -149,12 +149,14 @@ fn toolchain() -> Result<(PathBuf, String)> {
 fn remove(folder: &Path) {
     let leaving = folder.with_extension("gone");
     let _ = fs::rename(folder, &leaving);
+    let mut is_quiet = false;
     for _ in 0..20 {
         let _ = fs::remove_dir_all(&leaving);
         // evcxr makes its folder again where it does not find it; another kernel's has a lock before it has anything else.
         if is_abandoned(folder) && folder.join("src").exists() {
             let _ = fs::remove_dir_all(folder);
-        } else if !leaving.exists() {
+            is_quiet = false;
+        } else if !leaving.exists() && std::mem::replace(&mut is_quiet, true) {
             return;
         }
         std::thread::sleep(Duration::from_millis(50));
