@@ -46,6 +46,7 @@ class AgainTest(Shared):
             self.run_well(f"impl std::fmt::Display for Mine {{ fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {{ write!(f, \"{number}\") }} }}")
         self.run_well("impl Mine { fn two(&self) -> i64 { 40 } }")
         self.assertEqual(self.kernel.value("format!(\"{Mine} {}\", Mine.one() + Mine.two())"), '"2 42"')
+        self.assertEqual(self.kernel.client.complete("GlasslabI", reply=True, timeout=60)["content"]["matches"], [])
         reply, _ = self.kernel.run("impl Mine { fn three(&self) -> i64 { \"x\" } }")
         line, marks = [row.split("| ", 1)[1] for row in told(reply).splitlines() if "| " in row][:2]
         self.assertEqual(marks.index("^"), line.index('"x"'), "nothing of what the kernel puts in is seen")

@@ -3,6 +3,7 @@
 //! Completions are offered in an order: what the lab uses first, what only libtorch's authors need last. A tensor has more than four thousand methods. Front-ends show them in the order of the reply.
 
 use crate::engine::caught;
+use crate::impls::ALIAS;
 use crate::{code, commands};
 use evcxr::{CommandContext, Completions};
 use jupyter_protocol::{CompleteRequest, InspectRequest};
@@ -72,6 +73,7 @@ pub fn complete(context: Option<&mut CommandContext>, asked: &CompleteRequest) -
     let none = Completions { start_offset: cursor, end_offset: cursor, ..Completions::default() };
     let mut found = found.unwrap_or(none);
     let before = asked.code.get(..found.start_offset).unwrap_or_default();
+    found.completions.retain(|completion| !completion.code.starts_with(ALIAS));
     sort(&mut found, before);
     let start = code::character_position(&asked.code, found.start_offset);
     let end = code::character_position(&asked.code, found.end_offset);

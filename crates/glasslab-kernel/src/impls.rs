@@ -8,6 +8,9 @@ use crate::code::as_function;
 use ra_ap_syntax::ast::{AssocItem, HasName, Impl, Item};
 use ra_ap_syntax::{AstNode, NodeOrToken, SyntaxNode};
 
+/// What the names begin with.
+pub const ALIAS: &str = "GlasslabImpl";
+
 /// An `impl` without its type in its cell.
 #[derive(Debug, Clone, PartialEq)]
 struct Block {
@@ -52,7 +55,7 @@ impl Impls {
                 self.count
             });
             named.blocks.push(Block { alias, ..block });
-            places.push((place, format!("type GlasslabImpl{alias} = (); ")));
+            places.push((place, format!("type {ALIAS}{alias} = (); ")));
         }
         for (place, text) in places.into_iter().rev() {
             let line = code[..place].rfind('\n').map_or(0, |at| at + 1);

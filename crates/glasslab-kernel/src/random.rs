@@ -120,17 +120,20 @@ fn what_a_cell_prints_is_taken_apart_alike_in_all_bites() {
         for _ in 0..chance.below(6) {
             match chance.below(7) {
                 0 => stream.extend_from_slice(text.as_bytes()),
-                1 => stream.extend(frame("m", &FromCell::Value { data: Default::default() })),
+                1 => stream.extend(frame("mk", &FromCell::Value { data: Default::default() })),
                 2 => stream.extend_from_slice(b"EVCXR_BEGIN_CONTENT text/html\n"),
                 3 => stream.extend_from_slice(b"\nEVCXR_END_CONTENT\n"),
                 4 => stream.extend_from_slice(b"EVCXR_PANIC_NOTIFICATION\n"),
-                5 => stream
-                    .extend_from_slice([&b"\0m 9\n"[..], b"EVCXR", b"\xf0\x9f", b"\0\0m ", b"\0m 1"][chance.below(5)]),
+                5 => stream.extend_from_slice(
+                    [&b"\0m 9\n"[..], b"EVCXR", b"EVCXR_", b"\xf0\x9f", b"\0\0mk", b"\0mk"][chance.below(6)],
+                ),
                 _ => stream.extend((0..chance.below(9)).map(|_| chance.below(256) as u8)),
             }
         }
+        // Whatever it was, the end of its cell is heard: evcxr waits for it.
+        stream.extend(frame("mk", &FromCell::Ended { number: 1 }));
         let mut all = |most: usize| {
-            let mut splitter = Splitter::new("m");
+            let mut splitter = Splitter::new("mk");
             let (mut pieces, mut rest) = (Vec::new(), &stream[..]);
             while !rest.is_empty() {
                 let (bite, more) = rest.split_at((1 + chance.below(most)).min(rest.len()));
@@ -140,7 +143,9 @@ fn what_a_cell_prints_is_taken_apart_alike_in_all_bites() {
             pieces.extend(splitter.finish());
             joined(pieces)
         };
-        assert_eq!(all(3), all(1000));
+        let pieces = all(1000);
+        assert_eq!(all(3), pieces);
+        assert_eq!(pieces.last(), Some(&Piece::Message(FromCell::Ended { number: 1 })));
     });
 }
 

@@ -66,6 +66,8 @@ impl Splitter {
         match (message, line) {
             (Some(at), None) => self.text(at, pieces),
             (Some(at), Some(line)) if at < line => self.text(at, pieces),
+            // A line that a message breaks off is none of evcxr's.
+            (Some(at), Some(0)) if find(&self.pending, b"\n").is_none_or(|end| at < end) => self.text(at, pieces),
             (_, Some(0)) => self.line(pieces),
             (_, Some(at)) => self.text(at, pieces),
             (None, None) => {
@@ -254,6 +256,15 @@ mod tests {
             for bite in [1, 5, 1000] {
                 assert_eq!(all(&stream, bite), expected, "bites of {bite}");
             }
+        }
+    }
+
+    #[test]
+    fn what_begins_like_a_line_of_evcxrs_hides_no_message() {
+        let ended = FromCell::Ended { number: 1 };
+        let stream = [&b"EVCXR_"[..], &frame("m", &ended)].concat();
+        for bite in [1, 5, 1000] {
+            assert_eq!(all(&stream, bite), [text("EVCXR_"), Piece::Message(ended.clone())], "bites of {bite}");
         }
     }
 
