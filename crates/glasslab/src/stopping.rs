@@ -13,13 +13,11 @@
 
 use crate::error::{Error, Result};
 use crate::helper::Helper;
-use glasslab_wire::{is_connected, stop_file};
+use glasslab_wire::{STOPPING, is_connected, stop_file};
 use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-/// The name of the file that says that the wish to stop was heard.
-const STOPPING: &str = "stopping";
 /// Between two touches of it.
 const TOUCH: Duration = Duration::from_millis(300);
 /// Between two looks for the wish to stop.

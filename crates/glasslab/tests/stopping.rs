@@ -52,7 +52,7 @@ fn next_cell() {
 
 /// The file that says that the button was heard.
 fn heard() -> PathBuf {
-    stop_file().with_file_name("stopping")
+    stop_file().with_file_name(glasslab_wire::STOPPING)
 }
 
 /// Waits for a file; a test that fails here would wait for ever.
