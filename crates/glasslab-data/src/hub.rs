@@ -127,11 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_says_which_files_have_no_pinned_hash() {
+    fn the_page_on_data_says_which_files_have_no_pinned_hash() {
         let known: Vec<bool> = TRAIN.iter().chain([&VALIDATION]).map(|file| file.sha256.is_some()).collect();
-        assert_eq!(known, [true, false, false, false, true], "say it in README.md, too");
-        let readme = include_str!("../../../README.md");
-        assert!(readme.contains("Shards 2 to 4 have no pinned SHA-256 yet"), "README.md names other files");
+        assert_eq!(known, [true, false, false, false, true], "say it in docs/data.md, too");
+        let page = include_str!("../../../docs/data.md");
+        assert!(page.contains("Shards 2 to 4 have no pinned SHA-256 yet"), "docs/data.md names other files");
     }
 
     #[test]
