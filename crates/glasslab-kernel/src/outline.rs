@@ -2,7 +2,7 @@
 //! the bodies of functions, without tests, and without what a cell has no use for.
 //!
 //! For the type of a variable and for completions only signatures count. The standard library's sources are 35 MB, nearly half
-//! of them processors' instructions (`std::arch`), and the library's and its crates' 4 MB; the outline of all is 12 MB, most of
+//! of them processors' instructions (`std::arch`), and the library's and its crates' 4 MB; the outline of all is 10 MB, most of
 //! it documentation, which stays for who asks what a name means.
 
 use anyhow::{Context, Result, bail};

@@ -148,15 +148,16 @@ fn toolchain() -> Result<(PathBuf, String)> {
 /// nobody finds it any more, and what came into it meanwhile, or under the old name, goes with the next try.
 fn remove(folder: &Path) {
     let leaving = folder.with_extension("gone");
-    let _ = fs::rename(folder, &leaving);
-    let mut is_quiet = false;
+    let (mut is_renamed, mut is_quiet) = (false, false);
     for _ in 0..20 {
+        // Where an earlier one left its remains under that name, they go first. Once only: then the name is another kernel's.
+        is_renamed = is_renamed || fs::rename(folder, &leaving).is_ok();
         let _ = fs::remove_dir_all(&leaving);
         // evcxr makes its folder again where it does not find it; another kernel's has a lock before it has anything else.
         if is_abandoned(folder) && folder.join("src").exists() {
             let _ = fs::remove_dir_all(folder);
             is_quiet = false;
-        } else if !leaving.exists() && std::mem::replace(&mut is_quiet, true) {
+        } else if is_renamed && !leaving.exists() && std::mem::replace(&mut is_quiet, true) {
             return;
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -330,6 +331,16 @@ mod tests {
         drop(session);
         writes.join().unwrap();
         assert_eq!(fs::read_dir(work.folder.join("sessions")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_goes_also_where_an_earlier_one_has_left_something() {
+        let (_folder, work) = work_with_template();
+        let session = work.start_session().unwrap();
+        let (folder, leaving) = (session.folder().to_path_buf(), session.folder().with_extension("gone"));
+        fs::create_dir_all(leaving.join("target")).unwrap();
+        drop(session);
+        assert!(!folder.exists() && !leaving.exists());
     }
 
     #[test]

@@ -50,8 +50,7 @@ pub(super) fn extent(data: &Tokens) -> (usize, usize) {
 /// use glasslab::prelude::*;
 /// use glasslab::train::{AUTOSAVE, SavedTraining};
 ///
-/// # fn main() -> Result<()> {
-/// # let (train_tokens, held_out): (Tokens, Tokens) = todo!();
+/// # fn go_on(train_tokens: Tokens, held_out: Tokens) -> Result<()> {
 /// # let mut model = MlpLm::new(MlpConfig::original(), Device::Cpu)?;
 /// let saved = SavedTraining::read(AUTOSAVE)?; // the newest of a notebook's
 /// println!("{} steps so far", saved.step());
