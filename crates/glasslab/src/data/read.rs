@@ -6,6 +6,7 @@
 use super::END_OF_STORY;
 use super::form::{Form, check_beginning};
 use crate::error::{Error, Result};
+use crate::stopping::Listening;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::io::{BufRead, Cursor, Read};
@@ -16,6 +17,10 @@ pub const COLUMN: &str = "text";
 
 /// As many bytes of a file as tell what it is.
 const HEAD: usize = 64;
+/// As many bytes are read between two looks at the stop button.
+const CHUNK: u64 = 1 << 20;
+/// What was under way when the button was pressed.
+const READING: &str = "a text was read: read it again, or a shorter one";
 
 /// A text as a story; `None` if nothing is in it.
 pub fn story_of(text: &str) -> Option<Cow<'_, str>> {
@@ -38,8 +43,7 @@ pub fn as_utf8<'a>(path: &Path, mut input: impl BufRead + 'a) -> Result<Box<dyn 
     let text = match head[..] {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Err(wrong("UTF-32")),
         [low @ (0xfe | 0xff), high @ (0xfe | 0xff), ..] if low != high => {
-            let mut bytes = head.split_off(2);
-            input.read_to_end(&mut bytes).map_err(super::file_error(path))?;
+            let bytes = read_to_end(path, head.split_off(2), &mut input)?;
             let (pairs, rest) = bytes.as_chunks::<2>();
             let unit = if low == 0xff { u16::from_le_bytes } else { u16::from_be_bytes };
             let units = pairs.iter().map(|pair| unit(*pair));
@@ -59,7 +63,7 @@ pub fn as_utf8<'a>(path: &Path, mut input: impl BufRead + 'a) -> Result<Box<dyn 
 /// Gives each story of a text, of JSON lines or of JSON to `take`; `column` is the field that they are in.
 ///
 /// # Errors
-/// If the file can't be read or is not of that form, and what `take` fails with.
+/// If the file can't be read or is not of that form, if the stop button was pressed, and what `take` fails with.
 pub fn each_story(
     path: &Path,
     form: Form,
@@ -68,6 +72,11 @@ pub fn each_story(
     take: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
     let mut input = as_utf8(path, input)?;
+    let mut listening = Listening::new(READING);
+    let take: &mut dyn FnMut(&str) -> Result<()> = &mut |story| {
+        listening.go_on()?;
+        take(story)
+    };
     match form {
         Form::Lines => each_line(path, column, &mut input, take),
         Form::Json => each_value(path, column, &mut input, take),
@@ -78,10 +87,18 @@ pub fn each_story(
     }
 }
 
+/// What is there, and all that follows, unless the stop button is pressed.
+fn read_to_end(path: &Path, mut bytes: Vec<u8>, input: &mut dyn BufRead) -> Result<Vec<u8>> {
+    let mut listening = Listening::new(READING);
+    while input.take(CHUNK).read_to_end(&mut bytes).map_err(super::file_error(path))? > 0 {
+        listening.go_on()?;
+    }
+    Ok(bytes)
+}
+
 /// All of a text.
 fn all(path: &Path, input: &mut dyn BufRead) -> Result<String> {
-    let mut bytes = Vec::new();
-    input.read_to_end(&mut bytes).map_err(super::file_error(path))?;
+    let bytes = read_to_end(path, Vec::new(), input)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Error::Data(format!("{}: byte {at} is not UTF-8; save the file as UTF-8 text", path.display()))
