@@ -237,8 +237,10 @@ def run(made: list[Job]) -> dict[str, Count]:
             except queue.Empty:
                 return
             started, lines = time.monotonic(), []
+            # Beside others, two threads of one computation wait for each other most of the time.
+            environment = {"OMP_NUM_THREADS": "1", **(job.environment or os.environ)}
             try:
-                with subprocess.Popen([str(word) for word in job.command], cwd=ROOT, env=job.environment, **tools.TEXT,
+                with subprocess.Popen([str(word) for word in job.command], cwd=ROOT, env=environment, **tools.TEXT,
                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
                     for text in process.stdout:
                         lines.append(text)

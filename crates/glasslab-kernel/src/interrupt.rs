@@ -291,7 +291,7 @@ mod tests {
             processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).filter(is_sleeper).collect()
         };
         for round in 0..20 {
-            let (mut kernel, _) = below_a_shell(&format!("for n in $(seq 300); do sleep {seconds} & done"));
+            let (mut kernel, _) = below_a_shell(&format!("(for n in $(seq 300); do sleep {seconds} & done; wait)"));
             std::thread::sleep(Duration::from_millis(2 * round));
             end_processes(&halted_below(kernel.id(), None));
             kernel.wait().unwrap();
