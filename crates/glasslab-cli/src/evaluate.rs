@@ -4,6 +4,7 @@ use crate::text::Reading;
 use clap::Args;
 use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::{Evaluation, Ladder, evaluate};
+use glasslab::model::LanguageModel;
 use glasslab::tokenizer::CharTokenizer;
 use glasslab::{Error, Result, best_device};
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ impl Evaluate {
     pub fn run(&self, as_json: bool) -> Result<()> {
         let model = AnyModel::load(&self.model, best_device())?;
         let stories = self.reading.measured(self.data.as_ref())?;
-        let loss = evaluate(&model, &self.reading.encode(&stories, &CharTokenizer::default())?)?;
+        let loss = evaluate(&model, &self.reading.encode(&stories, &model.tokenizer())?)?;
         if as_json {
             println!("{}", as_value(&loss));
         } else {

@@ -7,8 +7,7 @@ use glasslab::data::{END_OF_STORY, Stories, Tokens};
 use glasslab::display::escape;
 use glasslab::evaluate::{Ladder, evaluate_some};
 use glasslab::intervene::{Altered, Cut, Effect, HeadPatterns, Intervene, Lens};
-use glasslab::model::{MlpConfig, MlpLm, TransformerLm};
-use glasslab::tokenizer::CharTokenizer;
+use glasslab::model::{LanguageModel, MlpConfig, MlpLm, TransformerLm};
 use glasslab::trace::Traceable;
 use glasslab::train::{
     Course, Downhill, History, Landscape, LandscapeConfig, Learning, Length, Moment, OptimiserKind, StepByStep,
@@ -57,7 +56,7 @@ impl Gallery {
             )));
         };
         let data = self.reading.dataset(self.data.as_deref(), None)?;
-        let tokenizer = CharTokenizer::default();
+        let tokenizer = model.tokenizer();
         let train_tokens = self.reading.encode(&data.train, &tokenizer)?;
         let held_out = self.reading.encode(&beginning(&data.held_out)?, &tokenizer)?;
         let story = data.held_out.get(0).unwrap_or("Once upon a time");

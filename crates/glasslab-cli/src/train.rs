@@ -5,7 +5,7 @@ mod settings;
 use crate::evaluate::as_value;
 use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::evaluate;
-use glasslab::model::{LanguageModel, count_parameters};
+use glasslab::model::{LanguageModel, Trainable, Trained, count_parameters};
 use glasslab::tokenizer::CharTokenizer;
 use glasslab::train::{History, Moment, train_with};
 use glasslab::{Error, Result, best_device};
@@ -15,6 +15,7 @@ pub use settings::Train;
 use settings::{Begin, Settings};
 use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,7 @@ const WORSE_THAN_GUESSING: u8 = 4;
 impl Train {
     pub fn run(&self, as_json: bool) -> Result<ExitCode> {
         let Settings { out, model: config, training, data, held_out, reading, begin } = Settings::of(self)?;
+        let name = data.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let tokenizer = CharTokenizer::default();
         let data = reading.dataset(data.as_deref(), held_out.as_deref())?;
         let (train_tokens, held_out) =
@@ -58,6 +60,10 @@ impl Train {
         let is_bad = loss.is_worse_than_guessing(model.n_vocab());
         let is_kept = !(is_bad && out.exists());
         if is_kept {
+            if let Some(trained) = model.trained().cloned() {
+                // Its name alone: where it lay is nobody's business who gets the model.
+                model.learnt_from(Trained { text: name.or(Some(data.source)), ..trained });
+            }
             model.save(&out)?;
         }
         let last = history.points.last().map_or((0, 0.0), |point| (point.step, point.seconds));

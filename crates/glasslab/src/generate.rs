@@ -72,6 +72,8 @@ struct Row {
     prompt_len: usize,
     /// The prompt without what the model does not know, and what was written.
     text: String,
+    /// The bytes written so far of a character that is not whole yet.
+    part: Vec<u8>,
     /// Where in the text begins what was written.
     start: usize,
     /// How many characters are still to be written.
@@ -94,12 +96,28 @@ impl Row {
         if ids.is_empty() {
             ids.push(0);
         }
-        Ok(Row { prompt_len: ids.len(), ids, start: text.len(), text, missing: chars, rng: Rng::new(seed) })
+        Ok(Row { prompt_len: ids.len(), ids, start: text.len(), text, part: Vec::new(), missing: chars, rng: Rng::new(seed) })
     }
 
-    /// Appends a token's characters, up to the last one that was asked for.
-    fn take(&mut self, piece: &str, stop: Option<&str>, each: &mut impl FnMut(char)) {
-        for character in piece.chars().take(self.missing) {
+    /// Appends a token's characters, up to the last one that was asked for. One that ends inside a character waits for the
+    /// next; what can't become one is a `\u{fffd}`.
+    fn take(&mut self, piece: &[u8], stop: Option<&str>, each: &mut impl FnMut(char)) {
+        self.part.extend_from_slice(piece);
+        let (mut characters, mut rest) = (String::new(), Vec::new());
+        for chunk in self.part.utf8_chunks() {
+            // The last one may go on; of those before it is known that they don't.
+            if !rest.is_empty() {
+                characters.push(char::REPLACEMENT_CHARACTER);
+            }
+            characters.push_str(chunk.valid());
+            rest = chunk.invalid().to_vec();
+        }
+        if std::str::from_utf8(&rest).is_err_and(|error| error.error_len().is_some()) {
+            characters.push(char::REPLACEMENT_CHARACTER);
+            rest.clear();
+        }
+        self.part = rest;
+        for character in characters.chars().take(self.missing) {
             self.text.push(character);
             self.missing -= 1;
             each(character);
@@ -141,7 +159,7 @@ fn write(
             }
             let id = sampling.draw(weights, &mut row.rng)?;
             row.ids.push(id);
-            row.take(&tokenizer.decode(&[id])?, sampling.stop.as_deref(), &mut each);
+            row.take(&tokenizer.piece(id)?, sampling.stop.as_deref(), &mut each);
         }
         place += 1;
         if should_stop() {

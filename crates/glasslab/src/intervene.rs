@@ -25,6 +25,7 @@ pub use lens::{Lens, LensRow};
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::{LanguageModel, NoProbe, Parameter, Probe};
+use crate::tokenizer::AnyTokenizer;
 use crate::trace::{Trace, Traceable, shape};
 use std::collections::HashMap;
 use std::fmt::{self, Display};
@@ -173,6 +174,10 @@ impl<M: Traceable> LanguageModel for Altered<'_, M> {
 
     fn n_vocab(&self) -> i64 {
         self.model.n_vocab()
+    }
+
+    fn tokenizer(&self) -> AnyTokenizer {
+        self.model.tokenizer()
     }
 
     fn context_len(&self) -> i64 {

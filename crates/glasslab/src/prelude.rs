@@ -21,7 +21,7 @@ pub use crate::model::{
 };
 pub use crate::proofs;
 pub use crate::rng::Rng;
-pub use crate::tokenizer::{BytePair, CharTokenizer, Encoded, Tokenizer, printable, visible};
+pub use crate::tokenizer::{AnyTokenizer, BytePair, CharTokenizer, Encoded, Pieces, Tokenizer, printable, visible};
 pub use crate::trace::{ByHand, Comparison, Nudge, Trace, TraceStep, Traceable};
 pub use crate::train::{
     Course, Downhill, History, Landscape, LandscapeConfig, Learning, Length, OptimiserKind, Race, StepByStep,

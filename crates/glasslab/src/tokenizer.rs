@@ -7,10 +7,11 @@
 mod any;
 mod bpe;
 
-pub use any::{AnyTokenizer, Pieces};
+pub use any::{AnyTokenizer, Pieces, Unit};
 pub use bpe::BytePair;
 
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// What every tokenizer can do, as models and batches need it.
@@ -70,7 +71,7 @@ pub trait Tokenizer {
 }
 
 /// A tokenizer whose tokens are single characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CharTokenizer {
     /// The number of ids: characters whose code point is below it can be encoded.
     pub n_vocab: i64,

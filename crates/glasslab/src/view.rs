@@ -33,7 +33,7 @@ pub use explorer::Explorer;
 pub use film::Film;
 pub use heatmap::Heatmap;
 pub use html::Html;
-pub use surprise::{Surprise, SurprisingCharacter};
+pub use surprise::{Surprise, SurprisingPiece};
 
 pub(crate) use html::{beside, paragraph};
 

@@ -159,6 +159,8 @@ pub fn mlp_forward(f: impl Fn(&MlpLm, &Tensor) -> Tensor) -> Verdict {
                     done: |(model, ids)| {
                         let without = MlpLm {
                             config: model.config,
+                            tokenizer: model.tokenizer(),
+                            trained: None,
                             embedding: model.embedding.shallow_clone(),
                             hidden_weight: model.hidden_weight.shallow_clone(),
                             hidden_bias: model.hidden_bias.zeros_like(),

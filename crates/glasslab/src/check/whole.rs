@@ -15,6 +15,7 @@ use crate::model::norm::Norm;
 use crate::model::transformer::{Block, BlockMlp};
 use crate::model::{LanguageModel, Model, Parameter, Probe, Recording, TransformerConfig, TransformerLm};
 use crate::rng::Rng;
+use crate::tokenizer::CharTokenizer;
 use crate::trace::{Traceable, shape};
 use std::fmt::Display;
 use tch::{Device, Kind, Tensor};
@@ -70,6 +71,8 @@ pub(super) fn with_parameters(parameters: &[Parameter]) -> Result<TransformerLm>
     };
     Ok(TransformerLm {
         config,
+        tokenizer: CharTokenizer { n_vocab: config.n_vocab }.into(),
+        trained: None,
         embedding: get("embedding")?,
         position: Some(get("position")?),
         rotary: None,

@@ -6,7 +6,7 @@ use crate::display::escape;
 use crate::error::Result;
 use crate::evaluate::evaluate_some;
 use crate::generate::{Sampling, generate};
-use crate::tokenizer::{CharTokenizer, printable};
+use crate::tokenizer::printable;
 use crate::trace::{Trace, Traceable};
 use crate::view::{Html, beside, paragraph};
 use std::fmt::{self, Display};
@@ -28,17 +28,17 @@ pub struct Outcome {
 impl Outcome {
     fn new(model: &impl Traceable, text: &str) -> Result<Outcome> {
         let trace = model.trace(text)?;
-        let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
         // Past the context, the places of what was put in would move.
         let room = model.max_len().map_or(WRITTEN, |length| WRITTEN.min(length as usize - trace.labels.len()));
         let sampling = Sampling { chars: room, temperature: 0.0, ..Sampling::default() };
-        let written = generate(model, &tokenizer, &trace.text, &sampling)?;
-        let written = written.chars().skip(trace.labels.len()).collect();
+        let written = generate(model, &model.tokenizer(), &trace.text, &sampling)?;
+        let written = written.chars().skip(trace.text.chars().count()).collect();
         Ok(Outcome { trace, written })
     }
 
     fn loss(&self) -> String {
-        self.trace.loss().map_or("no loss: a single character".to_owned(), |loss| format!("{loss:.3} nats/char"))
+        let unit = self.trace.tokenizer.unit();
+        self.trace.loss().map_or(format!("no loss: a single {}", unit.one), |loss| format!("{loss:.3} {}", unit.nats))
     }
 }
 
@@ -153,6 +153,7 @@ impl Display for Effect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokenizer::CharTokenizer;
     use crate::data::Stories;
     use crate::model::{MlpConfig, MlpLm, TransformerConfig};
     use crate::trace::tests::awake;

@@ -28,6 +28,7 @@
 use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, ids_on};
 use crate::checkpoint;
 use crate::error::{Error, Result};
+use crate::tokenizer::{AnyTokenizer, CharTokenizer};
 use crate::trace::{Traceable, shape};
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -85,6 +86,11 @@ pub trait Model {
         Sizes::default()
     }
 
+    /// What its ids stand for; `None`: characters.
+    fn pieces(&self) -> Option<AnyTokenizer> {
+        None
+    }
+
     /// Writes the parameters by their names, as a safetensors file.
     ///
     /// # Errors
@@ -122,6 +128,10 @@ impl<M: Model> LanguageModel for M {
 
     fn n_vocab(&self) -> i64 {
         self.sizes().n_vocab
+    }
+
+    fn tokenizer(&self) -> AnyTokenizer {
+        self.pieces().unwrap_or_else(|| CharTokenizer { n_vocab: self.sizes().n_vocab }.into())
     }
 
     fn context_len(&self) -> i64 {
@@ -217,7 +227,7 @@ mod tests {
         let effect = mine.ablate(Cut::Head { layer: 0, head: 0 }, "Once upon").unwrap();
         assert_ne!(effect.before.trace.loss(), effect.after.trace.loss());
         let lens = Lens::new(&mine, "Once upon").unwrap();
-        assert!((lens.rows.last().unwrap().nats_per_char.unwrap() - trace.loss().unwrap()).abs() < 1e-4);
+        assert!((lens.rows.last().unwrap().nats.unwrap() - trace.loss().unwrap()).abs() < 1e-4);
         assert_eq!(HeadPatterns::find(&mine, "Once upon a time").unwrap().heads.len(), 1);
         let mut ladder = Ladder::default();
         ladder.add("mine", &mine, &tokens).unwrap();

@@ -16,6 +16,7 @@ use crate::data::Stories;
 use crate::error::{Error, Result};
 use crate::stopping::Listening;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::Path;
@@ -26,7 +27,8 @@ const COUNTED: usize = 20_000_000;
 type Pair = (u16, u16);
 
 /// A byte-pair tokenizer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Saved", into = "Saved")]
 pub struct BytePair {
     /// The text of each id: first the characters, then what was merged.
     pub pieces: Vec<String>,
@@ -44,6 +46,8 @@ struct Saved {
     merges: Vec<Pair>,
 }
 
+impl TryFrom<Saved> for BytePair { type Error = Error; fn try_from(s: Saved) -> Result<BytePair> { BytePair::from_parts(&s.alphabet, &s.merges) } }
+impl From<BytePair> for Saved { fn from(b: BytePair) -> Saved { Saved { alphabet: b.pieces[..b.pieces.len()-b.merges.len()].concat(), merges: b.merges } } }
 impl BytePair {
     /// Learns a vocabulary of at most `n_vocab` ids from stories. At most half of it is for single characters, the
     /// most frequent ones; others have no id.
@@ -179,8 +183,8 @@ impl Tokenizer for BytePair {
         dropped
     }
 
-    fn decode(&self, ids: &[i64]) -> Result<String> {
-        ids.iter().map(|&id| self.piece(id)).collect()
+    fn piece(&self, id: i64) -> Result<Cow<'_, [u8]>> {
+        Ok(Cow::Borrowed(self.piece(id)?.as_bytes()))
     }
 
     fn knows(&self, character: char) -> bool {

@@ -21,6 +21,7 @@ use super::{History, TrainConfig, train_seen, train_seen_with};
 use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::model::Trainable;
+use crate::tokenizer::AnyTokenizer;
 use crate::trace::{Traceable, numbers};
 use std::fmt;
 use std::ops::ControlFlow;
@@ -50,6 +51,8 @@ pub struct Glance {
     pub dead: Vec<(String, f64)>,
     /// The probabilities of what comes after the text (V).
     pub next: Vec<f64>,
+    /// What the ids of these stand for.
+    pub(crate) tokenizer: AnyTokenizer,
     /// The parameter named `embedding` (V, C), if there is one.
     pub embedding: Option<Tensor>,
 }
@@ -132,7 +135,7 @@ impl Glance {
         let parameters = model.parameters();
         let embedding = parameters.iter().find(|one| one.name == "embedding" && one.tensor.dim() == 2);
         let embedding = embedding.map(|one| one.tensor.detach().copy());
-        Ok(Glance { done, loss: f64::NAN, lengths: Vec::new(), dead, next, embedding })
+        Ok(Glance { done, loss: f64::NAN, lengths: Vec::new(), dead, next, tokenizer: trace.tokenizer.clone(), embedding })
     }
 
     fn add(&mut self, step: &TrainStep) -> Result<()> {

@@ -10,6 +10,7 @@ use crate::checkpoint::{ModelConfig, read_tensors, write_tensors};
 use crate::data::{Text, Tokens};
 use crate::error::{Error, Result};
 use crate::model::Trainable;
+use crate::tokenizer::AnyTokenizer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ops::ControlFlow;
@@ -31,6 +32,9 @@ pub(super) struct State {
     /// The model's kind and sizes; `None` for a model of one's own, and in files of older versions.
     #[serde(default)]
     pub(super) model: Option<ModelConfig>,
+    /// What the model's ids stand for; `None` in files of older versions.
+    #[serde(default)]
+    pub(super) tokenizer: Option<AnyTokenizer>,
     pub(super) rng: u64,
     pub(super) step: usize,
     pub(super) seconds: f64,
@@ -85,6 +89,11 @@ impl SavedTraining {
     /// The kind and sizes of the model that is trained; `None` if it is one of a person's own.
     pub fn model(&self) -> Option<ModelConfig> {
         self.state.model
+    }
+
+    /// What the model's ids stand for; `None` in files of older versions.
+    pub fn tokenizer(&self) -> Option<&AnyTokenizer> {
+        self.state.tokenizer.as_ref()
     }
 
     /// How it is trained.
@@ -163,6 +172,9 @@ impl SavedTraining {
                 return Err(self.refuses(&format!("{}; give a model of the sizes that it has", said(&other))));
             }
         }
+        if self.state.tokenizer.as_ref().is_some_and(|kept| *kept != model.tokenizer()) {
+            return Err(self.refuses("its model has another tokenizer; give a model with the tokenizer that it had"));
+        }
         let get = |name: &str| self.tensors.iter().find(|(other, _)| other == name).map(|(_, tensor)| tensor);
         let sized = |name: String, size: Vec<i64>| {
             get(&name)
@@ -229,7 +241,7 @@ impl Training {
             .extend(parameters.iter().zip(&self.best.0).map(|(one, best)| (format!("best.{}", one.name), best.copy())));
         tensors.extend(parameters.into_iter().map(|one| (format!("model.{}", one.name), one.tensor.detach())));
         tensors.extend(self.optimiser.memory());
-        write_tensors(path, tensors)
+        write_tensors(path, tensors, None)
     }
 }
 

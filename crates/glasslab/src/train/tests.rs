@@ -171,7 +171,7 @@ fn where_going_on_is_refused_nothing_is_changed() {
     for (missing, _) in &whole {
         let part = whole.iter().filter(|(name, _)| name != missing);
         let part = part.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
-        crate::checkpoint::write_tensors(&path, part).unwrap();
+        crate::checkpoint::write_tensors(&path, part, None).unwrap();
         let message = resume(&mut model, &text, &text, &path).unwrap_err().to_string();
         assert!(message.contains(missing.as_str()), "{missing}: {message}");
         assert_eq!(values(&model), before, "{missing}");
@@ -219,7 +219,7 @@ fn a_state_of_an_older_version_is_still_taken_up() {
     assert!(fields["history"].as_object_mut().unwrap().remove("guessing").is_some());
     fields["config"]["length"]["steps"] = 4.into();
     json.1 = tch::Tensor::from_slice(state.to_string().as_bytes());
-    crate::checkpoint::write_tensors(&path, tensors).unwrap();
+    crate::checkpoint::write_tensors(&path, tensors, None).unwrap();
     let history = resume(&mut tiny(), &text, &text, &path).unwrap();
     assert_eq!(history.points.last().unwrap().step, 4);
 }

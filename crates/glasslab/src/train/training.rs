@@ -10,7 +10,7 @@ use crate::data::{Batches, Text, Tokens};
 use crate::error::{Error, Result};
 use crate::evaluate::{check_held_out, measure};
 use crate::memory::keep_freed;
-use crate::model::{LanguageModel, Trainable};
+use crate::model::{LanguageModel, Trainable, Trained};
 use crate::stopping::{Listening, should_stop};
 use crate::waiting::Waiting;
 use std::ops::ControlFlow;
@@ -99,6 +99,7 @@ impl Training {
             data: extent(data),
             texts: (None, None),
             model: model.settings(),
+            tokenizer: Some(model.tokenizer()),
             rng: config.seed,
             step: 0,
             seconds: 0.0,
@@ -259,6 +260,9 @@ impl Training {
         }
         (history.autosave, history.unsaved) =
             (self.autosave.kept().map(Path::to_path_buf), self.autosave.trouble.clone());
+        let (stories, tokens) = extent(data);
+        let (steps, seconds) = (self.state.step, self.state.seconds);
+        model.learnt_from(Trained { text: None, stories, tokens, steps, seconds, nats_per_token: history.held_out() });
         Ok(())
     }
 

@@ -10,7 +10,6 @@ use super::html::json_in_script;
 use super::{Attention, Html, paragraph};
 use crate::display::escape;
 use crate::error::Result;
-use crate::tokenizer::visible;
 use crate::trace::{Trace, numbers};
 use serde_json::{Value, json};
 use tch::Tensor;
@@ -55,7 +54,7 @@ impl Frame {
         if let Ok(step) = trace.step("probabilities") {
             let (top, ids) = step.tensor.f_get(0)?.f_topk(EXPECTED.min(step.tensor.size()[2]), -1, true, true)?; // (T, K)
             let (p, ids) = (numbers(&top)?, numbers(&ids)?);
-            let named = |(p, id): (&f64, &f64)| (char::from_u32(*id as u32).map_or(id.to_string(), visible), *p);
+            let named = |(p, id): (&f64, &f64)| (trace.tokenizer.named(*id), *p);
             let all: Vec<(String, f64)> = p.iter().zip(&ids).map(named).collect();
             expected = all.chunks(top.size()[1].max(1) as usize).map(<[_]>::to_vec).collect();
         }

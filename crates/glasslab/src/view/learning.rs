@@ -94,10 +94,10 @@ impl Learning {
         let title = format!("after “{}”", shortened(&self.text));
         let likeliest = likeliest(chosen.last().map_or(&[], |glance| &glance.next));
         let flips = chosen.iter().zip(maps).map(|(glance, map)| {
-            let bars = likeliest.iter().map(|&id| (named(id), glance.next.get(id).copied().unwrap_or(0.0))).collect();
+            let bars = likeliest.iter().map(|&id| (glance.tokenizer.named(id as f64), glance.next.get(id).copied().unwrap_or(0.0))).collect();
             let bars = Bars::new(&title, bars).draw()?;
             let pictures = map.into_iter().chain([bars]).collect();
-            let caption = format!("step {} · {:.3} nats/char on its batch", glance.done, glance.loss);
+            let caption = format!("step {} · {:.3} {} on its batch", glance.done, glance.loss, glance.tokenizer.unit().nats);
             Ok(Flip { caption, pictures })
         });
         flipbook("A model while it learns", &flips.collect::<Result<Vec<Flip>>>()?, &self.to_string())
@@ -156,10 +156,6 @@ fn likeliest(probabilities: &[f64]) -> Vec<usize> {
     ids.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
     ids.truncate(BARS);
     ids
-}
-
-fn named(id: usize) -> String {
-    char::from_u32(id as u32).map_or(id.to_string(), visible)
 }
 
 /// A text as a title has it: its end.
