@@ -192,10 +192,7 @@ fn read_metadata(path: &Path) -> Result<Option<String>> {
 }
 
 fn not_whole(path: &Path, why: &str) -> Error {
-    Error::Data(format!(
-        "{} is no whole safetensors file ({why}): was its writing or copying cut off?",
-        path.display()
-    ))
+    Error::Data(format!("{} is no whole safetensors file ({why}): was its writing or copying cut off?", path.display()))
 }
 
 /// Writes parameters by their names, as a safetensors file.
@@ -255,16 +252,21 @@ pub(crate) fn write_tensors(path: &Path, tensors: Vec<(String, Tensor)>, said: O
             let tensor = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
             let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
             tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-            Ok((name, Dtype::try_from(tensor.kind())?, tensor.size().iter().map(|&size| size as usize).collect(), bytes))
+            Ok((
+                name,
+                Dtype::try_from(tensor.kind())?,
+                tensor.size().iter().map(|&size| size as usize).collect(),
+                bytes,
+            ))
         })
         .collect::<Result<_>>()?;
     let wrong = |error: safetensors::SafeTensorError| Error::File {
         path: path.to_path_buf(),
         source: std::io::Error::other(error.to_string()),
     };
-    let views = bytes.iter().map(|(name, dtype, shape, bytes)| {
-        Ok((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(wrong)?))
-    });
+    let views = bytes
+        .iter()
+        .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(wrong)?)));
     let views = views.collect::<Result<Vec<_>>>()?;
     let metadata = said.map(|said| HashMap::from([(METADATA.to_owned(), said)]));
     write_whole(path, |part| match safetensors::serialize_to_file(views, &metadata, part) {
@@ -452,7 +454,8 @@ mod tests {
         let wrong = TransformerLm::new(TransformerConfig::original(), Device::Cpu).unwrap().with_tokenizer(&pairs);
         assert!(wrong.unwrap_err().to_string().contains("n_vocab = 262"));
         model = model.with_tokenizer(&pairs).unwrap();
-        let training = TrainConfig { length: Length::Steps(3), context_len: 4, batch_size: 2, ..TrainConfig::default() };
+        let training =
+            TrainConfig { length: Length::Steps(3), context_len: 4, batch_size: 2, ..TrainConfig::default() };
         train(&mut model, &tokens, &tokens, &training).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");

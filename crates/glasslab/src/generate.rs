@@ -96,7 +96,15 @@ impl Row {
         if ids.is_empty() {
             ids.push(0);
         }
-        Ok(Row { prompt_len: ids.len(), ids, start: text.len(), text, part: Vec::new(), missing: chars, rng: Rng::new(seed) })
+        Ok(Row {
+            prompt_len: ids.len(),
+            ids,
+            start: text.len(),
+            text,
+            part: Vec::new(),
+            missing: chars,
+            rng: Rng::new(seed),
+        })
     }
 
     /// Appends a token's characters, up to the last one that was asked for. One that ends inside a character waits for the

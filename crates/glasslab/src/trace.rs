@@ -300,7 +300,19 @@ impl Trace {
         let Input { ids, text, labels, notes, tokenizer } = input;
         let bfloat16 = matches!(model.model_config(), Some(ModelConfig::Transformer(config)) if config.bfloat16 && model.device().is_cuda());
         let (steps, parameters) = (Vec::new(), Vec::new());
-        Trace { text, labels, steps, parameters, max_abs_error, notes, ids, learnt, tokenizer, checked: "logits", bfloat16 }
+        Trace {
+            text,
+            labels,
+            steps,
+            parameters,
+            max_abs_error,
+            notes,
+            ids,
+            learnt,
+            tokenizer,
+            checked: "logits",
+            bfloat16,
+        }
     }
 
     fn take(&mut self, steps: impl IntoIterator<Item = Step>, config: Option<&ModelConfig>) -> Result<()> {

@@ -153,9 +153,9 @@ impl Display for Effect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenizer::CharTokenizer;
     use crate::data::Stories;
     use crate::model::{MlpConfig, MlpLm, TransformerConfig};
+    use crate::tokenizer::CharTokenizer;
     use crate::trace::tests::awake;
     use tch::Device;
 

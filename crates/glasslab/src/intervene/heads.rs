@@ -230,8 +230,8 @@ impl fmt::Display for HeadPatterns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intervene::{Altered, Changes, Patch};
     use crate::data::Stories;
+    use crate::intervene::{Altered, Changes, Patch};
     use crate::model::{MlpConfig, MlpLm, TransformerConfig};
     use crate::tokenizer::{BytePair, CharTokenizer};
     use crate::trace::tests::awake;
@@ -257,7 +257,8 @@ mod tests {
         let text = |tokenizer: &AnyTokenizer, text: &str| -> Vec<Place> {
             tokenizer.cut(text).unwrap().ids.into_iter().map(|id| Place::new(tokenizer, id).unwrap()).collect()
         };
-        let places_of = |text: &[Place], rule: usize| (0..text.len()).map(|place| RULES[rule](text, place)).collect::<Vec<_>>();
+        let places_of =
+            |text: &[Place], rule: usize| (0..text.len()).map(|place| RULES[rule](text, place)).collect::<Vec<_>>();
         let characters = text(&CharTokenizer::default().into(), "on one");
         let places = |rule: usize| places_of(&characters, rule);
         assert_eq!(places(0), [vec![], vec![0], vec![1], vec![2], vec![3], vec![4]]);
@@ -267,7 +268,8 @@ mod tests {
         // A token may be a whole word with the blank before it: then a word ends where the next begins.
         let pairs = BytePair::train(&Stories::parse(&" abc abd".repeat(9)).unwrap(), 259).unwrap(); // ab, ␣ab, ␣abd or ␣abc
         let tokens = text(&pairs.into(), " abc abx");
-        let starts: Vec<Option<usize>> = (0..tokens.len()).map(|place| RULES[4](&tokens, place).first().copied()).collect();
+        let starts: Vec<Option<usize>> =
+            (0..tokens.len()).map(|place| RULES[4](&tokens, place).first().copied()).collect();
         assert_eq!(starts.iter().flatten().count(), tokens.len() - 2, "{starts:?}");
     }
 

@@ -46,8 +46,17 @@ struct Saved {
     merges: Vec<Pair>,
 }
 
-impl TryFrom<Saved> for BytePair { type Error = Error; fn try_from(s: Saved) -> Result<BytePair> { BytePair::from_parts(&s.alphabet, &s.merges) } }
-impl From<BytePair> for Saved { fn from(b: BytePair) -> Saved { Saved { alphabet: b.pieces[..b.pieces.len()-b.merges.len()].concat(), merges: b.merges } } }
+impl TryFrom<Saved> for BytePair {
+    type Error = Error;
+    fn try_from(s: Saved) -> Result<BytePair> {
+        BytePair::from_parts(&s.alphabet, &s.merges)
+    }
+}
+impl From<BytePair> for Saved {
+    fn from(b: BytePair) -> Saved {
+        Saved { alphabet: b.pieces[..b.pieces.len() - b.merges.len()].concat(), merges: b.merges }
+    }
+}
 impl BytePair {
     /// Learns a vocabulary of at most `n_vocab` ids from stories. At most half of it is for single characters, the
     /// most frequent ones; others have no id.

@@ -135,7 +135,15 @@ impl Glance {
         let parameters = model.parameters();
         let embedding = parameters.iter().find(|one| one.name == "embedding" && one.tensor.dim() == 2);
         let embedding = embedding.map(|one| one.tensor.detach().copy());
-        Ok(Glance { done, loss: f64::NAN, lengths: Vec::new(), dead, next, tokenizer: trace.tokenizer.clone(), embedding })
+        Ok(Glance {
+            done,
+            loss: f64::NAN,
+            lengths: Vec::new(),
+            dead,
+            next,
+            tokenizer: trace.tokenizer.clone(),
+            embedding,
+        })
     }
 
     fn add(&mut self, step: &TrainStep) -> Result<()> {

@@ -10,6 +10,7 @@ use super::html::json_in_script;
 use super::{Attention, Html, paragraph};
 use crate::display::escape;
 use crate::error::Result;
+use crate::tokenizer::Unit;
 use crate::trace::{Trace, numbers};
 use serde_json::{Value, json};
 use tch::Tensor;
@@ -44,6 +45,7 @@ pub(super) struct Frame {
     /// it.
     blame: Vec<f64>,
     still: Option<String>,
+    unit: Unit,
 }
 
 impl Frame {
@@ -60,7 +62,7 @@ impl Frame {
         }
         let stream = trace.step("positioned").or_else(|_| trace.step("embedded"));
         let blame = stream.and_then(|step| step.blame_by_character()).ok().flatten().unwrap_or_default();
-        Ok(Frame { label, attention, expected, blame, still: None })
+        Ok(Frame { label, attention, expected, blame, still: None, unit: trace.tokenizer.unit() })
     }
 }
 
@@ -103,9 +105,10 @@ impl Explorer {
             fit -= 1;
         }
         if fit < all {
-            explorer.notes.push(format!(
-                "the block shows the first {fit} of {all} characters: more would make the notebook heavy"
-            ));
+            let many = explorer.frames.first().map_or("characters", |frame| frame.unit.many);
+            explorer
+                .notes
+                .push(format!("the block shows the first {fit} of {all} {many}: more would make the notebook heavy"));
             explorer.labels.truncate(fit);
         }
         Ok(explorer)
@@ -159,7 +162,7 @@ impl Explorer {
         let data = json!({
             "characters": self.labels, "layers": self.layers(), "heads": self.heads(), "causal": causal,
             "layer": layer.min(self.layers() - 1), "head": head.clamp(0, self.heads() - 1),
-            "frames": frames, "palette": palette,
+            "frames": frames, "palette": palette, "unit": self.frames.first().map(|frame| frame.unit.one),
         });
         let notes: String = self.notes.iter().map(|note| paragraph(&format!("Note: {note}."))).collect();
         let still = self.frames.last().and_then(|frame| frame.still.clone()).unwrap_or_default();

@@ -129,7 +129,9 @@ impl Film {
             return Err(Error::Drawing("the film is empty: take a snapshot first, film.take(&model, 0)?".to_owned()));
         }
         let frames = self.snapshots.iter().map(|Snapshot { step, trace }| {
-            let loss = trace.loss().map_or(String::new(), |loss| format!(" · {loss:.2} {} on this text", trace.tokenizer.unit().nats));
+            let loss = trace
+                .loss()
+                .map_or(String::new(), |loss| format!(" · {loss:.2} {} on this text", trace.tokenizer.unit().nats));
             Frame::new(format!("step {step}{loss}"), trace)
         });
         let title = format!("Attention on “{}” over training", self.snapshots[0].trace.visible_text());

@@ -94,10 +94,14 @@ impl Learning {
         let title = format!("after “{}”", shortened(&self.text));
         let likeliest = likeliest(chosen.last().map_or(&[], |glance| &glance.next));
         let flips = chosen.iter().zip(maps).map(|(glance, map)| {
-            let bars = likeliest.iter().map(|&id| (glance.tokenizer.named(id as f64), glance.next.get(id).copied().unwrap_or(0.0))).collect();
+            let bars = likeliest
+                .iter()
+                .map(|&id| (glance.tokenizer.named(id as f64), glance.next.get(id).copied().unwrap_or(0.0)))
+                .collect();
             let bars = Bars::new(&title, bars).draw()?;
             let pictures = map.into_iter().chain([bars]).collect();
-            let caption = format!("step {} · {:.3} {} on its batch", glance.done, glance.loss, glance.tokenizer.unit().nats);
+            let caption =
+                format!("step {} · {:.3} {} on its batch", glance.done, glance.loss, glance.tokenizer.unit().nats);
             Ok(Flip { caption, pictures })
         });
         flipbook("A model while it learns", &flips.collect::<Result<Vec<Flip>>>()?, &self.to_string())

@@ -153,7 +153,8 @@ impl Surprise {
         let mut notes = self.notes.clone();
         if self.pieces.len() > SHOWN {
             let (all, many) = (self.pieces.len(), self.unit.many);
-            notes.push(format!("the first {SHOWN} {many} are shown in colour; the mean and the table are of all {all}"));
+            notes
+                .push(format!("the first {SHOWN} {many} are shown in colour; the mean and the table are of all {all}"));
         }
         notes
     }
@@ -224,7 +225,12 @@ impl Surprise {
 }
 
 impl SurprisingPiece {
-    fn new(tokenizer: &AnyTokenizer, id: i64, bits: Option<f64>, alternatives: Vec<(String, f64)>) -> Result<SurprisingPiece> {
+    fn new(
+        tokenizer: &AnyTokenizer,
+        id: i64,
+        bits: Option<f64>,
+        alternatives: Vec<(String, f64)>,
+    ) -> Result<SurprisingPiece> {
         let shown = tokenizer.piece(id)?.utf8_chunks().fold(String::new(), |shown, part| {
             let shown = part.valid().chars().fold(shown, |shown, character| match character {
                 ' ' => shown + " ",
@@ -250,9 +256,9 @@ impl SurprisingPiece {
 mod tests {
     use super::*;
     use crate::data::{Stories, Tokens};
-    use crate::tokenizer::CharTokenizer;
     use crate::evaluate::evaluate;
     use crate::model::{NGram, TransformerConfig};
+    use crate::tokenizer::CharTokenizer;
     use crate::trace::tests::awake;
 
     #[test]
