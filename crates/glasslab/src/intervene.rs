@@ -19,6 +19,7 @@ mod heads;
 mod lens;
 
 pub use effect::{Effect, Intervene, Outcome};
+pub(crate) use heads::share;
 pub use heads::{HeadPatterns, HeadScore, PATTERNS};
 pub use lens::{Lens, LensRow};
 

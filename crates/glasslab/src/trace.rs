@@ -25,7 +25,6 @@ mod blame;
 mod blame_weights;
 mod by_hand;
 mod by_weights;
-mod compare;
 mod describe;
 mod learnt;
 mod step;
@@ -33,7 +32,6 @@ mod table;
 
 pub use backward::Nudge;
 pub use by_hand::ByHand;
-pub use compare::Comparison;
 pub use step::TraceStep;
 
 pub(crate) use arithmetic::tiny;
@@ -197,6 +195,15 @@ impl Head {
         };
         trace.take(recording.steps, None)?;
         Ok(trace)
+    }
+}
+
+/// The name of the attention whose weights this step is: a model's own are known by the step's name and shape.
+pub(crate) fn attention_of<'a>(step: &'a str, tensor: &Tensor) -> Option<&'a str> {
+    let layer = step.strip_suffix(".weights")?;
+    match tensor.size()[..] {
+        [1, rows, columns] | [1, _, rows, columns] if rows == columns => Some(layer),
+        _ => None,
     }
 }
 

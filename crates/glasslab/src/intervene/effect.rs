@@ -2,13 +2,10 @@
 
 use super::{Altered, Changes, Cut, Patch};
 use crate::data::Tokens;
-use crate::display::escape;
 use crate::error::Result;
 use crate::evaluate::evaluate_some;
 use crate::generate::{Sampling, generate};
-use crate::tokenizer::printable;
 use crate::trace::{Trace, Traceable};
-use crate::view::{Html, beside, paragraph};
 use std::fmt::{self, Display};
 
 /// Characters that the model writes before and after.
@@ -36,7 +33,7 @@ impl Outcome {
         Ok(Outcome { trace, written })
     }
 
-    fn loss(&self) -> String {
+    pub(crate) fn loss(&self) -> String {
         let unit = self.trace.tokenizer.unit();
         self.trace.loss().map_or(format!("no loss: a single {}", unit.one), |loss| format!("{loss:.3} {}", unit.nats))
     }
@@ -94,48 +91,6 @@ impl Effect {
         let before = evaluate_some(model, held_out, MEASURED)?.nats_per_char;
         let after = evaluate_some(&Altered::new(model, &self.changes), held_out, MEASURED)?.nats_per_char;
         Ok((before, after))
-    }
-
-    /// Both beside each other: loss, text, next character, attention.
-    ///
-    /// # Errors
-    /// If a picture can't be drawn.
-    pub fn html(&self) -> Result<Html> {
-        let column = |name: &str, outcome: &Outcome| -> Result<String> {
-            let shown = |text: &str| escape(&printable(text));
-            let (text, written) = (shown(&outcome.trace.text), shown(&outcome.written));
-            let style = "margin:4px 0;max-width:34em;font-family:ui-monospace,monospace;overflow-wrap:anywhere";
-            let mut html =
-                format!("<div style=\"font-weight:600\">{}</div>{}", escape(name), paragraph(&outcome.loss()));
-            html.push_str(&format!("<p style=\"{style}\">{text}<b>{written}</b></p>"));
-            html.push_str(&outcome.trace.next_characters(5)?.draw()?.html());
-            if let Ok(attention) = outcome.trace.attention() {
-                html.push_str(&attention.grid()?.html());
-            }
-            Ok(html)
-        };
-        let title = format!("What happens on “{}” with {}", self.before.trace.visible_text(), self.changes);
-        let columns = [column("before", &self.before)?, column("after", &self.after)?];
-        let html =
-            format!("<div><div style=\"font-weight:600\">{}</div>{}</div>", escape(&title), beside(400, columns));
-        Ok(Html { html, alt: self.to_string() })
-    }
-
-    /// Shows it in the notebook; elsewhere prints it in words.
-    ///
-    /// # Errors
-    /// If a picture can't be drawn.
-    pub fn show(&self) -> Result<()> {
-        self.html()?.show();
-        Ok(())
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.html() {
-            Ok(html) => html.evcxr_display(),
-            Err(_) => println!("{self}"),
-        }
     }
 }
 

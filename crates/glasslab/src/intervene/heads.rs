@@ -3,14 +3,11 @@
 //! The score of a head for a rule is the mean weight that it gives to the rule's places, over all characters for
 //! which there is one; beside it stands what a head would get that looks everywhere alike.
 
-use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::model::Recording;
 use crate::stopping::Listening;
 use crate::tokenizer::{AnyTokenizer, Pieces, Tokenizer, Unit};
-use crate::trace::{Traceable, numbers};
-use crate::view::colour::{Quantity, Scale, css, ink_on};
-use crate::view::{Html, attention_of};
+use crate::trace::{Traceable, attention_of, numbers};
 use std::fmt;
 use tch::Tensor;
 
@@ -72,7 +69,7 @@ pub struct HeadPatterns {
     pub chance: [f64; 5],
     /// How many characters, or tokens, were looked at.
     pub chars: usize,
-    unit: Unit,
+    pub(crate) unit: Unit,
 }
 
 impl Place {
@@ -140,57 +137,8 @@ impl HeadPatterns {
     }
 
     /// The names of the rules, in the words of the model's tokenizer.
-    fn rules(&self) -> [String; 5] {
+    pub(crate) fn rules(&self) -> [String; 5] {
         PATTERNS.map(|name| name.replace("character", self.unit.one))
-    }
-
-    /// A table: a row for each head, a column for each rule.
-    pub fn html(&self) -> Html {
-        let scale = Scale::new(Quantity::Weights, &[]);
-        let cell = "padding:2px 10px;text-align:center;font-variant-numeric:tabular-nums";
-        let name_cell = "padding:2px 8px;text-align:left";
-        let mut html = format!(
-            "<div style=\"overflow-x:auto\"><p style=\"margin:4px 0\">Where each head looks: the mean share of its \
-             attention, over {} {}. Framed: the head that follows the rule most.</p>\
-             <table style=\"table-layout:auto;border-collapse:separate;border-spacing:1px;font-size:13px\"><tr><td></td>",
-            self.chars, self.unit.many
-        );
-        for name in self.rules() {
-            let style = "padding:2px 8px;max-width:9em;text-align:center;vertical-align:bottom";
-            html.push_str(&format!("<th scope=\"col\" style=\"{style}\">{}</th>", escape(&name)));
-        }
-        html.push_str("</tr>");
-        for head in &self.heads {
-            let name = format!("layer {} head {}", head.layer, head.head);
-            html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\">{name}</th>"));
-            for (pattern, &score) in head.scores.iter().enumerate() {
-                let colour = scale.colour(score);
-                let best = self.best(pattern).is_some_and(|best| std::ptr::eq(best, head));
-                let mark = if best { ";font-weight:700;outline:3px solid #e69f00;outline-offset:-3px" } else { "" };
-                let (background, ink) = (css(colour), ink_on(colour));
-                html.push_str(&format!(
-                    "<td style=\"{cell};background:{background};color:{ink}{mark}\">{}</td>",
-                    share(score)
-                ));
-            }
-            html.push_str("</tr>");
-        }
-        html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\">looking everywhere alike</th>"));
-        for &score in &self.chance {
-            html.push_str(&format!("<td style=\"{cell};opacity:.8\">{}</td>", share(score)));
-        }
-        html.push_str("</tr></table></div>");
-        Html { html, alt: self.to_string() }
-    }
-
-    /// Shows it in the notebook; elsewhere prints it.
-    pub fn show(&self) {
-        self.html().show();
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
     }
 }
 
@@ -211,7 +159,7 @@ fn weights(model: &impl Traceable, ids: &[i64]) -> Result<Vec<Vec<Vec<f64>>>> {
     }
 }
 
-fn share(score: f64) -> String {
+pub(crate) fn share(score: f64) -> String {
     if score.is_finite() { format!("{score:.2}") } else { "–".to_owned() }
 }
 

@@ -5,14 +5,11 @@
 //! Source: nostalgebraist, "interpreting GPT: the logit lens", 2020.
 
 use super::{Altered, Changes, Patch};
-use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::model::LanguageModel;
 use crate::stopping::Listening;
 use crate::tokenizer::AnyTokenizer;
 use crate::trace::{Traceable, numbers};
-use crate::view::Html;
-use crate::view::colour::{Quantity, Scale, css, ink_on};
 use std::fmt;
 use tch::{Kind, Tensor};
 
@@ -35,7 +32,7 @@ pub struct Lens {
     /// The layers, from the embedding on; the last is the model's own prediction.
     pub rows: Vec<LensRow>,
     /// What a mean loss is counted in.
-    unit: &'static str,
+    pub(crate) unit: &'static str,
 }
 
 impl Lens {
@@ -65,63 +62,6 @@ impl Lens {
         });
         let rows = rows.collect::<Result<_>>()?;
         Ok(Lens { labels: trace.labels.clone(), rows, unit: trace.tokenizer.unit().nats })
-    }
-
-    /// A table: a row for each layer, a column for each character, in it the likeliest next one.
-    pub fn html(&self) -> Html {
-        let scale = Scale::new(Quantity::Probabilities, &[]);
-        let cell = "padding:2px 5px;text-align:center;font-family:ui-monospace,monospace";
-        let name_cell = "text-align:right;padding:2px 8px";
-        let mut html = String::from(
-            "<div style=\"overflow-x:auto\"><p style=\"margin:4px 0\">Logit lens: what each layer would predict to come \
-             next. The brighter, the surer; framed, where it came so; point at a cell for the number.</p>\
-             <table dir=\"ltr\" style=\"table-layout:auto;border-collapse:separate;border-spacing:1px;font-size:13px\">",
-        );
-        let heading = |html: &mut String, name: &str, labels: &[String], end: &str| {
-            html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\">{name}</th>"));
-            for label in labels {
-                html.push_str(&format!("<th scope=\"col\" style=\"{cell}\">{}</th>", escape(label)));
-            }
-            html.push_str(&format!("<th style=\"padding:2px 8px\">{end}</th></tr>"));
-        };
-        heading(&mut html, "after", &self.labels, self.unit);
-        for row in &self.rows {
-            let step = escape(&row.step);
-            html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\"><code>{step}</code></th>"));
-            for (place, (name, p)) in row.predictions.iter().enumerate() {
-                let colour = scale.colour(*p);
-                let came = self.labels.get(place + 1) == Some(name);
-                let mark =
-                    if came { ";font-weight:700;outline:2px solid currentColor;outline-offset:-2px" } else { "" };
-                html.push_str(&format!(
-                    "<td title=\"after “{}”: “{}” {:.1} %{}\" style=\"{cell};background:{};color:{}{mark}\">{}</td>",
-                    escape(&self.labels[place]),
-                    escape(name),
-                    p * 100.0,
-                    if came { ", which came" } else { "" },
-                    css(colour),
-                    ink_on(colour),
-                    escape(name)
-                ));
-            }
-            let loss = row.nats.map_or(String::new(), |nats| format!("{nats:.3}"));
-            html.push_str(&format!("<td style=\"padding:2px 8px;font-variant-numeric:tabular-nums\">{loss}</td></tr>"));
-        }
-        let mut came: Vec<String> = self.labels.iter().skip(1).cloned().collect();
-        came.push(String::new());
-        heading(&mut html, "what came", &came, "");
-        html.push_str("</table></div>");
-        Html { html, alt: self.to_string() }
-    }
-
-    /// Shows it in the notebook; elsewhere prints it.
-    pub fn show(&self) {
-        self.html().show();
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
     }
 }
 

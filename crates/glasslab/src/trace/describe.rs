@@ -4,7 +4,7 @@ use crate::checkpoint::ModelConfig;
 use crate::model::attention::Weighting;
 use crate::model::norm::NormKind;
 use crate::model::{Activation, Positions, TransformerConfig};
-use crate::view::Quantity;
+use crate::numbers::Quantity;
 
 /// A step in words.
 #[derive(Debug, Clone, PartialEq)]

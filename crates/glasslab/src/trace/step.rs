@@ -5,7 +5,7 @@ use super::describe;
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::Step;
-use crate::view::Quantity;
+use crate::numbers::Quantity;
 use tch::{Device, Kind, Tensor};
 
 /// One step of a trace.

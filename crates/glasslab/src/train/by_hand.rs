@@ -7,7 +7,6 @@ use super::optimiser::{self, Memory, Moved};
 use super::step_by_step::TrainStep;
 use crate::error::{Error, Result};
 use crate::trace::shape;
-use crate::view::Html;
 use std::fmt;
 use tch::{Kind, Tensor};
 
@@ -50,16 +49,6 @@ impl StepByHand {
             true => 0.0,
             false => (self.result - self.in_model).abs(),
         }
-    }
-
-    /// As a block of HTML.
-    pub fn html(&self) -> Html {
-        Html::text(&self.to_string())
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
     }
 }
 
@@ -332,7 +321,7 @@ fn superscript(number: i32) -> String {
 /// A number with so many digits that matter.
 pub(crate) fn digits(number: f64, count: usize) -> String {
     let text = match number.abs() {
-        _ if !number.is_finite() => return crate::view::short(number, 1.0),
+        _ if !number.is_finite() => return crate::numbers::short(number, 1.0),
         0.0 => "0".to_owned(),
         size if (1e-3..1e6).contains(&size) => {
             let whole = size.log10().floor() as i32;

@@ -23,7 +23,6 @@ use crate::data::{Batches, Tokens};
 use crate::error::{Error, Result};
 use crate::model::{Trainable, count_parameters};
 use crate::stopping::{Listening, should_stop};
-use crate::view::Html;
 use std::fmt;
 use std::time::Instant;
 use tch::Tensor;
@@ -236,16 +235,6 @@ impl TrainStep {
     pub fn update_of(&self, name: &str) -> Result<Tensor> {
         let Moved { before, after, .. } = self.parameter(name)?;
         Ok(after.f_sub(before)?)
-    }
-
-    /// As a block of HTML.
-    pub fn html(&self) -> Html {
-        Html::text(&self.to_string())
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
     }
 }
 

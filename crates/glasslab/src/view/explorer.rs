@@ -7,7 +7,7 @@
 use super::bitmap::base64;
 use super::colour::{Quantity, Scale, css};
 use super::html::json_in_script;
-use super::{Attention, Html, paragraph};
+use super::{Attention, Html, paragraph, shown};
 use crate::display::escape;
 use crate::error::Result;
 use crate::tokenizer::Unit;
@@ -191,23 +191,6 @@ impl Explorer {
         })
     }
 
-    /// Shows it in the notebook; elsewhere prints it in words.
-    ///
-    /// # Errors
-    /// What libtorch fails with.
-    pub fn show(&self) -> Result<()> {
-        self.html()?.show();
-        Ok(())
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.html() {
-            Ok(html) => html.evcxr_display(),
-            Err(error) => println!("{error}"),
-        }
-    }
-
     /// Whether no character looks at a later one; a model whose mask was cut does.
     fn is_causal(&self) -> Result<bool> {
         for layer in self.frames.iter().flat_map(|frame| &frame.attention.layers) {
@@ -252,6 +235,8 @@ impl Explorer {
         }
     }
 }
+
+shown!(Explorer, html?);
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use super::embedding::{farthest, points};
 use super::flipbook::{Flip, flipbook};
 use super::lines::{Axis, COLOURS, Lines, Mark};
-use super::{Bars, EmbeddingMap, Heatmap, Html};
+use super::{Bars, EmbeddingMap, Heatmap, Html, shown};
 use crate::display::Picture;
 use crate::error::{Error, Result};
 use crate::tokenizer::visible;
@@ -144,14 +144,6 @@ impl Learning {
         }
         Ok(Html { html: html + &self.film()?.html + "</div>", alt: self.to_string() })
     }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.html() {
-            Ok(html) => html.evcxr_display(),
-            Err(error) => println!("{error}"),
-        }
-    }
 }
 
 /// The likeliest of some probabilities.
@@ -169,6 +161,8 @@ fn shortened(text: &str) -> String {
     let end = letters[letters.len().saturating_sub(32)..].iter().map(|&letter| visible(letter));
     format!("{dots}{}", end.collect::<String>())
 }
+
+shown!(Learning, html?);
 
 #[cfg(test)]
 mod tests {

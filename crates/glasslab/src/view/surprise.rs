@@ -8,7 +8,7 @@
 
 use super::bars::percent;
 use super::colour::{Quantity, Scale, css, ink_on};
-use super::{Html, paragraph, short};
+use super::{Html, paragraph, short, shown};
 use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::model::LanguageModel;
@@ -159,16 +159,6 @@ impl Surprise {
         notes
     }
 
-    /// Shows it in the notebook; elsewhere prints the most surprising characters.
-    pub fn show(&self) {
-        self.html().show();
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
-    }
-
     /// The most surprising characters with their places, the most surprising first.
     pub fn most_surprising(&self, count: usize) -> Vec<(usize, &SurprisingPiece)> {
         let mut all: Vec<(usize, &SurprisingPiece)> =
@@ -251,6 +241,8 @@ impl SurprisingPiece {
         format!("“{}”: {} bits; expected {}", self.label, short(self.bits.unwrap_or(f64::NAN), 0.0), self.expected())
     }
 }
+
+shown!(Surprise, html);
 
 #[cfg(test)]
 mod tests {
