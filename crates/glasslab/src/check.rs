@@ -22,6 +22,7 @@
 mod answer;
 mod attention;
 mod block;
+mod byte_pairs;
 mod comparing;
 mod experiments;
 mod inputs;
@@ -43,6 +44,7 @@ mod whole;
 pub use answer::{Difference, Place};
 pub use attention::{attend, head_scores, one_score, scores, split_heads};
 pub use block::{block, block_gradient};
+pub use byte_pairs::{count_pair, decode_pairs, encode_pairs, merge_pair, nats_per_char};
 pub use comparing::{best_next, transformer_parameters, windows};
 pub use experiments::{errors_apart, mean_and_error};
 pub use learning::{embedding_gradient, linear_gradients, logits_gradient, relu_gradient};
@@ -72,10 +74,15 @@ pub struct Exercise {
 }
 
 /// Every exercise, in the order of the notebooks.
-pub const EXERCISES: [Exercise; 45] = [
+pub const EXERCISES: [Exercise; 50] = [
     tokenization::ENCODE,
     tokenization::DECODE,
     tokenization::TARGETS,
+    byte_pairs::COUNT_PAIR,
+    byte_pairs::MERGE_PAIR,
+    byte_pairs::ENCODE_PAIRS,
+    byte_pairs::DECODE_PAIRS,
+    byte_pairs::NATS_PER_CHAR,
     mlp::MLP_PARAMETERS,
     mlp::RELU,
     mlp::MLP_FORWARD,
@@ -219,6 +226,11 @@ mod tests {
             encode,
             decode,
             targets,
+            count_pair,
+            merge_pair,
+            encode_pairs,
+            decode_pairs,
+            nats_per_char,
             mlp_parameters,
             relu,
             mlp_forward,

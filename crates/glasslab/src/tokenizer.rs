@@ -6,6 +6,7 @@
 
 mod any;
 mod bpe;
+mod words;
 
 pub use any::{AnyTokenizer, Pieces, Unit};
 pub use bpe::BytePair;

@@ -41,11 +41,18 @@ pub(super) struct State {
     /// The steps whose losses are in the sum, since the last point of the history.
     pub(super) summed: u32,
     pub(super) history: History,
+    /// What losses per token are divided by; 1 where tokens are characters, as in files of older versions.
+    #[serde(default = "one")]
+    pub(super) chars_per_token: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// How much text these tokens are, in stories and in tokens.
 pub(super) fn extent(data: &Tokens) -> (usize, usize) {
-    (data.stories().count(), data.len())
+    (data.starts.stories(), data.len())
 }
 
 /// A training that was kept in a file.
