@@ -464,7 +464,7 @@ mod tests {
         assert_eq!(loaded.tokenizer(), AnyTokenizer::from(pairs));
         let trained = loaded.trained().unwrap();
         assert_eq!((trained.steps, trained.stories, trained.tokens), (3, 1, tokens.len()));
-        assert!(trained.nats_per_token.is_some() && loaded.trained() == model.trained());
+        assert!(trained.nats_per_char.is_some() && loaded.trained() == model.trained());
     }
 
     #[test]

@@ -116,8 +116,8 @@ pub struct Trained {
     pub steps: usize,
     /// The seconds.
     pub seconds: f64,
-    /// The last held-out loss, nats per token.
-    pub nats_per_token: Option<f64>,
+    /// The last held-out loss, nats per character.
+    pub nats_per_char: Option<f64>,
 }
 
 /// Checks that a tokenizer has the ids of a model.

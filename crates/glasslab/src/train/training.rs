@@ -271,7 +271,7 @@ impl Training {
             (self.autosave.kept().map(Path::to_path_buf), self.autosave.trouble.clone());
         let (stories, tokens) = extent(data);
         let (steps, seconds) = (self.state.step, self.state.seconds);
-        model.learnt_from(Trained { text: None, stories, tokens, steps, seconds, nats_per_token: history.held_out() });
+        model.learnt_from(Trained { text: None, stories, tokens, steps, seconds, nats_per_char: history.held_out() });
         Ok(())
     }
 
