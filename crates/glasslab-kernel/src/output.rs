@@ -4,12 +4,13 @@
 //! cell has ended on both, evcxr is told. What a failed `?` prints is kept back for the error's report.
 
 use crate::link::Link;
+use crate::notebook::content;
 use crate::pace::{PACE, Pacer};
 use crate::platform::{self, reads_input};
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::stream::{Piece, Splitter};
 use glasslab_wire::{Bundle, FromCell, ToCell};
-use jupyter_protocol::JupyterMessage;
+use jupyter_protocol::{ClearOutput, CommId, CommMsg, CommOpen, JupyterMessage, JupyterMessageContent};
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -276,18 +277,17 @@ impl Output {
     fn take_message(&self, mut now: MutexGuard<'_, Now>, message: FromCell) {
         self.flush(&mut now);
         let request = now.request.clone();
-        let publish = |kind: &str, json: Value| self.shared.publish(kind, json, request.as_ref());
+        let (notebook, parent) = (&self.shared.notebook, request.as_ref());
         match message {
             FromCell::Display { data, id } => {
                 self.show_held(&mut now);
                 if now.text.takes_picture() {
-                    let transient = id.map_or(json!({}), |id| json!({ "display_id": id }));
-                    publish("display_data", json!({ "data": data, "metadata": {}, "transient": transient }));
+                    notebook.show(data, id, parent);
                 }
             }
             FromCell::Update { data, id } => {
-                let transient = json!({ "display_id": id });
-                publish("update_display_data", json!({ "data": data, "metadata": {}, "transient": transient }));
+                let shown = json!({ "data": data, "metadata": {}, "transient": { "display_id": id } });
+                notebook.publish(content("update_display_data", shown), parent);
             }
             FromCell::Value { data } => {
                 self.show_held(&mut now);
@@ -295,19 +295,19 @@ impl Output {
             }
             FromCell::Clear { wait } => {
                 now.value = None;
-                publish("clear_output", json!({ "wait": wait }));
+                notebook.publish(ClearOutput { wait }, parent);
             }
             FromCell::CommOpen { id, target, metadata, data } => {
                 self.show_held(&mut now);
                 self.shared.comms.remember(&id, &target, &data);
-                let json = json!({ "comm_id": id, "target_name": target, "data": data });
-                self.shared.publish_with("comm_open", json, metadata, request.as_ref());
+                let opened = CommOpen { comm_id: CommId(id), target_name: target, data, target_module: None };
+                notebook.publish_with(opened, metadata, parent);
             }
             FromCell::CommMessage { id, data } => {
                 self.shared.comms.take_from_cell(&id, &data);
-                publish("comm_msg", json!({ "comm_id": id, "data": data }));
+                notebook.publish(CommMsg { comm_id: CommId(id), data }, parent);
             }
-            FromCell::Handled { number } => self.shared.comms.handled(&self.shared, number),
+            FromCell::Handled { number } => self.shared.comms.handled(number),
             FromCell::Panic { message, line, place } => {
                 // One that was caught, by the cell or at the end of a thread, is only told: at once where no cell runs.
                 let earlier = now.panic.replace(Panic { message, line, place });
@@ -370,8 +370,7 @@ impl Output {
         for data in now.value.take().into_iter().chain((!blocks.is_empty()).then_some(blocks)) {
             self.flush(now);
             if now.text.takes_picture() {
-                let json = json!({ "data": data, "metadata": {}, "transient": {} });
-                self.shared.publish("display_data", json, now.request.as_ref());
+                self.shared.notebook.show(data, None, now.request.as_ref());
             }
         }
     }
@@ -385,7 +384,7 @@ impl Output {
 
     fn flush(&self, now: &mut Now) {
         for (name, text) in now.text.flush() {
-            self.shared.publish("stream", json!({ "name": name, "text": text }), now.request.as_ref());
+            self.shared.notebook.print(name, text, now.request.as_ref());
         }
     }
 
@@ -393,7 +392,7 @@ impl Output {
     fn ask(&self, prompt: &str, password: bool) {
         let request = self.now().request.clone();
         let asked = request.filter(|request| match &request.content {
-            jupyter_protocol::JupyterMessageContent::ExecuteRequest(asked) => asked.allow_stdin,
+            JupyterMessageContent::ExecuteRequest(asked) => asked.allow_stdin,
             _ => false,
         });
         // Where nobody will answer, an empty line lets the cell go on.
@@ -402,7 +401,7 @@ impl Output {
         if let Ok(mut waiting) = self.shared.answer.lock() {
             *waiting = Some(sender);
         }
-        self.shared.ask(&request, prompt, password);
+        self.shared.notebook.ask(&request, prompt, password);
         let this = self.clone();
         std::thread::spawn(move || {
             loop {

@@ -3,10 +3,10 @@
 //!
 //! `GLASSLAB_TEST_INPUTS=1000000` takes as many instead of 20,000, which is for a night; `GLASSLAB_TEST_SEED` others.
 
-use crate::code::{self, as_function};
-use crate::commands::{commands, looked_at, without};
+use crate::cell::code::{self, as_function};
+use crate::cell::commands::{commands, looked_at, without};
+use crate::cell::whole::{is_complete, lack};
 use crate::stream::{Piece, Splitter};
-use crate::whole::{is_complete, lack};
 use glasslab_wire::{FromCell, frame};
 use jupyter_protocol::IsCompleteReplyStatus as Status;
 use ra_ap_syntax::AstNode;

@@ -3,10 +3,15 @@
 //! A compile error is shown at the learner's own line, with rustc's labels; what rustc says in full goes into a
 //! fold. A panic and an error that `?` passed on name the cell's line and, where it is about shapes, what to do.
 
-use crate::advice::{self, Fault};
-use crate::impls::Named;
-use crate::repair::{self, Help};
+pub mod advice;
+pub mod repair;
+
+use crate::cell::impls::Named;
+use crate::quick::shortcut::REFUSED;
+use advice::Fault;
 use evcxr::CompilationError;
+use glasslab_wire::Bundle;
+use repair::Help;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -103,7 +108,7 @@ fn help(error: &Value, code: &str, place: Option<usize>) -> Vec<String> {
 
 /// What evcxr itself has to say about a cell, or hands on of what the lab says in the place of cargo.
 pub fn refusal(message: &str) -> Report {
-    if let Some((_, refused)) = message.split_once(crate::shortcut::REFUSED) {
+    if let Some((_, refused)) = message.split_once(REFUSED) {
         return Report::new("error", refused.lines().next().unwrap_or_default(), &[]);
     }
     Report::new("error", advice::instead_of_evcxrs(message).unwrap_or_else(|| message.to_owned()), &[])
@@ -251,10 +256,11 @@ fn plain(message: &str) -> String {
 }
 
 /// rustc's own words, to be opened by who wants them.
-pub fn folded(full: &str) -> Value {
+pub fn folded(full: &str) -> Bundle {
     let text = without_colours(full).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let html = format!("<details><summary>rustc's whole message</summary><pre>{text}</pre></details>");
-    serde_json::json!({ "data": { "text/html": html, "text/plain": "(rustc's whole message is folded away)" }, "metadata": {}, "transient": {} })
+    let plain = "(rustc's whole message is folded away)";
+    Bundle::from_iter([("text/html".to_owned(), html.into()), ("text/plain".to_owned(), plain.into())])
 }
 
 /// Text without a terminal's codes.

@@ -3,8 +3,8 @@
 //! On the way, evcxr's code around a cell is made to tell more and to be compiled sooner, and of what rustc says evcxr
 //! hears what it understands.
 
-use crate::tools::{FOLDER, REAL, local, portable, real_command};
-use crate::{library, paths, work};
+use crate::quick::tools::{FOLDER, REAL, local, portable, real_command};
+use crate::quick::{library, paths, work};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs;

@@ -2,7 +2,7 @@
 
 mod table;
 
-use crate::code;
+use crate::cell::code;
 use regex::{Captures, Regex};
 use serde_json::Value;
 
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn every_row_has_a_mistake_that_it_answers() {
-        let mistakes: Vec<Value> = serde_json::from_str(include_str!("../tests/mistakes.json")).unwrap();
+        let mistakes: Vec<Value> = serde_json::from_str(include_str!("../../tests/mistakes.json")).unwrap();
         let faults: Vec<Fault> = mistakes.iter().map(fault).collect();
         let said: Vec<String> = faults.iter().filter_map(|fault| Some(fault.advice(false)?.sentence)).collect();
         let rows = INSTEAD.iter().chain(OTHERWISE).chain(BESIDE);

@@ -4,7 +4,7 @@
 //! cell goes with that, but all others would stay for ever, and the second run of their cell would conflict with the
 //! first. So each of those gets a name, by an empty type alias before it: the name of the earlier one whose place it takes.
 
-use crate::code::as_function;
+use crate::cell::code::as_function;
 use ra_ap_syntax::ast::{AssocItem, HasName, Impl, Item};
 use ra_ap_syntax::{AstNode, NodeOrToken, SyntaxNode};
 

@@ -1,7 +1,7 @@
 //! rustc's own help, whole: the learner's line as it should be, and of long lists what a learner has met.
 
-use crate::advice::without_paths;
-use crate::code;
+use crate::cell::code;
+use crate::report::advice::without_paths;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
