@@ -7,6 +7,7 @@
 
 use crate::platform::children;
 use glasslab_wire::STOPPING;
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -156,7 +157,7 @@ impl Interrupt {
             // No other job begins meanwhile, whose compilers would not be meant.
             let turn = lock(&self.0.turn);
             // Between two jobs the number is even: then there is nothing to end.
-            if job % 2 == 0 || self.0.job.load(Ordering::SeqCst) != job {
+            if job.is_multiple_of(2) || self.0.job.load(Ordering::SeqCst) != job {
                 return;
             }
             let is_stopping = self.is_stopping();
@@ -238,19 +239,20 @@ fn halted_below(process: u32, but: Option<u32>) -> Vec<u32> {
         if all.is_empty() {
             return found;
         }
-        signal(&all, libc::SIGSTOP);
+        signal(&all, Signal::STOP);
         found.append(&mut all);
     }
 }
 
 fn end_processes(processes: &[u32]) {
-    signal(processes, libc::SIGKILL);
+    signal(processes, Signal::KILL);
 }
 
-fn signal(processes: &[u32], signal: i32) {
-    for process in processes {
-        // SAFETY: a signal to a process below this one, which has not been waited for, so that its number is still its own.
-        unsafe { libc::kill(*process as i32, signal) };
+/// To processes below this one, which have not been waited for, so that their numbers are still their own.
+fn signal(processes: &[u32], signal: Signal) {
+    for process in processes.iter().filter_map(|process| Pid::from_raw(*process as i32)) {
+        // One that has ended already is as good.
+        let _ = kill_process(process, signal);
     }
 }
 
@@ -261,12 +263,13 @@ mod tests {
     /// A shell that waits, and the process that it starts.
     fn below_a_shell(script: &str) -> (Child, u32) {
         let shell = std::process::Command::new("sh").args(["-c", &format!("{script} & wait; :")]).spawn().unwrap();
-        loop {
+        let first = loop {
             if let [first] = children(shell.id())[..] {
-                return (shell, first);
+                break first;
             }
             std::thread::sleep(Duration::from_millis(1));
-        }
+        };
+        (shell, first)
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::shared::Shared;
 use crate::stream::{Piece, Splitter};
 use glasslab_wire::{Bundle, FromCell, ToCell};
 use jupyter_protocol::{ClearOutput, CommId, CommMsg, CommOpen, JupyterMessage, JupyterMessageContent};
+use rustix::io::ioctl_fionread;
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -156,7 +157,7 @@ impl Output {
     pub fn drain(&self) {
         for _ in 0..100 {
             std::thread::sleep(Duration::from_millis(5));
-            if waiting_bytes(&self.output) + waiting_bytes(&self.errors) == 0 {
+            if [&self.output, &self.errors].iter().all(|socket| ioctl_fionread(socket).is_ok_and(|bytes| bytes == 0)) {
                 break;
             }
         }
@@ -452,12 +453,4 @@ impl Output {
 fn end_of(text: &str, bytes: usize) -> &str {
     let begin = (text.len().saturating_sub(bytes)..=text.len()).find(|at| text.is_char_boundary(*at));
     &text[begin.unwrap_or(text.len())..]
-}
-
-fn waiting_bytes(socket: &UnixStream) -> i32 {
-    use std::os::fd::AsRawFd;
-    let mut count = 0;
-    // SAFETY: asks how many bytes wait on an open socket, into a number of the expected size.
-    unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &mut count) };
-    count
 }

@@ -22,6 +22,7 @@ use jupyter_protocol::{
 };
 use jupyter_zmq_client::{RawMessage, RouterRecvConnection, RouterSendConnection, RuntimeError};
 use serde_json::{Map, Value, json};
+use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -157,14 +158,13 @@ async fn watch(shared: Arc<Shared>) {
         return;
     };
     let mut tick = tokio::time::interval(Duration::from_secs(1));
-    // SAFETY: reads a number.
-    let parent = unsafe { libc::getppid() };
+    let parent = parent_id();
     loop {
         tokio::select! {
             _ = terminate.recv() => shared.exit(),
             _ = interrupt.recv() => shared.stop(),
-            // SAFETY: reads a number.
-            _ = tick.tick() => if parent != 1 && unsafe { libc::getppid() } != parent { shared.exit() },
+            // An orphan has another parent.
+            _ = tick.tick() => if parent != 1 && parent_id() != parent { shared.exit() },
         }
     }
 }

@@ -87,7 +87,7 @@ impl Page {
                 let path = tokens[at..].chunks(2).take_while(|pair| pair[0].starts_with(is_name));
                 let end = path.clone().position(|pair| pair.get(1).is_none_or(|next| next != "::"));
                 let names = path.take(end.map_or(usize::MAX, |end| end + 1)).map(|pair| pair[0].clone());
-                self.uses.extend(self.from_crate(module, names.collect()));
+                self.uses.extend(self.within(module, names.collect()));
             }
         }
     }
@@ -96,7 +96,7 @@ impl Page {
         let mut paths = Vec::new();
         item.use_tree().iter().for_each(|tree| flatten(tree, &[], &mut paths));
         for (path, name) in paths {
-            match self.from_crate(module, path) {
+            match self.within(module, path) {
                 Some(path) if item.visibility().is_some() => self.renamed.push((name, path)),
                 Some(path) => self.uses.push(path),
                 None => {}
@@ -105,7 +105,7 @@ impl Page {
     }
 
     /// A path from the crate on; nothing if it leads out of the crate.
-    fn from_crate(&self, module: &Module, path: Vec<String>) -> Option<Vec<String>> {
+    fn within(&self, module: &Module, path: Vec<String>) -> Option<Vec<String>> {
         let mut names = path.into_iter().peekable();
         let mut from = match names.peek()?.as_str() {
             "crate" => Vec::new(),
