@@ -3,6 +3,7 @@
 //! The kernel keeps each widget's state, so that a page that is opened anew is answered also while a cell runs.
 
 use crate::notebook::Notebook;
+use crate::panics::lock;
 use glasslab_wire::ToCell;
 use jupyter_protocol::{CommClose, CommId, CommInfo, CommInfoReply, CommMsg, JupyterMessage};
 use serde_json::{Map, Value, json};
@@ -36,8 +37,7 @@ impl Comms {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        // Nothing in here panics while it holds the lock.
-        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.open)
     }
 
     /// Where messages for the cells' process go.

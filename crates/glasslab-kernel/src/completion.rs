@@ -4,63 +4,19 @@
 
 use crate::cell::impls::ALIAS;
 use crate::cell::{code, commands};
-use crate::job::caught;
+use crate::panics::caught;
 use evcxr::{CommandContext, Completions};
 use jupyter_protocol::{CompleteReply, CompleteRequest, InspectReply, InspectRequest, MediaType};
 use serde_json::{Map, json};
 
 /// The methods that the notebooks and the exercises' hints use, the most frequent first.
+#[rustfmt::skip]
 const METHODS: [&str; 50] = [
-    "size",
-    "get",
-    "matmul",
-    "double_value",
-    "softmax",
-    "unsqueeze",
-    "tr",
-    "transpose",
-    "view",
-    "narrow",
-    "sum",
-    "mean",
-    "relu",
-    "clamp_min",
-    "max",
-    "exp",
-    "log",
-    "sqrt",
-    "abs",
-    "square",
-    "sum_dim_intlist",
-    "mean_dim",
-    "var_dim",
-    "amax",
-    "argmax",
-    "log_softmax",
-    "gather",
-    "index_select",
-    "linear",
-    "masked_fill",
-    "triu",
-    "tril",
-    "topk",
-    "eq",
-    "lt_tensor",
-    "reshape",
-    "squeeze_dim",
-    "int64_value",
-    "print",
-    "numel",
-    "kind",
-    "to_kind",
-    "to_device",
-    "copy",
-    "shallow_clone",
-    "detach",
-    "backward",
-    "grad",
-    "zero_grad",
-    "set_requires_grad",
+    "size", "get", "matmul", "double_value", "softmax", "unsqueeze", "tr", "transpose", "view", "narrow", "sum",
+    "mean", "relu", "clamp_min", "max", "exp", "log", "sqrt", "abs", "square", "sum_dim_intlist", "mean_dim",
+    "var_dim", "amax", "argmax", "log_softmax", "gather", "index_select", "linear", "masked_fill", "triu", "tril",
+    "topk", "eq", "lt_tensor", "reshape", "squeeze_dim", "int64_value", "print", "numel", "kind", "to_kind",
+    "to_device", "copy", "shallow_clone", "detach", "backward", "grad", "zero_grad", "set_requires_grad",
 ];
 /// What makes a tensor.
 const MAKERS: [&str; 10] = ["from_slice", "from", "zeros", "ones", "arange", "randn", "rand", "eye", "cat", "stack"];

@@ -9,9 +9,10 @@ use crate::cell::versions::Versions;
 use crate::cell::{code, whole};
 use crate::completion;
 use crate::interrupt::{Cause, GRACE};
-use crate::job::{Job, caught};
+use crate::job::Job;
 use crate::notebook::content;
 use crate::output::{Outcome, Output};
+use crate::panics::{caught, lock};
 use crate::quick::paths::Paths;
 use crate::quick::prepare::PRELUDE;
 use crate::quick::shortcut;
@@ -92,9 +93,7 @@ impl Engine {
         while let Some(job) = self.next() {
             self.shared.interrupt.begin();
             let request = job.request().clone();
-            if let Ok(mut running) = self.shared.running.lock() {
-                *running = Some(request.clone());
-            }
+            *lock(&self.shared.running) = Some(request.clone());
             if caught(|| self.perform(job)).is_none() {
                 self.answer_as_stumbled(&request);
             }
@@ -207,11 +206,8 @@ impl Engine {
         } else {
             self.obey(request, asked.silent, code)
         };
-        if asked.store_history
-            && !code.trim().is_empty()
-            && let Ok(mut history) = self.shared.history.lock()
-        {
-            history.push((self.count, code.to_owned()));
+        if asked.store_history && !code.trim().is_empty() {
+            lock(&self.shared.history).push((self.count, code.to_owned()));
         }
         let is_well = result.is_ok();
         let answer = match result {
@@ -270,8 +266,7 @@ impl Engine {
         }
         let rest = commands::without(code, |command| matches!(command.name, ":opt" | ":clear" | ":restart"));
         let said = said.join("\n");
-        let is_code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
-        if !commands.is_empty() && !rest.lines().any(is_code) {
+        if !commands.is_empty() && !rest.lines().any(commands::is_code) {
             return Ok(Map::from_iter([("text/plain".to_owned(), said.into())]));
         }
         if !said.is_empty() && !silent {
@@ -316,12 +311,9 @@ impl Engine {
     /// Ends the cells' process and starts a new one. evcxr's own command would go on as if the variables were there.
     fn restart(&mut self) -> Result<String, Report> {
         let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
-        let lost = context.variables_and_types().map(|(name, _)| name.to_owned()).collect();
-        self.versions.lost(lost, "", self.count, true);
-        if let Ok(mut process) = context.process_handle().lock() {
-            // One that has ended already is as good.
-            let _ = process.kill();
-        }
+        self.versions.lost(variables(context), "", self.count, true);
+        // One that has ended already is as good.
+        let _ = lock(&context.process_handle()).kill();
         // evcxr finds it dead by the next cell, and forgets all that was in it.
         match context.execute("();") {
             Err(evcxr::Error::SubprocessTerminated(_)) => {}
@@ -349,9 +341,6 @@ impl Engine {
         let stamps = Paths::stamps(code);
         let changed = self.paths.changed();
         let named = self.impls.name(&self.paths.current(code));
-        let variables = |context: &CommandContext| -> Vec<String> {
-            context.variables_and_types().map(|(name, _)| name.to_owned()).collect()
-        };
         let before = variables(context);
         let mut outdated = Vec::new();
         let mut run = |context: &mut CommandContext| {
@@ -460,8 +449,7 @@ impl Engine {
 
     fn place(&self, line: Option<u32>, code: &str) -> Option<String> {
         let generated = std::fs::read_to_string(&self.source).ok()?;
-        let history = self.shared.history.lock().ok()?;
-        report::place(line?, &generated, code, &history)
+        report::place(line?, &generated, code, &lock(&self.shared.history))
     }
 
     /// A cell that did not stop by itself.
@@ -488,20 +476,26 @@ impl Engine {
 /// tries such a cell for ever.
 fn let_go_of_outdated(context: &mut CommandContext, code: &str) -> Vec<String> {
     let types = code::defined_types(code);
-    let variables = |context: &CommandContext| -> Vec<String> {
-        let is_outdated = |type_name: &str| types.iter().any(|name| code::is_made_with(type_name, name));
-        let all = context.variables_and_types();
-        all.filter(|(_, type_name)| is_outdated(type_name)).map(|(name, _)| name.to_owned()).collect()
-    };
-    let outdated = variables(context);
+    let outdated = variables_of(context, &types);
     for name in &outdated {
         let _ = context.execute(&format!("drop({name});"));
     }
     // What can be copied is still there.
-    for name in variables(context) {
+    for name in variables_of(context, &types) {
         let _ = context.execute(&format!("let {name} = ();"));
     }
     outdated
+}
+
+/// The names of all variables.
+fn variables(context: &CommandContext) -> Vec<String> {
+    context.variables_and_types().map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The names of the variables whose type is made with one of these.
+fn variables_of(context: &CommandContext, types: &[String]) -> Vec<String> {
+    let is_of = |type_name: &str| types.iter().any(|name| code::is_made_with(type_name, name));
+    context.variables_and_types().filter(|(_, made)| is_of(made)).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Starts evcxr with dependency and prelude.

@@ -5,20 +5,21 @@
 //! heard says so by a second file, `stopping` beside the first, which it touches at least every second: it is waited for
 //! as long as that file is fresh. Who doesn't want to wait presses again.
 
+use crate::panics::lock;
 use crate::platform::children;
 use glasslab_wire::STOPPING;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long a running cell may take to stop by itself, or to say that it has heard.
 pub const GRACE: Duration = Duration::from_secs(3);
 /// How long a word of its that it is stopping holds.
 const FRESH: Duration = Duration::from_secs(2);
-/// What comes sooner after a press is the same press.
+/// What comes sooner after a press is the same press (debounce).
 const DOUBLE: Duration = Duration::from_millis(700);
 
 /// Why a cell's process was ended.
@@ -49,7 +50,8 @@ struct State {
     ended_child: AtomicU32,
     child: Mutex<Option<Arc<Mutex<Child>>>>,
     stop_file: Mutex<Option<PathBuf>>,
-    /// Held while a job begins, ends or is to be stopped: a press that comes with a job's end is that job's, or nobody's.
+    /// Held while a job begins, ends or is to be stopped: in a race of a press with a job's end, the press is that job's, or
+    /// nobody's.
     turn: Mutex<()>,
 }
 
@@ -211,11 +213,6 @@ impl Interrupt {
             let _ = std::fs::remove_file(file.with_file_name(STOPPING));
         }
     }
-}
-
-/// Nothing in here panics while it holds a lock.
-fn lock<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
-    place.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// All processes below this one but the cells'.

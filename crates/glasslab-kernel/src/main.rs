@@ -10,19 +10,21 @@
 //! ```
 //! The folder is named by the environment variable `GLASSLAB_WORK`.
 //!
-//! The map, from above to below: who stands lower knows nothing of who stands higher (a test draws it anew).
+//! The map: who stands lower knows nothing of who stands higher (`tests/arrows.rs`).
 //!
 //! ```text
-//! server                 the sockets: who answers what              engine       the thread that evaluates
-//!                                                                   completion   what may stand at the cursor
-//!                              output        what cells write, on its way to the notebook
-//!       job                    what the engine is asked to do       shared       what all know
-//!       interrupt  comms  history  notebook                         what is running, open, past, said
-//! report/                errors a learner can read
-//! quick/                 what makes evcxr quick: begin at its first page
-//! cell/                  a cell's text
-//! child                  the process that runs the cells
-//! link  stream  pace  platform                                      bytes between the two, and the system
+//! server                       the sockets: who answers what
+//! engine  completion           the thread that has evcxr · what may stand at the cursor
+//! output                       what cells write, on its way to the notebook
+//! shared  job                  what all know · what the engine is asked to do
+//! comms  interrupt  history    widgets · stopping · the cells that ran
+//! notebook                     what is said to the front-ends
+//! report/                      errors that a learner can read
+//! quick/                       what makes evcxr quick: begin at its first page
+//! cell/                        a cell's text, before anything compiles it
+//! child                        the process that runs the cells
+//! link  stream  pace           its sockets · taking apart what comes · how much of it is shown
+//! platform  panics             the system · what a panic must not do
 //! ```
 
 mod cell;
@@ -39,6 +41,7 @@ mod link;
 mod notebook;
 mod output;
 mod pace;
+mod panics;
 mod platform;
 mod quick;
 #[cfg(test)]
@@ -115,7 +118,7 @@ fn serve(connection_file: &Path) -> Result<()> {
         std::thread::spawn(move || match output {
             // Without its engine a kernel would take cells and never answer: Jupyter sees that it has ended, and starts it anew.
             Ok(output) => {
-                if job::caught(|| Engine::run(shared.clone(), output, jobs, folder)).is_none() {
+                if panics::caught(|| Engine::run(shared.clone(), output, jobs, folder)).is_none() {
                     eprintln!("glasslab-kernel: the part that runs cells has failed; the kernel ends");
                     shared.exit();
                 }

@@ -6,6 +6,7 @@
 use crate::link::Link;
 use crate::notebook::content;
 use crate::pace::{PACE, Pacer};
+use crate::panics::lock;
 use crate::platform::{self, reads_input};
 use crate::shared::Shared;
 use crate::stream::{Piece, Splitter};
@@ -124,7 +125,7 @@ impl Output {
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.now)
     }
 
     /// From here on the output is this request's.
@@ -172,7 +173,7 @@ impl Output {
     }
 
     fn splitter(&self, is_error: bool) -> MutexGuard<'_, Splitter> {
-        self.splitters[usize::from(is_error)].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.splitters[usize::from(is_error)])
     }
 
     fn read(&self, mut socket: UnixStream, is_error: bool) {
@@ -399,9 +400,7 @@ impl Output {
         // Where nobody will answer, an empty line lets the cell go on.
         let Some(request) = asked.filter(|_| !self.shared.interrupt.is_asked()) else { return self.type_line("") };
         let (sender, answer) = mpsc::channel();
-        if let Ok(mut waiting) = self.shared.answer.lock() {
-            *waiting = Some(sender);
-        }
+        *lock(&self.shared.answer) = Some(sender);
         self.shared.notebook.ask(&request, prompt, password);
         let this = self.clone();
         std::thread::spawn(move || {
@@ -421,15 +420,11 @@ impl Output {
     }
 
     fn type_line(&self, line: &str) {
-        if let Ok(mut input) = self.input.lock() {
-            _ = input.write_all(format!("{line}\n").as_bytes());
-        }
+        _ = lock(&self.input).write_all(format!("{line}\n").as_bytes());
     }
 
     fn forget_question(&self) {
-        if let Ok(mut answer) = self.shared.answer.lock() {
-            *answer = None;
-        }
+        *lock(&self.shared.answer) = None;
     }
 
     /// A cell that reads standard input without a word asks as well.
@@ -438,7 +433,7 @@ impl Output {
         loop {
             std::thread::sleep(Duration::from_millis(150));
             let is_reading = self.shared.interrupt.is_running()
-                && self.shared.answer.lock().is_ok_and(|answer| answer.is_none())
+                && lock(&self.shared.answer).is_none()
                 && self.shared.interrupt.child_id().is_some_and(reads_input);
             // Twice in a row: an answer may be just on its way.
             if is_reading && before {

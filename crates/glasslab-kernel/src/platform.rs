@@ -24,7 +24,7 @@ pub fn end_with_parent() {
     watch_parent();
 }
 
-/// For systems that send no signal. An orphan has another parent.
+/// For systems that send no signal: an orphan has another parent.
 #[cfg(any(not(target_os = "linux"), test))]
 fn watch_parent() {
     use rustix::process::{Signal, getpid, kill_process};

@@ -6,7 +6,7 @@
 use crate::cell::code::{self, as_function};
 use crate::cell::commands::{commands, looked_at, without};
 use crate::cell::whole::{is_complete, lack};
-use crate::stream::{Piece, Splitter};
+use crate::stream::{Piece, Splitter, joined};
 use glasslab_wire::{FromCell, frame};
 use jupyter_protocol::IsCompleteReplyStatus as Status;
 use ra_ap_syntax::AstNode;
@@ -147,16 +147,4 @@ fn what_a_cell_prints_is_taken_apart_alike_in_all_bites() {
         assert_eq!(all(3), pieces);
         assert_eq!(pieces.last(), Some(&Piece::Message(FromCell::Ended { number: 1 })));
     });
-}
-
-/// Text of one piece after the other is one text.
-fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
-    let mut all: Vec<Piece> = Vec::new();
-    for piece in pieces {
-        match (all.last_mut(), piece) {
-            (Some(Piece::Text(before)), Piece::Text(more)) => before.push_str(&more),
-            (_, piece) => all.push(piece),
-        }
-    }
-    all
 }

@@ -14,6 +14,7 @@ use crate::cell::whole;
 use crate::history;
 use crate::job::Job;
 use crate::notebook::{Notebook, content};
+use crate::panics::lock;
 use crate::quick::work::Session;
 use crate::shared::Shared;
 use anyhow::{Context, Result};
@@ -172,7 +173,7 @@ async fn watch(shared: Arc<Shared>) {
 async fn serve_stdin(mut socket: RouterRecvConnection, shared: Arc<Shared>) {
     loop {
         if let JupyterMessageContent::InputReply(reply) = next(&mut socket).await.content {
-            let waiting = shared.answer.lock().ok().and_then(|mut answer| answer.take());
+            let waiting = lock(&shared.answer).take();
             // Nobody waits any more after an interrupt.
             _ = waiting.map(|waiting| waiting.send(reply.value));
         }
@@ -260,8 +261,7 @@ fn answer_at_once(shared: &Shared, request: &JupyterMessage) {
         JupyterMessageContent::KernelInfoRequest(_) => notebook.reply(request, kernel_info()),
         JupyterMessageContent::IsCompleteRequest(asked) => notebook.reply(request, whole::is_complete(&asked.code)),
         JupyterMessageContent::HistoryRequest(asked) => {
-            let history = shared.history.lock().map(|history| history.clone()).unwrap_or_default();
-            let entries = history::select(&history, asked);
+            let entries = history::select(&lock(&shared.history), asked);
             notebook.reply(request, content("history_reply", json!({ "status": "ok", "history": entries })));
         }
         JupyterMessageContent::CommInfoRequest(asked) => {

@@ -4,6 +4,7 @@ use crate::comms::Comms;
 use crate::interrupt::Interrupt;
 use crate::job::Loading;
 use crate::notebook::Notebook;
+use crate::panics::lock;
 use crate::quick::work::Session;
 use jupyter_protocol::JupyterMessage;
 use std::sync::{Arc, Mutex, mpsc};
@@ -47,7 +48,7 @@ impl Shared {
         let shared = self.clone();
         self.interrupt.stop(move || {
             let text = "Stopping: the cell has heard, and finishes what it is at. Who presses again ends it at once.\n";
-            let request = shared.running.lock().ok().and_then(|running| running.clone());
+            let request = lock(&shared.running).clone();
             shared.notebook.print("stderr", text, request.as_ref());
         });
     }
@@ -55,7 +56,7 @@ impl Shared {
     /// Ends everything this kernel has started, and this kernel.
     pub fn exit(&self) -> ! {
         self.interrupt.end_all();
-        drop(self.session.lock().map(|mut session| session.take()));
+        drop(lock(&self.session).take());
         std::process::exit(0)
     }
 }
