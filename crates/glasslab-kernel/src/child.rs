@@ -84,13 +84,13 @@ impl Child {
     fn new() -> Result<Child> {
         let mark = std::env::var(MARK).context("the kernel's mark is missing")?;
         let names = std::env::var(DESCRIPTORS)?;
-        let theirs: Vec<RawFd> = names.split(',').map(str::parse).collect::<Result<_, _>>()?;
-        let &[output, errors, input] = &theirs[..] else { bail!("expected three descriptors, got {names}") };
+        let theirs: Vec<RawFd> = names.split(',').filter_map(glasslab_wire::number_of).collect();
+        let &[output, errors, input] = &theirs[..] else { bail!("expected the kernel's three sockets, got {names}") };
         let control = glasslab_wire::control().context("the kernel's socket for messages is not there")?;
         // evcxr's pipes are copied, then the kernel's sockets take their places.
         let commands = File::from(fcntl_dupfd_cloexec(stdin(), 10).context("evcxr's pipe is not there")?);
         let to_evcxr = File::from(fcntl_dupfd_cloexec(stdout(), 10).context("evcxr's pipe is not there")?);
-        // SAFETY: the kernel opened them for this process, in which nothing else has used them yet.
+        // SAFETY: they are open, the very ones that the kernel has made for this process, and nothing else in it has used them yet.
         let [input, output, errors] = [input, output, errors].map(|socket| unsafe { OwnedFd::from_raw_fd(socket) });
         let are_taken = dup2_stdin(input).and_then(|()| dup2_stdout(output)).and_then(|()| dup2_stderr(errors));
         are_taken.context("the kernel's sockets are not there")?;

@@ -6,7 +6,7 @@
 //! as long as that file is fresh. Who doesn't want to wait presses again.
 
 use crate::panics::lock;
-use crate::platform::children;
+use crate::platform::{children, stands_still};
 use glasslab_wire::STOPPING;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
@@ -21,6 +21,9 @@ pub const GRACE: Duration = Duration::from_secs(3);
 const FRESH: Duration = Duration::from_secs(2);
 /// What comes sooner after a press is the same press (debounce).
 const DOUBLE: Duration = Duration::from_millis(700);
+/// How long a process that is to stand still is waited for: one that waits for another that stands still already does not come
+/// to it.
+const STANDING: Duration = Duration::from_millis(100);
 
 /// Why a cell's process was ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -221,24 +224,33 @@ fn compilers(child: Option<u32>) -> Vec<u32> {
 }
 
 /// All processes below one, but for one of them. They stand still from now on: one that went on might start another while
-/// its end is under way, which nobody would find, and which would write where the next cell is compiled.
+/// its end is under way, which nobody would find, and which would write where the next cell is compiled. So each stands still
+/// before it is asked for those below it; one that would end in this race would leave them to nobody.
 fn halted_below(process: u32, but: Option<u32>) -> Vec<u32> {
     let mut found = Vec::new();
     loop {
-        let mut all = children(process);
-        all.retain(|process| Some(*process) != but);
-        let mut at = 0;
-        while at < all.len() {
-            all.extend(children(all[at]));
+        let (mut begun, mut at) = (halt_new(process, but, &mut found), 0);
+        while at < found.len() {
+            begun |= halt_new(found[at], but, &mut found);
             at += 1;
         }
-        all.retain(|process| !found.contains(process));
-        if all.is_empty() {
+        if !begun {
             return found;
         }
-        signal(&all, Signal::STOP);
-        found.append(&mut all);
     }
+}
+
+/// Halts what a process has started and adds it to what is found; true if there was something new.
+fn halt_new(process: u32, but: Option<u32>, found: &mut Vec<u32>) -> bool {
+    let mut new = children(process);
+    new.retain(|process| Some(*process) != but && !found.contains(process));
+    signal(&new, Signal::STOP);
+    let begun = Instant::now();
+    while !new.iter().all(|process| stands_still(*process)) && begun.elapsed() < STANDING {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    found.extend(&new);
+    !new.is_empty()
 }
 
 fn end_processes(processes: &[u32]) {
@@ -291,12 +303,16 @@ mod tests {
             processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).filter(is_sleeper).collect()
         };
         for round in 0..20 {
-            let (mut kernel, _) = below_a_shell(&format!("for n in $(seq 300); do sleep {seconds} & done"));
+            let (mut kernel, _) = below_a_shell(&format!("(for n in $(seq 300); do sleep {seconds} & done; wait)"));
             std::thread::sleep(Duration::from_millis(2 * round));
             end_processes(&halted_below(kernel.id(), None));
             kernel.wait().unwrap();
-            std::thread::sleep(Duration::from_millis(20));
-            let left = sleepers();
+            // What was ended needs a moment to be gone; what was missed stays.
+            let (begun, mut left) = (Instant::now(), sleepers());
+            while !left.is_empty() && begun.elapsed() < Duration::from_secs(2) {
+                std::thread::sleep(Duration::from_millis(20));
+                left = sleepers();
+            }
             end_processes(&left);
             assert!(left.is_empty(), "round {round}: {} are left", left.len());
         }

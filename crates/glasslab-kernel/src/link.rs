@@ -12,7 +12,7 @@
 use crate::platform;
 use anyhow::{Context, Result};
 use rustix::io::{FdFlags, fcntl_setfd};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 
@@ -45,14 +45,13 @@ impl Link {
             // Lives on in a started program.
             fcntl_setfd(end, FdFlags::empty())?;
         }
-        let names: Vec<String> = link.theirs[..3].iter().map(|end| end.as_raw_fd().to_string()).collect();
-        let control =
-            glasslab_wire::name_of(&link.theirs[3]).context("the system does not tell one socket from another")?;
+        let names: Option<Vec<String>> = link.theirs.iter().map(glasslab_wire::name_of).collect();
+        let names = names.context("the system does not tell one socket from another")?;
         // SAFETY: called at the start of `main`, when this process has one thread.
         unsafe {
-            std::env::set_var(DESCRIPTORS, names.join(","));
+            std::env::set_var(DESCRIPTORS, names[..3].join(","));
             std::env::set_var(glasslab_wire::MARK, &link.mark);
-            std::env::set_var(glasslab_wire::CONTROL, control);
+            std::env::set_var(glasslab_wire::CONTROL, &names[3]);
             std::env::set_var(glasslab_wire::STOP, stop_file);
             if let Some(preload) = preload {
                 std::env::set_var(PRELOAD, preload);

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | the cells' process ends with the kernel | a signal of the system's | it looks five times a second whether its parent has changed |
 //! | the processes below one | `/proc/N/task/*/children` | libproc |
+//! | a process stands still after SIGSTOP | `/proc/N/task/*/stat` | the system doesn't tell |
 //! | a cell waits for a typed line | `/proc/N/syscall` | the system doesn't tell: `ask(…)` asks, a bare `read_line` waits unseen until the cell is stopped |
 //! | a datagram's room | 200 kB, and a sender waits for it | 2 kB unless more is asked for, and a sender is refused |
 
@@ -53,6 +54,21 @@ pub fn children(process: u32) -> Vec<u32> {
     // SAFETY: fills no more than the array, whose size in bytes it is told.
     unsafe { libc::proc_listchildpids(process as i32, found.as_mut_ptr().cast(), size_of_val(&found) as i32) };
     found.into_iter().filter_map(|id| u32::try_from(id).ok()).take_while(|id| *id != 0).collect()
+}
+
+/// Whether all threads of a process stand still, after a signal that says so, or have ended.
+#[cfg(target_os = "linux")]
+pub fn stands_still(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let mut states = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    // `7 (name) T …`, where the name may hold anything.
+    states.all(|state| state.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't', 'Z', 'X'])))
+}
+
+/// The system does not tell.
+#[cfg(not(target_os = "linux"))]
+pub fn stands_still(_process: u32) -> bool {
+    true
 }
 
 /// Whether the process waits in `read(0, …)`.

@@ -9,6 +9,9 @@
 //! ```
 //! They stand in the stream where they happened, so that pictures and text keep their order. The
 //! other way, [`ToCell`] messages come as datagrams on a socket of their own.
+//!
+//! Each learner's first cell loads this crate and all below it: so it depends on serde alone, and what a crate for system
+//! calls would do, it does by the standard library.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -170,19 +173,21 @@ pub fn frame(mark: &str, message: &FromCell) -> Vec<u8> {
 
 /// The socket of the kernel's messages, which lives as long as this process; nothing if [`CONTROL`] names another one, or none.
 pub fn control() -> Option<ManuallyDrop<UnixDatagram>> {
-    let name = std::env::var(CONTROL).ok()?;
-    let descriptor: RawFd = name.split(' ').next()?.parse().ok()?;
-    if named(descriptor).as_ref() != Some(&name) {
-        return None;
-    }
+    let descriptor = number_of(&std::env::var(CONTROL).ok()?)?;
     // SAFETY: it is open, and the very socket that the kernel has made for the life of this process; it is not closed here.
     Some(ManuallyDrop::new(unsafe { UnixDatagram::from_raw_fd(descriptor) }))
 }
 
-/// What [`CONTROL`] says of a socket that a started program inherits: its number, and which one it is, so that a number alone
-/// is never taken for it.
+/// What a variable of the environment says of a socket that a started program inherits: its number, and which one it is, so
+/// that a number alone is never taken for it.
 pub fn name_of(socket: &impl AsRawFd) -> Option<String> {
     named(socket.as_raw_fd())
+}
+
+/// The number of the socket that has this name; nothing if it is another one by now, or none.
+pub fn number_of(name: &str) -> Option<RawFd> {
+    let descriptor = name.split(' ').next()?.parse().ok()?;
+    (named(descriptor)? == name).then_some(descriptor)
 }
 
 fn named(descriptor: RawFd) -> Option<String> {
