@@ -149,6 +149,7 @@ impl Range {
         match tensor.kind() {
             // SAFETY: its numbers lie in a row in the processor's memory, are of this kind, and live as long as `tensor`.
             Kind::Float => Ok(Range::over(unsafe { numbers_of::<f32>(&tensor) })),
+            // SAFETY: as above.
             Kind::Double => Ok(Range::over(unsafe { numbers_of::<f64>(&tensor) })),
             _ => Ok(Range::over(&numbers(&tensor)?)),
         }

@@ -3,8 +3,8 @@
 //! On the way, evcxr's code around a cell is made to tell more and to be compiled sooner, and of what rustc says evcxr
 //! hears what it understands.
 
-use crate::tools::{FOLDER, REAL, local, portable, real_command};
-use crate::{library, paths, work};
+use crate::quick::tools::{FOLDER, REAL, local, portable, real_command};
+use crate::quick::{library, paths, work};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs;
@@ -87,7 +87,7 @@ fn build_by_cargo(folder: &Path, args: &[OsString]) -> i32 {
         for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
             let text = String::from_utf8_lossy(&line);
             match text.trim().strip_prefix("Running `") {
-                Some(call) if call.contains("--crate-name ctx ") => words = split(call.trim_end_matches('`')),
+                Some(call) if call.contains("--crate-name ctx ") => words = shlex::split(call.trim_end_matches('`')),
                 _ => eprintln!("{text}"),
             }
         }
@@ -144,7 +144,7 @@ fn with_line_of_errors(text: String) -> String {
     }
 }
 
-/// The first and the last line of evcxr's store of variables.
+/// The first and the last line of evcxr's store of variables. The library's is laid out as evcxr's (a test tries both).
 const STORE: [&str; 2] =
     ["\nmod evcxr_internal_runtime {\n", "    Box::into_raw(Box::new(VariableStore::new()))\n}\n}\n"];
 
@@ -278,37 +278,13 @@ fn without_the_move(message: &mut Value) -> bool {
     true
 }
 
-/// The words of a command as cargo prints it: single quotes around what a shell would take apart.
-fn split(command: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let (mut word, mut quoted, mut begun) = (String::new(), false, false);
-    let mut characters = command.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\'' => (quoted, begun) = (!quoted, true),
-            '\\' if !quoted => word.push(characters.next()?),
-            ' ' if !quoted => {
-                if begun || !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                begun = false;
-            }
-            other => word.push(other),
-        }
-    }
-    if begun || !word.is_empty() {
-        words.push(word);
-    }
-    (!quoted).then_some(words)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_printed_command_is_taken_apart_as_a_shell_would() {
-        let words = split("A='b c' rustc --cfg 'feature=\"x\"' -C a=b ''").unwrap();
+        let words = shlex::split("A='b c' rustc --cfg 'feature=\"x\"' -C a=b ''").unwrap();
         assert_eq!(words, ["A=b c", "rustc", "--cfg", "feature=\"x\"", "-C", "a=b", ""]);
     }
 
@@ -334,6 +310,52 @@ mod tests {
         assert_eq!(ours.lines().count(), evcxrs.lines().count());
         assert!(ours.ends_with("}\nlast"), "{ours}");
         assert_eq!(with_compiled_store("fn f() {}"), "fn f() {}");
+    }
+
+    /// evcxr's own code of the store, as it puts it around a cell.
+    fn store_of_evcxr() -> PathBuf {
+        let args = ["metadata", "--format-version", "1", "--offline", "--locked"];
+        let output = Command::new(env!("CARGO")).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        let data: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let package = data["packages"].as_array().unwrap().iter().find(|package| package["name"] == "evcxr").unwrap();
+        Path::new(package["manifest_path"].as_str().unwrap()).with_file_name("src").join("evcxr_internal_runtime.rs")
+    }
+
+    #[test]
+    fn one_store_serves_a_cell_with_evcxrs_code_and_one_with_the_librarys() {
+        let evcxrs = store_of_evcxr();
+        let text = fs::read_to_string(&evcxrs).unwrap();
+        let around = format!("use a;{}{text}}}\nfn cell() {{}}", STORE[0]);
+        assert!(
+            with_compiled_store(&around).contains("glasslab::hooks::variables"),
+            "evcxr's code is another one: see STORE"
+        );
+        // Each kind of cell takes the pointer from the other.
+        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../glasslab/src/hooks/variables.rs");
+        let both = format!(
+            "#[path = {evcxrs:?}] mod evcxrs;\n#[path = {ours:?}] mod ours;\n\
+             use std::mem::{{align_of, size_of}};\n\
+             type Stores = (evcxrs::VariableStore, ours::VariableStore);\n\
+             const _: () = assert!(size_of::<Stores>() == 2 * size_of::<evcxrs::VariableStore>());\n\
+             const _: () = assert!(align_of::<ours::VariableStore>() == align_of::<evcxrs::VariableStore>());\n\
+             fn main() {{ unsafe {{\n\
+                 let theirs = evcxrs::create_variable_store();\n\
+                 (*theirs).put_variable(\"a\", String::from(\"evcxr's\"));\n\
+                 let ours = theirs.cast::<ours::VariableStore>();\n\
+                 assert!((*ours).check_variable::<String>(\"a\") && !(*ours).check_variable::<i32>(\"a\"));\n\
+                 assert_eq!((*ours).take_variable::<String>(\"a\"), \"evcxr's\");\n\
+                 (*ours).put_variable(\"b\", vec![1, 2]);\n\
+                 assert_eq!((*theirs).take_variable::<Vec<i32>>(\"b\"), [1, 2]);\n\
+                 assert_eq!(*(*theirs).lazy_arc(\"c\", || 3), *(*ours).lazy_arc(\"c\", || 4));\n\
+             }} }}\n"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let (source, program) = (folder.path().join("both.rs"), folder.path().join("both"));
+        fs::write(&source, both).unwrap();
+        let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));
+        let compiled = rustc.args(["--edition=2024", "-Awarnings", "-o"]).args([&program, &source]).output().unwrap();
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        assert!(Command::new(&program).status().unwrap().success());
     }
 
     #[test]
