@@ -358,9 +358,7 @@ pub fn decode_pairs(f: impl Fn(&[i64], &[Vec<u8>]) -> String) -> Verdict {
                 },
                 Mistake {
                     named: "you took the ids for code points: an id from 256 on stands for the bytes of its piece",
-                    done: |it| {
-                        each(it, |id, _| char::from_u32(id as u32).map_or(String::new(), String::from))
-                    },
+                    done: |it| each(it, |id, _| char::from_u32(id as u32).map_or(String::new(), String::from)),
                 },
             ],
         };
@@ -508,9 +506,13 @@ mod tests {
     fn each_mistake_of_count_pair_is_named() {
         let windows = |ids: &[i64], pair: (i64, i64)| ids.windows(2).filter(|two| (two[0], two[1]) == pair).count();
         named(count_pair(windows), "overlapping pairs");
-        named(count_pair(|ids, pair| ids.chunks(2).filter(|two| *two == [pair.0, pair.1]).count()), "every second pair");
+        named(
+            count_pair(|ids, pair| ids.chunks(2).filter(|two| *two == [pair.0, pair.1]).count()),
+            "every second pair",
+        );
         named(count_pair(|ids, pair| ids.iter().filter(|id| **id == pair.0).count()), "whatever comes behind");
-        let both = |ids: &[i64], (a, b): (i64, i64)| ids.windows(2).filter(|two| *two == [a, b] || *two == [b, a]).count();
+        let both =
+            |ids: &[i64], (a, b): (i64, i64)| ids.windows(2).filter(|two| *two == [a, b] || *two == [b, a]).count();
         named(count_pair(both), "other way round");
         named(count_pair(|ids, pair| usize::from(windows(ids, pair) > 0)), "not how often");
     }
@@ -593,14 +595,18 @@ mod tests {
 
     #[test]
     fn each_mistake_of_decode_pairs_is_named() {
-        let piece = |ids: &[i64], pieces: &[Vec<u8>]| ids.iter().map(|id| pieces[*id as usize].clone()).collect::<Vec<_>>();
+        let piece =
+            |ids: &[i64], pieces: &[Vec<u8>]| ids.iter().map(|id| pieces[*id as usize].clone()).collect::<Vec<_>>();
         let lossy = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).to_string();
         named(decode_pairs(|ids, pieces| piece(ids, pieces).iter().map(lossy).collect()), "splits inside a character");
         let only = |ids: &[i64], pieces: &[Vec<u8>]| {
             piece(ids, pieces).into_iter().filter_map(|bytes| String::from_utf8(bytes).ok()).collect::<String>()
         };
         named(decode_pairs(only), "no text by themselves");
-        named(decode_pairs(|ids, all| piece(ids, all).concat().iter().map(|byte| *byte as char).collect()), "each byte");
+        named(
+            decode_pairs(|ids, all| piece(ids, all).concat().iter().map(|byte| *byte as char).collect()),
+            "each byte",
+        );
         named(decode_pairs(|ids, _| ids.iter().filter_map(|id| char::from_u32(*id as u32)).collect()), "code points");
     }
 
@@ -615,9 +621,8 @@ mod tests {
         named(nats_per_char(quotients), "mean of each token");
         named(nats_per_char(|nats, widths| chars(widths) / sum(nats)), "other way round");
         named(nats_per_char(|nats, _| sum(nats)), "gave the sum");
-        let times = |nats: &[f64], widths: &[usize]| {
-            sum(nats) / nats.len() as f64 * (chars(widths) / widths.len() as f64)
-        };
+        let times =
+            |nats: &[f64], widths: &[usize]| sum(nats) / nats.len() as f64 * (chars(widths) / widths.len() as f64);
         named(nats_per_char(times), "multiplied by");
     }
 
