@@ -29,13 +29,7 @@ impl Evaluate {
         if as_json {
             println!("{}", as_value(&loss));
         } else {
-            println!(
-                "{:.4} nats/char = {:.4} bits/char (perplexity {:.2}) over {} characters",
-                loss.nats_per_char,
-                loss.bits_per_char(),
-                loss.perplexity(),
-                loss.chars
-            );
+            println!("{loss}");
         }
         Ok(())
     }
@@ -92,6 +86,6 @@ impl Compare {
 pub fn as_value(loss: &Evaluation) -> Value {
     json!({
         "nats_per_char": loss.nats_per_char, "bits_per_char": loss.bits_per_char(),
-        "perplexity": loss.perplexity(), "chars": loss.chars,
+        "perplexity": loss.perplexity(), "chars": loss.chars, "nats_per_byte": loss.nats_per_byte(),
     })
 }

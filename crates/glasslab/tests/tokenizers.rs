@@ -4,6 +4,7 @@ use glasslab::data::{Dataset, Stories};
 use glasslab::rng::Rng;
 use glasslab::tokenizer::BytePair;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -79,16 +80,44 @@ fn random(rng: &mut Rng) -> String {
         .split('|')
         .collect();
     let part = |rng: &mut Rng| match rng.below(4) {
-        0 => char::from_u32(rng.below(0x11_0000) as u32).filter(|one| is_old(*one)).map_or(String::new(), String::from),
-        1 => char::from_u32(rng.below(0x3000) as u32).filter(|one| is_old(*one)).map_or(String::new(), String::from),
+        0 => known(rng.below(0x11_0000) as u32).map_or(String::new(), String::from),
+        1 => known(rng.below(0x3000) as u32).map_or(String::new(), String::from),
         _ => few[rng.below(few.len())].to_owned(),
     };
     (0..rng.below(30)).map(|_| part(rng)).collect()
 }
 
-/// Whether both libraries' Unicode knows a character: what is new in one is no letter yet in the other.
-fn is_old(_character: char) -> bool {
-    true
+/// The letters and numbers of Unicode 17, which ours knows; in Unicode 16, which theirs knows, they are none yet.
+const NEW: [RangeInclusive<u32>; 24] = [
+    0x88f..=0x88f,
+    0xc5c..=0xc5c,
+    0xcdc..=0xcdc,
+    0xa7ce..=0xa7cf,
+    0xa7d2..=0xa7d4,
+    0xa7f1..=0xa7f1,
+    0x10940..=0x10959,
+    0x10ec5..=0x10ec7,
+    0x11db0..=0x11ddb,
+    0x11de0..=0x11de9,
+    0x16ea0..=0x16eb8,
+    0x16ebb..=0x16ed3,
+    0x16ff2..=0x16ff6,
+    0x187f8..=0x187ff,
+    0x18d09..=0x18d1e,
+    0x18d80..=0x18df2,
+    0x1e6c0..=0x1e6de,
+    0x1e6e0..=0x1e6e5,
+    0x1e6e7..=0x1e6ed,
+    0x1e6f0..=0x1e6f4,
+    0x1e6fe..=0x1e6ff,
+    0x2b73a..=0x2b73f,
+    0x2cea2..=0x2cead,
+    0x323b0..=0x33479,
+];
+
+/// A character that both know, if there is one of this code point.
+fn known(code: u32) -> Option<char> {
+    char::from_u32(code).filter(|_| !NEW.iter().any(|range| range.contains(&code)))
 }
 
 #[test]
@@ -141,8 +170,8 @@ fn a_large_text_gives_the_same_vocabulary() {
 #[test]
 fn each_character_is_of_the_same_kind() {
     let cut = ByteLevel::new(false, false, true);
-    let mut other = Vec::new();
-    for character in (0..0x11_0000).filter_map(char::from_u32) {
+    // All of the many small scripts; of the large blocks of Chinese characters and of private use, a part.
+    for character in (0..0x2_0000).chain((0x2_0000..0x11_0000).step_by(61)).filter_map(known) {
         let text = format!("a{character}a{character}1");
         let mut theirs = PreTokenizedString::from(text.as_str());
         cut.pre_tokenize(&mut theirs).unwrap();
@@ -152,11 +181,6 @@ fn each_character_is_of_the_same_kind() {
             end += word.len();
             end
         });
-        if !ours.eq(ends) {
-            other.push(u32::from(character));
-        }
+        assert!(ours.eq(ends), "{text:?}, U+{:04X}", u32::from(character));
     }
-    let ranges = other.chunk_by(|a, b| a + 1 == *b).map(|run| format!("{:#x}..={:#x}", run[0], run[run.len() - 1]));
-    println!("{}", ranges.collect::<Vec<_>>().join(" | "));
-    panic!();
 }
