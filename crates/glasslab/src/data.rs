@@ -7,6 +7,7 @@ pub mod command;
 mod epoch;
 mod form;
 mod ids;
+mod pairs;
 mod read;
 mod sources;
 mod stories;

@@ -23,11 +23,12 @@ pub(crate) use heads::share;
 pub use heads::{HeadPatterns, HeadScore, PATTERNS};
 pub use lens::{Lens, LensRow};
 
-use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
+use crate::model::ModelConfig;
 use crate::model::{LanguageModel, NoProbe, Parameter, Probe};
+use crate::numbers::shape;
 use crate::tokenizer::AnyTokenizer;
-use crate::trace::{Trace, Traceable, shape};
+use crate::trace::{Trace, Traceable};
 use std::collections::HashMap;
 use std::fmt::{self, Display};
 use tch::{Device, Tensor};

@@ -1,7 +1,10 @@
 //! Language models: each gives, for every character of a text, a score for what comes next.
 
+mod any;
 pub mod attention;
 pub mod cache;
+mod config;
+pub(crate) mod file;
 mod mlp;
 mod ngram;
 pub mod norm;
@@ -10,15 +13,17 @@ mod probe;
 pub mod rotary;
 pub mod transformer;
 
+pub use any::AnyModel;
+pub use config::ModelConfig;
 pub use mlp::{MlpConfig, MlpLm};
 pub use ngram::NGram;
+pub(crate) use own::checked;
 #[cfg(test)]
 pub(crate) use own::mine::Mine;
 pub use own::{Model, Sizes};
 pub use probe::{NoProbe, Probe, Recording, Step};
 pub use transformer::{Activation, Positions, TransformerConfig, TransformerLm};
 
-use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tokenizer::{AnyTokenizer, CharTokenizer, Tokenizer};

@@ -1,4 +1,7 @@
-//! What numbers are of, and how one is written that is read beside others.
+//! Numbers as they are read: those of a tensor, what they are of, and how one is written.
+
+use crate::error::Result;
+use tch::{Kind, Tensor};
 
 /// What a picture's numbers are; it decides their colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +38,45 @@ pub(crate) fn short(number: f64, scale: f64) -> String {
         _ => format!("{number:.0e}"),
     };
     text.replace('-', "−")
+}
+
+/// A tensor's shape as it is written in the docs, e.g. `(1, 4, 32)`.
+pub(crate) fn shape(tensor: &Tensor) -> String {
+    format!("{:?}", tensor.size()).replace('[', "(").replace(']', ")")
+}
+
+/// All numbers of a tensor, row after row.
+pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(Vec::<f64>::try_from(tensor.f_detach()?.f_to_kind(Kind::Double)?.f_reshape([-1])?)?)
+}
+
+/// A number with so many digits that matter.
+pub(crate) fn digits(number: f64, count: usize) -> String {
+    let text = match number.abs() {
+        _ if !number.is_finite() => return short(number, 1.0),
+        0.0 => "0".to_owned(),
+        size if (1e-3..1e6).contains(&size) => {
+            let whole = size.log10().floor() as i32;
+            let text = format!("{number:.*}", (count as i32 - 1 - whole).max(0) as usize);
+            match text.contains('.') {
+                true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+                false => text,
+            }
+        }
+        _ => {
+            let text = format!("{number:.*e}", count.saturating_sub(1));
+            let (front, power) = text.split_once('e').unwrap_or((&text, "0"));
+            let front = if front.contains('.') { front.trim_end_matches('0').trim_end_matches('.') } else { front };
+            let raised = power.trim_start_matches('-').parse().map(superscript).unwrap_or_default();
+            format!("{front}·10{}{raised}", if power.starts_with('-') { "⁻" } else { "" })
+        }
+    };
+    text.replace('-', "−")
+}
+
+pub(crate) fn superscript(number: i32) -> String {
+    let digit = |digit: char| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(digit as usize - '0' as usize).unwrap_or(digit);
+    number.to_string().chars().map(digit).collect()
 }
 
 #[cfg(test)]

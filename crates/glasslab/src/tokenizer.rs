@@ -10,6 +10,7 @@ mod words;
 
 pub use any::{AnyTokenizer, Pieces, Unit};
 pub use bpe::BytePair;
+pub(crate) use words::words;
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -35,13 +35,15 @@ pub use by_hand::ByHand;
 pub use step::TraceStep;
 
 pub(crate) use arithmetic::tiny;
-pub(crate) use step::{numbers, shape};
 pub(crate) use table::Row;
 
-use crate::checkpoint::{AnyModel, ModelConfig};
 use crate::error::{Error, Result};
 use crate::model::attention::{Head, UNSEEN_FROM};
-use crate::model::{LanguageModel, MlpLm, NoProbe, Parameter, Probe, Recording, Step, TransformerLm};
+use crate::model::checked;
+use crate::model::{
+    AnyModel, LanguageModel, MlpLm, Model, ModelConfig, NoProbe, Parameter, Probe, Recording, Step, TransformerLm,
+};
+use crate::numbers::numbers;
 use crate::tokenizer::{AnyTokenizer, CharTokenizer, Pieces, visible};
 use learnt::Learnt;
 use tch::{Device, Kind, Tensor};
@@ -152,6 +154,16 @@ impl Traceable for AnyModel {
 
     fn learnt(&self) -> Vec<Parameter> {
         self.parameters()
+    }
+}
+
+impl<M: Model> Traceable for M {
+    fn forward_with(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+        checked(self, ids, probe)
+    }
+
+    fn learnt(&self) -> Vec<Parameter> {
+        Model::parameters(self)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The exercises on tokens: counting a pair, merging it, encoding, decoding, and a loss that compares.
 
-use super::Exercise;
 use super::answer::Shown;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;

@@ -8,6 +8,11 @@ use crate::rng::Rng;
 use crate::tokenizer::CharTokenizer;
 use tch::{Kind, Tensor};
 
+/// What the library gives; its error becomes a panic.
+pub(super) fn plain<A>(result: crate::error::Result<A>) -> A {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// A whole number from `low` to `high`, both included.
 pub fn between(rng: &mut Rng, low: i64, high: i64) -> i64 {
     low + rng.below((high - low + 1) as usize) as i64

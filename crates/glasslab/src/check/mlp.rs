@@ -1,6 +1,6 @@
 //! The exercises on the MLP: the language model, its loss, and the temperature.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;

@@ -14,6 +14,7 @@
 //! A function of an exercise has no room for an error in what it returns. So, as tch's own methods do, these panic at
 //! shapes that don't belong together, with a sentence.
 
+use super::inputs::plain;
 use super::whole;
 use crate::error::Result;
 use crate::evaluate::Evaluation;
@@ -27,11 +28,6 @@ use crate::model::{
 use crate::rng::Rng;
 use crate::tokenizer::CharTokenizer;
 use tch::{Device, Kind, Tensor};
-
-/// What the library gives; its error becomes a panic.
-pub(super) fn plain<A>(result: Result<A>) -> A {
-    result.unwrap_or_else(|error| panic!("{error}"))
-}
 
 /// A text → the ids of its characters below 256.
 pub fn encode(text: &str) -> Vec<i64> {

@@ -1,6 +1,6 @@
 //! The exercises on tracing the MLP: looking ids up, counting pairs, and reading a loss.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;

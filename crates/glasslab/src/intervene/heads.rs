@@ -5,9 +5,10 @@
 
 use crate::error::{Error, Result};
 use crate::model::Recording;
+use crate::numbers::numbers;
 use crate::stopping::Listening;
 use crate::tokenizer::{AnyTokenizer, Pieces, Tokenizer, Unit};
-use crate::trace::{Traceable, attention_of, numbers};
+use crate::trace::{Traceable, attention_of};
 use std::fmt;
 use tch::Tensor;
 

@@ -7,9 +7,10 @@
 use super::{Altered, Changes, Patch};
 use crate::error::{Error, Result};
 use crate::model::LanguageModel;
+use crate::numbers::numbers;
 use crate::stopping::Listening;
 use crate::tokenizer::AnyTokenizer;
-use crate::trace::{Traceable, numbers};
+use crate::trace::Traceable;
 use std::fmt;
 use tch::{Kind, Tensor};
 

@@ -11,39 +11,17 @@
 //! of a text is computed by itself, so the model can't know any context: at best it learns how
 //! often each character follows another, which one could also count.
 
-use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, Trained, fitting, ids_on, random_tensor};
-use crate::checkpoint::ModelConfig;
+mod config;
+
+pub use config::MlpConfig;
+
+use super::{
+    LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Trainable, Trained, fitting, ids_on, random_tensor,
+};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tokenizer::{AnyTokenizer, CharTokenizer};
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-
-/// The sizes of an [`MlpLm`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MlpConfig {
-    /// V: the number of different ids.
-    pub n_vocab: i64,
-    /// C: how many numbers stand for a character.
-    pub emb_dim: i64,
-    /// H: the width of the hidden layer.
-    pub n_hidden: i64,
-    /// One seed gives one model.
-    pub seed: i64,
-}
-
-impl Default for MlpConfig {
-    fn default() -> MlpConfig {
-        MlpConfig::original()
-    }
-}
-
-impl MlpConfig {
-    /// The sizes of the course's model: 16,544 parameters.
-    pub fn original() -> MlpConfig {
-        MlpConfig { n_vocab: 256, emb_dim: 32, n_hidden: 128, seed: 0 }
-    }
-}
 
 /// The MLP language model. All its tensors are visible.
 #[derive(Debug)]

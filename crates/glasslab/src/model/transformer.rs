@@ -19,10 +19,9 @@ use super::cache::{Cache, KvCache};
 use super::norm::Norm;
 use super::rotary::Rotary;
 use super::{
-    LanguageModel, NoProbe, Parameter, Probe, Trainable, Trained, cross_entropy, fitting, ids_on, linear,
+    LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Trainable, Trained, cross_entropy, fitting, ids_on, linear,
     random_weight, to_precision,
 };
-use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tokenizer::{AnyTokenizer, CharTokenizer};

@@ -19,23 +19,19 @@ mod learn;
 
 use super::Tokenizer;
 use super::words::words;
-use crate::data::Stories;
 use crate::error::{Error, Result};
 use crate::stopping::Listening;
+use learn::{Learnt, Pair};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
 
-/// So many bytes of the training text are counted: what comes often shows long before.
-const COUNTED: usize = 20_000_000;
 /// The ids of single bytes.
 const BYTES: usize = 256;
 /// The most ids: each takes two bytes.
 const MOST: usize = 1 << 16;
-
-type Pair = (u16, u16);
 
 /// A byte-pair tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,20 +55,15 @@ struct Saved {
 }
 
 impl BytePair {
-    /// Learns a vocabulary of `n_vocab` ids from stories: the 256 bytes, and merges until no pair comes twice.
-    ///
-    /// # Errors
-    /// If `n_vocab` is not in 257..=65536, or the stop button is pressed.
-    pub fn train(stories: &Stories, n_vocab: usize) -> Result<BytePair> {
+    /// Learns a vocabulary from words with their counts.
+    pub(crate) fn from_words(words: &[(String, u64)], n_vocab: usize, listening: &mut Listening) -> Result<BytePair> {
         if !(BYTES + 1..=MOST).contains(&n_vocab) {
             return Err(Error::Config(format!(
                 "n_vocab must be in 257..=65536 for byte pairs, got {n_vocab}: the first 256 ids are the bytes, and a token \
                  takes two bytes at most"
             )));
         }
-        let mut listening = Listening::new("byte pairs were learnt: learn them again");
-        let counts = count_words(stories, &mut listening)?;
-        Ok(learn::learn(&counts, n_vocab, &mut listening)?.into_tokenizer())
+        Ok(learn::learn(words, n_vocab, listening)?.into())
     }
 
     /// The words that a text is cut into before its bytes are merged, each with the space before it.
@@ -136,7 +127,7 @@ impl TryFrom<Saved> for BytePair {
             }
             learnt.merge(pair);
         }
-        Ok(learnt.into_tokenizer())
+        Ok(learnt.into())
     }
 }
 
@@ -146,35 +137,9 @@ impl From<BytePair> for Saved {
     }
 }
 
-/// A vocabulary that grows by merges.
-struct Learnt {
-    pieces: Vec<Vec<u8>>,
-    merges: Vec<Pair>,
-    merged: HashMap<Pair, (usize, u16)>,
-    ids: HashMap<Vec<u8>, u16>,
-}
-
-impl Learnt {
-    /// The 256 bytes.
-    fn new() -> Learnt {
-        let pieces = (0..=255).map(|byte| vec![byte]).collect();
-        Learnt { pieces, merges: Vec::new(), merged: HashMap::new(), ids: HashMap::new() }
-    }
-
-    /// Merges a pair; gives the id that it makes. Two pairs may make one: ` a` + `nd` and ` an` + `d`.
-    fn merge(&mut self, pair: Pair) -> u16 {
-        let piece = [&self.pieces[usize::from(pair.0)][..], &self.pieces[usize::from(pair.1)]].concat();
-        let id = *self.ids.entry(piece.clone()).or_insert(self.pieces.len() as u16);
-        if usize::from(id) == self.pieces.len() {
-            self.pieces.push(piece);
-        }
-        self.merged.insert(pair, (self.merges.len(), id));
-        self.merges.push(pair);
-        id
-    }
-
-    fn into_tokenizer(self) -> BytePair {
-        BytePair { pieces: self.pieces, merges: self.merges, merged: self.merged }
+impl From<Learnt> for BytePair {
+    fn from(learnt: Learnt) -> BytePair {
+        BytePair { pieces: learnt.pieces, merges: learnt.merges, merged: learnt.merged }
     }
 }
 
@@ -264,31 +229,10 @@ impl Encoder<'_> {
     }
 }
 
-/// The words with their counts, in a fixed order.
-fn count_words(stories: &Stories, listening: &mut Listening) -> Result<Vec<(String, u64)>> {
-    let mut counts: HashMap<&str, u64> = HashMap::new();
-    let mut seen = 0;
-    for story in stories.iter() {
-        if seen >= COUNTED {
-            break;
-        }
-        for (number, word) in words(story).enumerate() {
-            if number.is_multiple_of(256) {
-                listening.go_on()?;
-            }
-            *counts.entry(word).or_default() += 1;
-        }
-        seen += story.len();
-    }
-    let mut counts: Vec<(String, u64)> = counts.into_iter().map(|(word, count)| (word.to_owned(), count)).collect();
-    counts.sort_unstable();
-    Ok(counts)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Dataset;
+    use crate::data::{Dataset, Stories};
     use crate::rng::Rng;
 
     fn trained(text: &str, n_vocab: usize) -> BytePair {

@@ -15,7 +15,7 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 const CONTRACTIONS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
 
 /// A text's words; together they are the text.
-pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let (word, others) = rest.split_at(first_word(rest));

@@ -1,6 +1,6 @@
 //! What each step of a forward pass is: its formula, its axes, and what one number of it means.
 
-use crate::checkpoint::ModelConfig;
+use crate::model::ModelConfig;
 use crate::model::attention::Weighting;
 use crate::model::norm::NormKind;
 use crate::model::{Activation, Positions, TransformerConfig};

@@ -15,14 +15,16 @@
 //! ```
 
 use super::norms::Lengths;
-use super::step_by_step::{TrainStep, check_size};
+use super::step::TrainStep;
+use super::step_by_step::check_size;
 use super::training::{Look, Moment};
 use super::{History, TrainConfig, train_seen, train_seen_with};
 use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::model::Trainable;
+use crate::numbers::numbers;
 use crate::tokenizer::AnyTokenizer;
-use crate::trace::{Traceable, numbers};
+use crate::trace::Traceable;
 use std::fmt;
 use std::ops::ControlFlow;
 use tch::{Kind, Tensor};
@@ -176,7 +178,7 @@ impl<M: Trainable + Traceable> Look<M> for Watching<'_> {
 
 impl fmt::Display for Learning {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use super::by_hand::digits;
+        use crate::numbers::digits;
         let (Some(first), Some(last)) = (self.glances.first(), self.glances.last()) else {
             return write!(out, "nothing was watched yet");
         };

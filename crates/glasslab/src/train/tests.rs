@@ -161,7 +161,7 @@ fn kept(folder: &Path) -> (Tokens, std::path::PathBuf) {
 fn where_going_on_is_refused_nothing_is_changed() {
     let folder = tempfile::tempdir().unwrap();
     let (text, path) = kept(folder.path());
-    let whole = crate::checkpoint::read_tensors(&path).unwrap();
+    let whole = crate::model::file::read_tensors(&path).unwrap();
     let values = |model: &TransformerLm| -> Vec<tch::Tensor> {
         model.parameters().into_iter().map(|one| one.tensor.detach().copy()).collect()
     };
@@ -171,7 +171,7 @@ fn where_going_on_is_refused_nothing_is_changed() {
     for (missing, _) in &whole {
         let part = whole.iter().filter(|(name, _)| name != missing);
         let part = part.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
-        crate::checkpoint::write_tensors(&path, part, None).unwrap();
+        crate::model::file::write_tensors(&path, part, None).unwrap();
         let message = resume(&mut model, &text, &text, &path).unwrap_err().to_string();
         assert!(message.contains(missing.as_str()), "{missing}: {message}");
         assert_eq!(values(&model), before, "{missing}");
@@ -211,7 +211,7 @@ fn a_training_goes_on_with_other_settings_where_that_makes_sense() {
 fn a_state_of_an_older_version_is_still_taken_up() {
     let folder = tempfile::tempdir().unwrap();
     let (text, path) = kept(folder.path());
-    let mut tensors = crate::checkpoint::read_tensors(&path).unwrap();
+    let mut tensors = crate::model::file::read_tensors(&path).unwrap();
     let json = tensors.iter_mut().find(|(name, _)| name == "state.json").unwrap();
     let mut state: serde_json::Value = serde_json::from_slice(&Vec::<u8>::try_from(&json.1).unwrap()).unwrap();
     let fields = state.as_object_mut().unwrap();
@@ -219,7 +219,7 @@ fn a_state_of_an_older_version_is_still_taken_up() {
     assert!(fields["history"].as_object_mut().unwrap().remove("guessing").is_some());
     fields["config"]["length"]["steps"] = 4.into();
     json.1 = tch::Tensor::from_slice(state.to_string().as_bytes());
-    crate::checkpoint::write_tensors(&path, tensors, None).unwrap();
+    crate::model::file::write_tensors(&path, tensors, None).unwrap();
     let history = resume(&mut tiny(), &text, &text, &path).unwrap();
     assert_eq!(history.points.last().unwrap().step, 4);
 }

@@ -2,7 +2,8 @@
 
 use super::{Html, beside, paragraph, shown};
 use crate::error::{Error, Result};
-use crate::trace::{ByHand, Trace, TraceStep, numbers};
+use crate::numbers::numbers;
+use crate::trace::{ByHand, Trace, TraceStep};
 
 /// Two steps, and how they differ.
 #[derive(Debug)]

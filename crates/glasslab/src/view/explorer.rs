@@ -10,8 +10,9 @@ use super::html::json_in_script;
 use super::{Attention, Html, paragraph, shown};
 use crate::display::escape;
 use crate::error::Result;
+use crate::numbers::numbers;
 use crate::tokenizer::Unit;
-use crate::trace::{Trace, numbers};
+use crate::trace::Trace;
 use serde_json::{Value, json};
 use tch::Tensor;
 

@@ -4,7 +4,8 @@ use super::lines::{Axis, COLOURS, GREY, Lines, Mark};
 use super::{Html, paragraph, shown};
 use crate::display::{Picture, escape};
 use crate::error::Result;
-use crate::train::{Downhill, Lengths, Norms, SingularValues, StepByHand, TrainStep, digits};
+use crate::numbers::digits;
+use crate::train::{Downhill, Lengths, Norms, SingularValues, StepByHand, TrainStep};
 
 impl Norms {
     /// A table with a bar for each length; bars are logarithmic, each unit a power of 10.

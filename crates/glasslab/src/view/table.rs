@@ -5,8 +5,9 @@ use super::colour::Scale;
 use super::{Heatmap, Html, beside, paragraph, short, shown};
 use crate::display::escape;
 use crate::error::Result;
+use crate::numbers::numbers;
 use crate::tokenizer::visible;
-use crate::trace::{Row, Trace, TraceStep, numbers, tiny};
+use crate::trace::{Row, Trace, TraceStep, tiny};
 use tch::Tensor;
 
 /// The longer side of a small picture, in points.

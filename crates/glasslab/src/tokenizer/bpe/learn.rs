@@ -3,11 +3,41 @@
 //! The pairs are counted once. A merge changes only the counts of its neighbours, in the words that hold it; and the most
 //! frequent pair is the top of a heap, whose entries may be out of date: one that is comes back with its count of now.
 
-use super::{Learnt, Pair};
 use crate::error::Result;
 use crate::stopping::Listening;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+
+/// Two neighbours.
+pub(super) type Pair = (u16, u16);
+
+/// A vocabulary that grows by merges.
+pub(super) struct Learnt {
+    pub(super) pieces: Vec<Vec<u8>>,
+    pub(super) merges: Vec<Pair>,
+    pub(super) merged: HashMap<Pair, (usize, u16)>,
+    ids: HashMap<Vec<u8>, u16>,
+}
+
+impl Learnt {
+    /// The 256 bytes.
+    pub(super) fn new() -> Learnt {
+        let pieces = (0..=255).map(|byte| vec![byte]).collect();
+        Learnt { pieces, merges: Vec::new(), merged: HashMap::new(), ids: HashMap::new() }
+    }
+
+    /// Merges a pair; gives the id that it makes. Two pairs may make one: ` a` + `nd` and ` an` + `d`.
+    pub(super) fn merge(&mut self, pair: Pair) -> u16 {
+        let piece = [&self.pieces[usize::from(pair.0)][..], &self.pieces[usize::from(pair.1)]].concat();
+        let id = *self.ids.entry(piece.clone()).or_insert(self.pieces.len() as u16);
+        if usize::from(id) == self.pieces.len() {
+            self.pieces.push(piece);
+        }
+        self.merged.insert(pair, (self.merges.len(), id));
+        self.merges.push(pair);
+        id
+    }
+}
 
 /// A pair that might be merged. The most frequent one is the greatest; among equals, the one with the lower ids, then the
 /// one that was found first: one text gives one vocabulary.
