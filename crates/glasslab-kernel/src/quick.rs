@@ -12,9 +12,10 @@
 //! 3. A cell comes. rust-analyzer finds the types of its new variables from the outlines.
 //! 4. evcxr writes the cell into `src/lib.rs`, with the code around it, and says `cargo build`. [`stand_in`] gives that
 //!    to [`shortcut`].
-//! 5. Where no cell was built yet with these dependencies, cargo builds it, and its call of rustc is kept as the recipe.
-//!    A new dependency that would change the library itself is refused ([`library`]); a crate in a folder whose files
-//!    have changed becomes another one by a blank in its `:dep` line ([`paths`]).
+//! 5. Where no cell was built yet with these dependencies (of the library alone, one was at set-up), cargo builds it, and
+//!    its call of rustc is kept as the recipe. A new dependency that would change the library itself is refused
+//!    ([`library`]); a crate in a folder whose files have changed becomes another one by a blank in its `:dep` line
+//!    ([`paths`]).
 //! 6. Every later cell is that one call of rustc, on a source that is adapted before: the store of variables comes from
 //!    the library, where it is compiled already, and a failed `?` tells its line.
 //! 7. Of what rustc says, evcxr hears the errors that it understands. Where it wants to know more of an error, it says
