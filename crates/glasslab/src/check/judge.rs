@@ -169,7 +169,6 @@ pub fn named(verdict: Verdict, words: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::verdict::explained;
     use super::*;
     use crate::check;
     use tch::Tensor;
