@@ -1,7 +1,7 @@
 use super::*;
 use crate::data::Stories;
 use crate::model::{MlpConfig, MlpLm, TransformerConfig, TransformerLm};
-use crate::tokenizer::CharTokenizer;
+use crate::tokenizer::{BytePair, CharTokenizer};
 use tch::Device;
 
 fn tokens(text: &str) -> Tokens {
@@ -78,6 +78,25 @@ fn for_tiny() -> TrainConfig {
 
 const ALL: [OptimiserKind; 4] =
     [OptimiserKind::Muon, OptimiserKind::Adamw, OptimiserKind::Momentum, OptimiserKind::Sgd];
+
+#[test]
+fn a_history_is_per_character_whatever_the_tokens_are() {
+    let stories = Stories::parse(&TEXT.repeat(3)).unwrap();
+    let tokenizer = BytePair::train(&stories, 280).unwrap();
+    let tokens = Tokens::encode(&stories, &tokenizer).unwrap();
+    let width = tokens.chars_per_token();
+    assert!(width > 1.2, "{width}");
+    let mut model = TransformerLm::new(TransformerConfig { n_vocab: 280, ..tiny().config }, Device::Cpu).unwrap();
+    let config = TrainConfig { length: Length::Steps(4), context_len: 8, keep_best: false, ..for_tiny() };
+    let history = train(&mut model, &tokens, &tokens, &config).unwrap();
+    let loss = crate::evaluate::evaluate(&model, &tokens).unwrap();
+    assert!((history.held_out().unwrap() - loss.nats_per_char).abs() < 1e-6, "{loss}");
+    let guessing = 280_f64.ln() / width;
+    assert!((history.guessing.unwrap() - guessing).abs() < 1e-12);
+    // A new model guesses.
+    assert!((history.points[0].train - guessing).abs() < 0.05 * guessing, "{:?}", history.points[0]);
+    assert_eq!(history.points[0].chars, (8.0 * 8.0 * width).round() as usize);
+}
 
 #[test]
 fn a_transformer_overfits_one_text() {
