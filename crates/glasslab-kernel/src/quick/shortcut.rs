@@ -165,7 +165,7 @@ fn compile(folder: &Path, words: &[String], aim: Aim) -> i32 {
         adapt(&source);
     }
     let mut words = words.iter().map(String::as_str).peekable();
-    let mut out = PathBuf::new();
+    let (mut out, mut kept) = (PathBuf::new(), None);
     while let Some(word) = words.next() {
         // `NAME=value` before the program are cargo's variables; the program is named already.
         match word.split_once('=') {
@@ -188,6 +188,9 @@ fn compile(folder: &Path, words: &[String], aim: Aim) -> i32 {
         {
             out = folder.join(place);
         }
+        if let Some(place) = word.strip_prefix("incremental=").filter(|_| aim == Aim::Run) {
+            kept = Some(folder.join(place));
+        }
         // What is known of the last cell's code serves the next one's, and not what only tells errors.
         let own: &[&str] = match aim {
             Aim::Run => &["strip=", "opt-level=", "debuginfo="],
@@ -204,15 +207,8 @@ fn compile(folder: &Path, words: &[String], aim: Aim) -> i32 {
         command.args(["-C", "debuginfo=line-tables-only", "-C", &format!("opt-level={level}")]);
     }
     let shown = shown_lines(&fs::read_to_string(&source).unwrap_or_default());
-    let Ok(mut rustc) = command.stderr(Stdio::piped()).spawn() else { return 127 };
-    if let Some(messages) = rustc.stderr.take() {
-        for line in BufReader::new(messages).lines().map_while(Result::ok) {
-            if let Some(line) = heard(line, &shown) {
-                eprintln!("{line}");
-            }
-        }
-    }
-    let status = rustc.wait().ok().and_then(|status| status.code()).unwrap_or(127);
+    let (status, lines) = compiled(&mut command, kept.as_deref());
+    lines.into_iter().filter_map(|line| heard(line, &shown)).for_each(|line| eprintln!("{line}"));
     if status == 0 && aim == Aim::Run {
         let artifact = json!({
             "reason": "compiler-artifact", "target": { "name": "ctx" }, "filenames": [out.join(libloading::library_filename("ctx"))],
@@ -222,6 +218,26 @@ fn compile(folder: &Path, words: &[String], aim: Aim) -> i32 {
         let _ = writeln!(answer, "{artifact}");
     }
     status
+}
+
+/// Calls the compiler: its status, and what it said. What it keeps of the last cell's machine code may lack a piece that the
+/// new cell takes for known (seen once in a thousand cells of which many were stopped half-way); then nothing is taken for
+/// known.
+fn compiled(command: &mut Command, kept: Option<&Path>) -> (i32, Vec<String>) {
+    let (status, lines) = called(command);
+    let lacks_piece = |line: &String| line.contains("linking with") && line.contains("undefined ");
+    match kept.filter(|_| status != 0 && lines.iter().any(lacks_piece)) {
+        Some(kept) if fs::remove_dir_all(kept).is_ok() => called(command),
+        _ => (status, lines),
+    }
+}
+
+fn called(command: &mut Command) -> (i32, Vec<String>) {
+    let Ok(mut rustc) = command.stderr(Stdio::piped()).spawn() else { return (127, Vec::new()) };
+    let messages = rustc.stderr.take();
+    let lines =
+        messages.into_iter().flat_map(|messages| BufReader::new(messages).lines().map_while(Result::ok)).collect();
+    (rustc.wait().ok().and_then(|status| status.code()).unwrap_or(127), lines)
 }
 
 /// How far cells are optimised, by the file that says it.
@@ -281,6 +297,28 @@ fn without_the_move(message: &mut Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_kept_machine_code_lacks_a_piece_all_is_made_anew_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (kept, count) = (folder.path().join("incremental"), folder.path().join("count"));
+        let script =
+            "echo x >>\"$0\"; if [ -d \"$1\" ] || [ -n \"$3\" ]; then echo \"$2\" >&2; exit 1; fi; echo '{}' >&2";
+        let lacks =
+            r#"{"message":"linking with `cc` failed","children":[{"message":"undefined hidden symbol: drop"}]}"#;
+        let run = |said: &str, always: &str| {
+            fs::create_dir_all(kept.join("ctx-1")).unwrap();
+            let _ = fs::remove_file(&count);
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).arg(&count).arg(&kept).args([said, always]);
+            let (status, lines) = compiled(&mut command, Some(&kept));
+            (status, lines.concat(), fs::read_to_string(&count).unwrap().lines().count())
+        };
+        assert_eq!(run(lacks, ""), (0, "{}".to_owned(), 2));
+        assert_eq!(run(lacks, "always"), (1, lacks.to_owned(), 2), "a symbol that is nowhere is told");
+        let other = "{\"message\":\"mismatched types\"}";
+        assert_eq!(run(other, ""), (1, other.to_owned(), 1));
+    }
 
     #[test]
     fn a_printed_command_is_taken_apart_as_a_shell_would() {
