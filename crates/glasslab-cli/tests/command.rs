@@ -279,6 +279,27 @@ fn a_model_worse_than_guessing_is_told_and_takes_the_place_of_no_other() {
 }
 
 #[test]
+fn a_model_of_byte_pairs_keeps_its_tokenizer_in_its_file() {
+    let folder = folder_with_text();
+    let folder = folder.path();
+    let pairs = ["--byte-pairs", "262"];
+    succeeds(folder, &[&SHORT_TRAINING[..], &pairs].concat());
+    let loss: Value =
+        serde_json::from_str(&succeeds(folder, &["evaluate", "model.safetensors", "--data", "mine.txt", "--json"]))
+            .unwrap();
+    assert!(loss["nats_per_char"].as_f64().unwrap() > 0.0 && loss["nats_per_byte"].is_number(), "{loss}");
+    let writing = ["generate", "model.safetensors", "--prompt", "日🦀", "--chars", "9", "--json"];
+    let written: Value = serde_json::from_str(&succeeds(folder, &writing)).unwrap();
+    let text = written["texts"][0]["text"].as_str().unwrap();
+    assert!(text.starts_with("日🦀") && text.chars().count() == 11, "{text}");
+    assert_eq!(written["texts"][0]["dropped"], serde_json::json!([]), "every text is made of bytes");
+    let more = ["train", "--from", "model.safetensors", "--data", "mine.txt", "--steps", "2"];
+    succeeds(folder, &more);
+    assert!(fails(folder, &[&more[..], &pairs].concat()).contains("has its tokenizer already"));
+    assert!(fails(folder, &[&SHORT_TRAINING[..], &["--byte-pairs", "9"]].concat()).contains("257..=65536"));
+}
+
+#[test]
 fn a_training_that_runs_away_says_what_to_do() {
     let folder = folder_with_text();
     let said = fails(folder.path(), &[&SHORT_TRAINING[..], &["--lr", "1e30"]].concat());

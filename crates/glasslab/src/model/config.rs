@@ -21,4 +21,12 @@ impl ModelConfig {
             ModelConfig::Transformer(config) => config.n_vocab,
         }
     }
+
+    /// The same with another vocabulary.
+    pub fn with_n_vocab(self, n_vocab: i64) -> ModelConfig {
+        match self {
+            ModelConfig::Mlp(config) => ModelConfig::Mlp(MlpConfig { n_vocab, ..config }),
+            ModelConfig::Transformer(config) => ModelConfig::Transformer(TransformerConfig { n_vocab, ..config }),
+        }
+    }
 }

@@ -73,6 +73,13 @@ impl AnyTokenizer {
     }
 }
 
+impl Default for AnyTokenizer {
+    /// 256 characters.
+    fn default() -> AnyTokenizer {
+        AnyTokenizer::Chars(CharTokenizer::default())
+    }
+}
+
 impl From<CharTokenizer> for AnyTokenizer {
     fn from(tokenizer: CharTokenizer) -> AnyTokenizer {
         AnyTokenizer::Chars(tokenizer)
