@@ -14,13 +14,14 @@ use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::stopping::Listening;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use tch::{Device, Kind, Tensor};
 
 /// What followed one context.
 #[derive(Debug, Clone, Default)]
 struct Followers {
     total: u32,
-    /// The most frequent ones stand near the front, without being sorted.
+    /// The most frequent ones first: with many ids, the search for one would else be long.
     counts: Vec<(u16, u32)>,
 }
 
@@ -30,8 +31,9 @@ impl Followers {
         match self.counts.iter().position(|(known, _)| *known == id) {
             Some(place) => {
                 self.counts[place].1 += 1;
-                // Each time it comes, it moves forward: with many ids, the next search would else be long.
-                self.counts.swap(place, place / 2);
+                if place > 0 && self.counts[place - 1].1 < self.counts[place].1 {
+                    self.counts.swap(place - 1, place);
+                }
             }
             None => self.counts.push((id, 1)),
         }
@@ -44,7 +46,7 @@ pub struct NGram {
     n: usize,
     n_vocab: i64,
     /// For each context length from 0: the followers of each context seen.
-    levels: Vec<HashMap<u128, Followers>>,
+    levels: Vec<HashMap<Context, Followers>>,
 }
 
 impl NGram {
@@ -57,7 +59,7 @@ impl NGram {
         if !(0..=8).contains(&n) {
             return Err(Error::Config(format!("n must be in 0..=8, got {n}")));
         }
-        let mut levels = vec![HashMap::<u128, Followers>::new(); n];
+        let mut levels = vec![HashMap::<Context, Followers>::new(); n];
         let mut listening = Listening::new("n-grams were counted: count them again");
         for story in tokens.stories() {
             let story = narrowed(story.iter(), n_vocab)?;
@@ -66,7 +68,7 @@ impl NGram {
                     listening.go_on()?;
                 }
                 for (length, level) in levels.iter_mut().enumerate().take(place + 1) {
-                    level.entry(pack(&story[place - length..place])).or_default().add(id);
+                    level.entry(Context::of(&story[place - length..place], n_vocab)).or_default().add(id);
                 }
             }
         }
@@ -87,7 +89,8 @@ impl NGram {
     fn after(&self, context: &[u16]) -> Vec<f64> {
         let mut mixed = vec![1.0 / self.n_vocab as f64; self.n_vocab as usize];
         for length in 0..self.n.min(context.len() + 1) {
-            let Some(seen) = self.levels[length].get(&pack(&context[context.len() - length..])) else { break };
+            let context = Context::of(&context[context.len() - length..], self.n_vocab);
+            let Some(seen) = self.levels[length].get(&context) else { break };
             let kinds = seen.counts.len() as f64;
             let room = f64::from(seen.total) + kinds;
             mixed.iter_mut().for_each(|p| *p *= kinds / room);
@@ -99,9 +102,26 @@ impl NGram {
     }
 }
 
-/// Up to seven ids as one number: 16 bits each.
-fn pack(ids: &[u16]) -> u128 {
-    ids.iter().fold(0, |packed, &id| packed << 16 | u128::from(id))
+/// Up to seven ids as one number: 8 bits each where that is enough, else 16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Context(u128);
+
+impl Context {
+    fn of(ids: &[u16], n_vocab: i64) -> Context {
+        let bits = if n_vocab <= 256 { 8 } else { 16 };
+        Context(ids.iter().fold(0, |packed, &id| packed << bits | u128::from(id)))
+    }
+}
+
+impl Hash for Context {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Most are short, and a half takes half the time.
+        state.write_u64(self.0 as u64);
+        let high = (self.0 >> 64) as u64;
+        if high != 0 {
+            state.write_u64(high);
+        }
+    }
 }
 
 /// Ids below `n_vocab`, two bytes each.
