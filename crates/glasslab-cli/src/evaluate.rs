@@ -62,7 +62,9 @@ impl Compare {
         let mut ladder = Ladder::counted(&counted, &held_out, tokenizer.n_vocab)?;
         for path in &self.models {
             let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
-            ladder.add(&name, &AnyModel::load(path, best_device())?, &held_out)?;
+            let model = AnyModel::load(path, best_device())?;
+            // Each reads the text with its own tokenizer; per character the losses compare.
+            ladder.add(&name, &model, &reading.encode(&data.held_out, &model.tokenizer())?)?;
         }
         if let Some(path) = &self.svg {
             let written = std::fs::write(path, ladder.draw()?.svg);
