@@ -29,7 +29,7 @@ impl WithPair {
     /// Few different ids, so that pairs come often; every second time, a pair of twice the same.
     fn make(number: usize, rng: &mut Rng) -> WithPair {
         let ids = inputs::ids(rng, 9 + 3 * number as i64, 2).iter().map(|id| 97 + id).collect();
-        let pair = if number % 2 == 0 { (97, 98) } else { (97, 97) };
+        let pair = if number.is_multiple_of(2) { (97, 98) } else { (97, 97) };
         // One text begins with three alike, so that two pairs overlap, and ends with an id that is in no pair.
         let ids = if number == 1 { vec![97, 97, 97, 98, 97, 97, 98] } else { ids };
         WithPair { ids, pair }
