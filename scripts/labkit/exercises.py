@@ -2,7 +2,7 @@
 
 In notebooks/solutions/, a code cell whose first line is `// exercise: NAME` holds an exercise with its solution between the lines
 `// BEGIN SOLUTION` and `// END SOLUTION`; the next cell with `check::NAME(` is its test. All else follows from that, so
-nobody writes nbgrader's metadata by hand. Both cells need nothing but the prelude: they run in a kernel of their own.
+nobody writes nbgrader's metadata by hand. As given, both cells need nothing but the prelude.
 """
 
 import json

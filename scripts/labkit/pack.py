@@ -223,7 +223,7 @@ def _move(path: Path, theirs: dict[str, str], ours: dict[str, str]) -> None:
         return
     write = (lambda folder: kernel.padded(folder).encode()) if is_compiled else str.encode
     over = {write(theirs[name]): write(ours[name]) for name in theirs}
-    # As the kernel keeps texts (`portable` in its tools.rs).
+    # As the kernel keeps texts (`portable` in its quick/tools.rs).
     kept = theirs["binding"].replace(theirs["project"], "\\u0001PROJECT\\u0001")
     over |= {kept.encode(): ours["binding"].encode()}
     if is_compiled:

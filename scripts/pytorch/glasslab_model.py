@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""A model that glasslab trained, in PyTorch: reads model.safetensors and model.json, computes the same logits.
+"""A model that glasslab trained, in PyTorch: reads model.safetensors, computes the same logits.
 
     python scripts/pytorch/glasslab_model.py model.safetensors --text "Once upon a time"
 
 prints the likeliest next characters; with --json all logits. From Python:
 
     model = load("model.safetensors")
-    logits = model(torch.tensor([[79, 110, 99, 101]]))      # (B, T) ids = code points → (B, T, V)
+    logits = model(torch.tensor([[79, 110, 99, 101]]))      # (B, T) ids, here code points → (B, T, V)
 
 Needs PyTorch only. The tests of the Rust library compare with these functions.
 """
@@ -25,16 +25,16 @@ DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": 
 
 
 def read_safetensors(path):
-    """The tensors of a file by name: 8 bytes with the length of a JSON header, the header, the numbers."""
+    """The tensors of a file by name, and its metadata: 8 bytes with the length of a JSON header, the header, the numbers."""
     data = bytearray(Path(path).read_bytes())
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8:8 + length])
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", {})
     tensors = {}
     for name, entry in header.items():
         start, end = (8 + length + offset for offset in entry["data_offsets"])
         tensors[name] = torch.frombuffer(data[start:end], dtype=DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return tensors
+    return tensors, metadata
 
 
 def mlp_logits(p, ids):
@@ -106,13 +106,20 @@ def transformer_logits(config, p, ids):
     return F.linear(x, p["embedding"] if config["tied"] else p["head"])
 
 
+def read(path):
+    """The parameters, and what the file says of them; of version 2, that was a JSON file beside it."""
+    parameters, metadata = read_safetensors(path)
+    text = metadata.get("glasslab") or Path(path).with_suffix(".json").read_text(encoding="utf-8")
+    config = json.loads(text)
+    if config["version"] not in (2, 3):
+        sys.exit(f"{path} is of version {config['version']}, and this script reads versions 2 and 3: take the one beside the "
+                 "glasslab that wrote it")
+    return parameters, config
+
+
 def load(path):
     """A function from ids (B, T) to logits (B, T, V)."""
-    config = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))
-    parameters = read_safetensors(path)
-    if config["version"] != 2:
-        sys.exit(f"{path} is of version {config['version']}, and this script reads version 2: take the one beside the "
-                 "glasslab that wrote it")
+    parameters, config = read(path)
     if config["model"] == "mlp":
         return lambda ids: mlp_logits(parameters, ids)
     return lambda ids: transformer_logits(config, parameters, ids)
@@ -120,10 +127,12 @@ def load(path):
 
 def main():
     parser = argparse.ArgumentParser(description="Computes the logits of a glasslab model in PyTorch.")
-    parser.add_argument("model", help="model.safetensors, with model.json beside it")
+    parser.add_argument("model", help="model.safetensors")
     parser.add_argument("--text", default="Once upon a time")
     parser.add_argument("--json", action="store_true", help="print ids and all logits")
     options = parser.parse_args()
+    if (read(options.model)[1].get("tokenizer") or {}).get("kind") == "pairs":
+        sys.exit(f"{options.model} reads byte pairs: give load(…) their ids, from Python")
     ids = [ord(character) for character in options.text if ord(character) < 256]
     with torch.no_grad():
         logits = load(options.model)(torch.tensor([ids]))[0]

@@ -4,6 +4,7 @@ use crate::text::Reading;
 use clap::Args;
 use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::{Evaluation, Ladder, evaluate};
+use glasslab::model::LanguageModel;
 use glasslab::tokenizer::CharTokenizer;
 use glasslab::{Error, Result, best_device};
 use serde_json::{Value, json};
@@ -24,17 +25,11 @@ impl Evaluate {
     pub fn run(&self, as_json: bool) -> Result<()> {
         let model = AnyModel::load(&self.model, best_device())?;
         let stories = self.reading.measured(self.data.as_ref())?;
-        let loss = evaluate(&model, &self.reading.encode(&stories, &CharTokenizer::default())?)?;
+        let loss = evaluate(&model, &self.reading.encode(&stories, &model.tokenizer())?)?;
         if as_json {
             println!("{}", as_value(&loss));
         } else {
-            println!(
-                "{:.4} nats/char = {:.4} bits/char (perplexity {:.2}) over {} characters",
-                loss.nats_per_char,
-                loss.bits_per_char(),
-                loss.perplexity(),
-                loss.chars
-            );
+            println!("{loss}");
         }
         Ok(())
     }
@@ -67,7 +62,9 @@ impl Compare {
         let mut ladder = Ladder::counted(&counted, &held_out, tokenizer.n_vocab)?;
         for path in &self.models {
             let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
-            ladder.add(&name, &AnyModel::load(path, best_device())?, &held_out)?;
+            let model = AnyModel::load(path, best_device())?;
+            // Each reads the text with its own tokenizer; per character the losses compare.
+            ladder.add(&name, &model, &reading.encode(&data.held_out, &model.tokenizer())?)?;
         }
         if let Some(path) = &self.svg {
             let written = std::fs::write(path, ladder.draw()?.svg);
@@ -91,6 +88,6 @@ impl Compare {
 pub fn as_value(loss: &Evaluation) -> Value {
     json!({
         "nats_per_char": loss.nats_per_char, "bits_per_char": loss.bits_per_char(),
-        "perplexity": loss.perplexity(), "chars": loss.chars,
+        "perplexity": loss.perplexity(), "chars": loss.chars, "nats_per_byte": loss.nats_per_byte(),
     })
 }

@@ -7,8 +7,8 @@ use glasslab::data::{END_OF_STORY, Stories, Tokens};
 use glasslab::display::escape;
 use glasslab::evaluate::{Ladder, evaluate_some};
 use glasslab::intervene::{Altered, Cut, Effect, HeadPatterns, Intervene, Lens};
-use glasslab::model::{MlpConfig, MlpLm, TransformerLm};
-use glasslab::tokenizer::CharTokenizer;
+use glasslab::model::{LanguageModel, MlpConfig, MlpLm, TransformerLm};
+use glasslab::tokenizer::{AnyTokenizer, Tokenizer};
 use glasslab::trace::Traceable;
 use glasslab::train::{
     Course, Downhill, History, Landscape, LandscapeConfig, Learning, Length, Moment, OptimiserKind, StepByStep,
@@ -57,7 +57,7 @@ impl Gallery {
             )));
         };
         let data = self.reading.dataset(self.data.as_deref(), None)?;
-        let tokenizer = CharTokenizer::default();
+        let tokenizer = model.tokenizer();
         let train_tokens = self.reading.encode(&data.train, &tokenizer)?;
         let held_out = self.reading.encode(&beginning(&data.held_out)?, &tokenizer)?;
         let story = data.held_out.get(0).unwrap_or("Once upon a time");
@@ -68,7 +68,7 @@ impl Gallery {
         self.predictions(&model, story, &mut page)?;
         self.embeddings(&model, &mut page)?;
         self.training(&model, &train_tokens, &held_out, &mut page)?;
-        self.learning(&train_tokens, &held_out, &mut page)?;
+        self.learning(&tokenizer, &train_tokens, &held_out, &mut page)?;
         self.ladder(&model, &train_tokens, &held_out, &mut page)?;
         self.cuts(&model, &held_out, &mut page)?;
         let name = self.model.file_name().unwrap_or_default().to_string_lossy();
@@ -174,7 +174,7 @@ impl Gallery {
         let Some(ModelConfig::Transformer(sizes)) = model.model_config() else {
             return Err(Error::Config("a transformer has a transformer's config".to_owned()));
         };
-        let mut young = TransformerLm::new(sizes, best_device())?;
+        let mut young = TransformerLm::new(sizes, best_device())?.with_tokenizer(model.tokenizer())?;
         let steps = self.film_steps.max(1);
         let chosen: Vec<usize> =
             [0.0, 0.03, 0.07, 0.13, 0.2, 0.33, 0.5, 0.75].iter().map(|part| (part * steps as f64) as usize).collect();
@@ -204,12 +204,13 @@ impl Gallery {
     }
 
     /// How a small model learns, from within.
-    fn learning(&self, train: &Tokens, held_out: &Tokens, page: &mut Page) -> Result<()> {
+    fn learning(&self, tokenizer: &AnyTokenizer, train: &Tokens, held_out: &Tokens, page: &mut Page) -> Result<()> {
         page.section("Learning, watched", "An MLP language model while it learns, and one of its steps in numbers.");
         let steps = self.film_steps.max(2);
         let config =
             TrainConfig { length: Length::Steps(steps), reports: 5, keep_best: false, ..TrainConfig::default() };
-        let new = || MlpLm::new(MlpConfig::original(), best_device());
+        let sizes = MlpConfig { n_vocab: tokenizer.n_vocab(), ..MlpConfig::original() };
+        let new = || MlpLm::new(sizes, best_device())?.with_tokenizer(tokenizer.clone());
         let silent = |_: Moment<'_>| ControlFlow::Continue(());
         eprintln!("glasslab: watching a training of {steps} steps");
         let mut learning = Learning::new(&self.text).every(steps.div_ceil(30));

@@ -3,7 +3,8 @@
 use clap::Args;
 use glasslab::checkpoint::AnyModel;
 use glasslab::generate::{Sampling, generate_batch, generate_with};
-use glasslab::tokenizer::{CharTokenizer, printable};
+use glasslab::model::LanguageModel;
+use glasslab::tokenizer::{Tokenizer, printable};
 use glasslab::{Result, best_device};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
@@ -51,8 +52,8 @@ pub struct Generate {
 
 impl Generate {
     pub fn run(&self, as_json: bool) -> Result<()> {
-        let tokenizer = CharTokenizer::default();
         let model = AnyModel::load(&self.model, best_device())?;
+        let tokenizer = model.tokenizer();
         let sampling = Sampling {
             chars: self.chars,
             temperature: if self.greedy { 0.0 } else { self.temperature },
@@ -73,9 +74,11 @@ impl Generate {
             let started = Instant::now();
             let texts = generate_batch(&model, &tokenizer, &prompts, &sampling)?;
             let seconds = started.elapsed().as_secs_f64();
-            let texts = prompts.iter().zip(texts).map(|(prompt, text)| {
-                json!({ "prompt": prompt, "text": text, "dropped": tokenizer.encode_all(prompt).dropped })
-            });
+            let dropped =
+                |prompt: &str| prompt.chars().filter(|&character| !tokenizer.knows(character)).collect::<Vec<char>>();
+            let texts = prompts.iter().zip(texts);
+            let texts =
+                texts.map(|(prompt, text)| json!({ "prompt": prompt, "text": text, "dropped": dropped(prompt) }));
             println!("{}", json!({ "texts": texts.collect::<Vec<_>>(), "seconds": seconds }));
             return Ok(());
         }

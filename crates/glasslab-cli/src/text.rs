@@ -2,7 +2,7 @@
 
 use clap::Args;
 use glasslab::data::{COLUMN, Dataset, Stories, Tokens};
-use glasslab::tokenizer::CharTokenizer;
+use glasslab::tokenizer::Tokenizer;
 use glasslab::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ impl Reading {
     }
 
     /// Encodes stories; what had to be left out is told.
-    pub fn encode(&self, stories: &Stories, tokenizer: &CharTokenizer) -> Result<Tokens> {
+    pub fn encode(&self, stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
         match self.lossy {
             true => Tokens::encode_lossy(stories, tokenizer),
             false => Tokens::encode(stories, tokenizer),

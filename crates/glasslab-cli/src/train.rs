@@ -5,8 +5,8 @@ mod settings;
 use crate::evaluate::as_value;
 use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::evaluate;
-use glasslab::model::{LanguageModel, count_parameters};
-use glasslab::tokenizer::CharTokenizer;
+use glasslab::model::{LanguageModel, Trainable, Trained, count_parameters};
+use glasslab::tokenizer::{AnyTokenizer, BytePair, CharTokenizer, Tokenizer};
 use glasslab::train::{History, Moment, train_with};
 use glasslab::{Error, Result, best_device};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,6 +15,7 @@ pub use settings::Train;
 use settings::{Begin, Settings};
 use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,15 +28,24 @@ const WORSE_THAN_GUESSING: u8 = 4;
 
 impl Train {
     pub fn run(&self, as_json: bool) -> Result<ExitCode> {
-        let Settings { out, model: config, training, data, held_out, reading, begin } = Settings::of(self)?;
-        let tokenizer = CharTokenizer::default();
+        let Settings { out, model: config, training, data, held_out, reading, byte_pairs, begin } = Settings::of(self)?;
+        let name = data.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let data = reading.dataset(data.as_deref(), held_out.as_deref())?;
+        let characters = AnyTokenizer::from(CharTokenizer { n_vocab: config.n_vocab() });
+        let tokenizer = match (&begin, byte_pairs) {
+            (Begin::Anew, Some(n_vocab)) => BytePair::train(&data.train, n_vocab)?.into(),
+            (Begin::From(model), _) => model.tokenizer(),
+            (Begin::Stopped(saved), _) => saved.tokenizer().cloned().unwrap_or(characters),
+            (Begin::Anew, None) => characters,
+        };
         let (train_tokens, held_out) =
             (reading.encode(&data.train, &tokenizer)?, reading.encode(&data.held_out, &tokenizer)?);
+        let config = if byte_pairs.is_some() { config.with_n_vocab(tokenizer.n_vocab()) } else { config };
+        let new = || AnyModel::new(config, best_device())?.with_tokenizer(tokenizer.clone());
         let (mut model, stopped) = match begin {
-            Begin::Anew => (AnyModel::new(config, best_device())?, None),
+            Begin::Anew => (new()?, None),
             Begin::From(model) => (model, None),
-            Begin::Stopped(saved) => (AnyModel::new(config, best_device())?, Some(saved)),
+            Begin::Stopped(saved) => (new()?, Some(saved)),
         };
         let parameters = count_parameters(&model);
         eprintln!(
@@ -58,6 +68,10 @@ impl Train {
         let is_bad = loss.is_worse_than_guessing(model.n_vocab());
         let is_kept = !(is_bad && out.exists());
         if is_kept {
+            if let Some(trained) = model.trained().cloned() {
+                // Its name alone: where it lay is nobody's business who gets the model.
+                model.learnt_from(Trained { text: name.or(Some(data.source)), ..trained });
+            }
             model.save(&out)?;
         }
         let last = history.points.last().map_or((0, 0.0), |point| (point.step, point.seconds));

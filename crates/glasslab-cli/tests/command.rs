@@ -96,7 +96,7 @@ fn what_is_wrong_is_told_in_a_sentence() {
     std::fs::write(folder.join("empty.txt"), "").unwrap();
     std::fs::write(folder.join("bytes.txt"), [0xff, b'a']).unwrap();
     std::fs::write(folder.join("short.txt"), "word ".repeat(30)).unwrap();
-    assert!(fails(folder, &["evaluate", "nowhere.safetensors"]).contains("nowhere.json"));
+    assert!(fails(folder, &["evaluate", "nowhere.safetensors"]).contains("nowhere.safetensors"));
     assert!(fails(folder, &["train", "--data", "nowhere.txt"]).contains("nowhere.txt"));
     assert!(fails(folder, &["train", "--data", "empty.txt"]).contains("no text"));
     assert!(fails(folder, &["train", "--data", "bytes.txt"]).contains("UTF-8"));
@@ -253,7 +253,7 @@ fn a_training_that_has_ended_goes_on_from_its_model() {
     assert!(loss(&[&more[..], &["--out", "more.safetensors", "--lr", "0.002"]].concat()) < first - 0.1);
     let said = fails(folder, &[&more[..], &["--n-layers", "2"]].concat());
     assert!(said.contains("n_layers is 1 and not 2"), "{said}");
-    assert!(fails(folder, &["train", "--from", "nowhere.safetensors"]).contains("nowhere.json"));
+    assert!(fails(folder, &["train", "--from", "nowhere.safetensors"]).contains("nowhere.safetensors"));
 }
 
 #[test]
@@ -268,14 +268,35 @@ fn a_model_worse_than_guessing_is_told_and_takes_the_place_of_no_other() {
     let result: Value = serde_json::from_slice(&first.stdout).unwrap();
     assert!(result["worse_than_guessing"] == true && result["out"] == "model.safetensors", "{result}");
     succeeds(folder, &SHORT_TRAINING);
-    let files = ["model.safetensors", "model.json"].map(|name| folder.join(name));
-    let before = files.each_ref().map(|file| std::fs::read(file).unwrap());
+    let file = folder.join("model.safetensors");
+    let before = std::fs::read(&file).unwrap();
     let second = run(folder, &bad);
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(second.status.code() == Some(4) && said.contains("model.safetensors is as it was"), "{said}");
     let result: Value = serde_json::from_slice(&second.stdout).unwrap();
-    assert!(result["out"].is_null() && files.map(|file| std::fs::read(file).unwrap()) == before, "{result}");
+    assert!(result["out"].is_null() && std::fs::read(file).unwrap() == before, "{result}");
     assert!(!folder.join("model.training").exists());
+}
+
+#[test]
+fn a_model_of_byte_pairs_keeps_its_tokenizer_in_its_file() {
+    let folder = folder_with_text();
+    let folder = folder.path();
+    let pairs = ["--byte-pairs", "262"];
+    succeeds(folder, &[&SHORT_TRAINING[..], &pairs].concat());
+    let loss: Value =
+        serde_json::from_str(&succeeds(folder, &["evaluate", "model.safetensors", "--data", "mine.txt", "--json"]))
+            .unwrap();
+    assert!(loss["nats_per_char"].as_f64().unwrap() > 0.0 && loss["nats_per_byte"].is_number(), "{loss}");
+    let writing = ["generate", "model.safetensors", "--prompt", "日🦀", "--chars", "9", "--json"];
+    let written: Value = serde_json::from_str(&succeeds(folder, &writing)).unwrap();
+    let text = written["texts"][0]["text"].as_str().unwrap();
+    assert!(text.starts_with("日🦀") && text.chars().count() == 11, "{text}");
+    assert_eq!(written["texts"][0]["dropped"], serde_json::json!([]), "every text is made of bytes");
+    let more = ["train", "--from", "model.safetensors", "--data", "mine.txt", "--steps", "2"];
+    succeeds(folder, &more);
+    assert!(fails(folder, &[&more[..], &pairs].concat()).contains("has its tokenizer already"));
+    assert!(fails(folder, &[&SHORT_TRAINING[..], &["--byte-pairs", "9"]].concat()).contains("257..=65536"));
 }
 
 #[test]

@@ -12,13 +12,17 @@
 use crate::link::{DESCRIPTORS, PRELOAD};
 use crate::platform;
 use anyhow::{Context, Result, bail};
-use glasslab_wire::{CONTROL, FromCell, MARK, ToCell, frame};
+use glasslab_wire::{FromCell, MARK, ToCell, frame};
 use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL, Symbol};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::net::{RecvFlags, recv};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::ffi::c_void;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Write, stderr, stdin, stdout};
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 
 /// Set by evcxr in the process that it starts for the cells.
@@ -70,7 +74,7 @@ struct Child {
     mark: String,
     commands: File,
     to_evcxr: File,
-    control: UnixDatagram,
+    control: ManuallyDrop<UnixDatagram>,
     hooks: Option<Hooks>,
     variables: *mut c_void,
     cells: u64,
@@ -80,27 +84,20 @@ impl Child {
     fn new() -> Result<Child> {
         let mark = std::env::var(MARK).context("the kernel's mark is missing")?;
         let names = std::env::var(DESCRIPTORS)?;
-        let theirs: Vec<RawFd> = names.split(',').map(str::parse).collect::<Result<_, _>>()?;
-        let &[output, errors, input] = &theirs[..] else { bail!("expected three descriptors, got {names}") };
-        let control: RawFd = std::env::var(CONTROL)?.parse()?;
-        // SAFETY: evcxr's pipes are copied, then the kernel's sockets take their places; all are open, and nothing else
-        // in this process, has used them yet.
-        let (commands, to_evcxr, control) = unsafe {
-            let commands = File::from_raw_fd(libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 10));
-            let to_evcxr = File::from_raw_fd(libc::fcntl(1, libc::F_DUPFD_CLOEXEC, 10));
-            for (socket, standard) in [(input, 0), (output, 1), (errors, 2)] {
-                if libc::dup2(socket, standard) < 0 {
-                    return Err(std::io::Error::last_os_error()).context("the kernel's sockets are not there");
-                }
-                libc::close(socket);
-            }
-            (commands, to_evcxr, UnixDatagram::from_raw_fd(control))
-        };
+        let theirs: Vec<RawFd> = names.split(',').filter_map(glasslab_wire::number_of).collect();
+        let &[output, errors, input] = &theirs[..] else { bail!("expected the kernel's three sockets, got {names}") };
+        let control = glasslab_wire::control().context("the kernel's socket for messages is not there")?;
+        // evcxr's pipes are copied, then the kernel's sockets take their places.
+        let commands = File::from(fcntl_dupfd_cloexec(stdin(), 10).context("evcxr's pipe is not there")?);
+        let to_evcxr = File::from(fcntl_dupfd_cloexec(stdout(), 10).context("evcxr's pipe is not there")?);
+        // SAFETY: they are open, the very ones that the kernel has made for this process, and nothing else in it has used them yet.
+        let [input, output, errors] = [input, output, errors].map(|socket| unsafe { OwnedFd::from_raw_fd(socket) });
+        let are_taken = dup2_stdin(input).and_then(|()| dup2_stdout(output)).and_then(|()| dup2_stderr(errors));
+        are_taken.context("the kernel's sockets are not there")?;
         control.set_nonblocking(true)?;
         // What was meant for a process before this one.
         while control.recv(&mut [0; 16]).is_ok() {}
-        // SAFETY: reads what waits on standard input into an array of that length, and waits for nothing.
-        while unsafe { libc::recv(0, [0_u8; 256].as_mut_ptr().cast(), 256, libc::MSG_DONTWAIT) } > 0 {}
+        while recv(stdin(), &mut [0; 256], RecvFlags::DONTWAIT).is_ok_and(|(_, length)| length > 0) {}
         Ok(Child { mark, commands, to_evcxr, control, hooks: Hooks::load(), variables: std::ptr::null_mut(), cells: 0 })
     }
 
@@ -108,7 +105,7 @@ impl Child {
         let mut pending = Vec::new();
         let mut buffer = [0; 4096];
         loop {
-            let (command, message) = wait(self.commands.as_raw_fd(), self.control.as_raw_fd())?;
+            let (command, message) = wait(&self.commands, &*self.control)?;
             if message {
                 self.listen();
             }
@@ -132,7 +129,7 @@ impl Child {
         };
         self.cells += 1;
         let number = (u64::from(std::process::id()) << 32) + self.cells;
-        write_to(1, &frame(&self.mark, &FromCell::Begun));
+        write_to(stdout(), &frame(&self.mark, &FromCell::Begun));
         // SAFETY: the library holds code that evcxr generated with just this signature. It is never unloaded, because
         // variables of later cells may have their code in it.
         unsafe {
@@ -145,8 +142,8 @@ impl Child {
         }
         flush_c();
         let ended = frame(&self.mark, &FromCell::Ended { number });
-        write_to(2, &ended);
-        write_to(1, &ended);
+        write_to(stderr(), &ended);
+        write_to(stdout(), &ended);
         let lines = self.wait_until_settled(number)?;
         self.to_evcxr.write_all((lines + DONE).as_bytes())?;
         self.listen();
@@ -156,7 +153,7 @@ impl Child {
     /// Waits until the kernel has read all of the cell's output; the answer is what evcxr must see of it.
     fn wait_until_settled(&mut self, cell: u64) -> Result<String> {
         loop {
-            wait(-1, self.control.as_raw_fd())?;
+            wait(&*self.control, &*self.control)?;
             while let Some(bytes) = self.receive() {
                 match serde_json::from_slice(&bytes) {
                     Ok(ToCell::Settled { number, lines }) if number == cell => {
@@ -200,23 +197,19 @@ fn flush_c() {
     unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
-/// Waits until one of two descriptors (−1: none) has something to read.
-fn wait(first: RawFd, second: RawFd) -> Result<(bool, bool)> {
-    let entry = |descriptor| libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
-    let mut entries = [entry(first), entry(second)];
-    // SAFETY: an array of two, as said.
-    let answer = unsafe { libc::poll(entries.as_mut_ptr(), 2, -1) };
-    let error = std::io::Error::last_os_error();
-    if answer < 0 && error.kind() != std::io::ErrorKind::Interrupted {
-        return Err(error.into());
+/// Waits until one of two has something to read.
+fn wait(first: &impl AsFd, second: &impl AsFd) -> Result<(bool, bool)> {
+    let mut entries = [PollFd::new(first, PollFlags::IN), PollFd::new(second, PollFlags::IN)];
+    match poll(&mut entries, None) {
+        Ok(_) | Err(Errno::INTR) => Ok((!entries[0].revents().is_empty(), !entries[1].revents().is_empty())),
+        Err(error) => Err(error.into()),
     }
-    Ok((entries[0].revents != 0, entries[1].revents != 0))
 }
 
 /// Past the standard library's buffers, of which this program and the cells each have their own.
-fn write_to(descriptor: RawFd, bytes: &[u8]) {
-    // SAFETY: standard output and error are open for the life of this process, and are not closed here.
-    let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(descriptor) });
+fn write_to(stream: impl AsFd, mut bytes: &[u8]) {
     // A closed wire means that the kernel is gone, and this process with it.
-    let _ = file.write_all(bytes);
+    while let Ok(length @ 1..) = rustix::io::retry_on_intr(|| rustix::io::write(&stream, bytes)) {
+        bytes = &bytes[length..];
+    }
 }

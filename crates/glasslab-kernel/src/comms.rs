@@ -2,9 +2,10 @@
 //!
 //! The kernel keeps each widget's state, so that a page that is opened anew is answered also while a cell runs.
 
-use crate::server::Shared;
+use crate::notebook::Notebook;
+use crate::panics::lock;
 use glasslab_wire::ToCell;
-use jupyter_protocol::{CommMsg, JupyterMessage};
+use jupyter_protocol::{CommClose, CommId, CommInfo, CommInfoReply, CommMsg, JupyterMessage};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, mpsc};
@@ -24,13 +25,19 @@ struct Open {
 }
 
 /// The lines that are open.
-#[derive(Default)]
-pub struct Comms(Mutex<Open>);
+pub struct Comms {
+    open: Mutex<Open>,
+    notebook: Notebook,
+}
 
 impl Comms {
+    /// None yet.
+    pub fn new(notebook: Notebook) -> Comms {
+        Comms { open: Mutex::default(), notebook }
+    }
+
     fn open(&self) -> MutexGuard<'_, Open> {
-        // Nothing in here panics while it holds the lock.
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.open)
     }
 
     /// Where messages for the cells' process go.
@@ -58,21 +65,23 @@ impl Comms {
     }
 
     /// The open lines, as Jupyter lists them.
-    pub fn info(&self, target: Option<&str>) -> Value {
+    pub fn info(&self, target: Option<&str>) -> CommInfoReply {
         let open = self.open();
         let wanted = open.comms.iter().filter(|(_, comm)| target.is_none_or(|target| target == comm.target));
-        wanted.map(|(id, comm)| (id.clone(), json!({ "target_name": comm.target }))).collect::<Map<_, _>>().into()
+        let comms = wanted.map(|(id, comm)| (CommId(id.clone()), CommInfo { target_name: comm.target.clone() }));
+        CommInfoReply { comms: comms.collect(), ..CommInfoReply::default() }
     }
 
     /// Deals with a message of the front-end's; true if the cells' process will say when it is done with it.
-    pub fn take_from_front_end(&self, shared: &Shared, request: &JupyterMessage, message: &CommMsg) -> bool {
+    pub fn take_from_front_end(&self, request: &JupyterMessage, message: &CommMsg) -> bool {
         let id = &message.comm_id.0;
         let mut open = self.open();
         let Some(comm) = open.comms.get_mut(id) else { return false };
         match message.data.get("method").and_then(Value::as_str) {
             Some("request_state") => {
                 let data = json!({ "method": "update", "state": comm.state, "buffer_paths": [] });
-                shared.publish("comm_msg", json!({ "comm_id": id, "data": data }), Some(request));
+                let data = data.as_object().cloned().unwrap_or_default();
+                self.notebook.publish(CommMsg { comm_id: message.comm_id.clone(), data }, Some(request));
                 false
             }
             Some("update") => {
@@ -91,24 +100,24 @@ impl Comms {
     }
 
     /// The cells' process is done with a change.
-    pub fn handled(&self, shared: &Shared, number: u64) {
+    pub fn handled(&self, number: u64) {
         let request = self.open().in_work.remove(&number);
         if let Some(request) = request {
-            shared.status("idle", &request);
+            self.notebook.idle(&request);
         }
     }
 
     /// The process that opened the lines is gone.
-    pub fn close_all(&self, shared: &Shared) {
+    pub fn close_all(&self) {
         let (comms, in_work) = {
             let mut open = self.open();
             (std::mem::take(&mut open.comms), std::mem::take(&mut open.in_work))
         };
-        for id in comms.keys() {
-            shared.publish("comm_close", json!({ "comm_id": id, "data": {} }), None);
+        for id in comms.into_keys() {
+            self.notebook.publish(CommClose { comm_id: CommId(id), data: Map::new() }, None);
         }
         for request in in_work.values() {
-            shared.status("idle", request);
+            self.notebook.idle(request);
         }
     }
 }

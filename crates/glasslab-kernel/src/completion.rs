@@ -2,71 +2,27 @@
 //!
 //! Completions are offered in an order: what the lab uses first, what only libtorch's authors need last. A tensor has more than four thousand methods. Front-ends show them in the order of the reply.
 
-use crate::engine::caught;
-use crate::impls::ALIAS;
-use crate::{code, commands};
+use crate::cell::impls::ALIAS;
+use crate::cell::{code, commands};
+use crate::panics::caught;
 use evcxr::{CommandContext, Completions};
-use jupyter_protocol::{CompleteRequest, InspectRequest};
-use serde_json::{Value, json};
+use jupyter_protocol::{CompleteReply, CompleteRequest, InspectReply, InspectRequest, MediaType};
+use serde_json::{Map, json};
 
 /// The methods that the notebooks and the exercises' hints use, the most frequent first.
+#[rustfmt::skip]
 const METHODS: [&str; 50] = [
-    "size",
-    "get",
-    "matmul",
-    "double_value",
-    "softmax",
-    "unsqueeze",
-    "tr",
-    "transpose",
-    "view",
-    "narrow",
-    "sum",
-    "mean",
-    "relu",
-    "clamp_min",
-    "max",
-    "exp",
-    "log",
-    "sqrt",
-    "abs",
-    "square",
-    "sum_dim_intlist",
-    "mean_dim",
-    "var_dim",
-    "amax",
-    "argmax",
-    "log_softmax",
-    "gather",
-    "index_select",
-    "linear",
-    "masked_fill",
-    "triu",
-    "tril",
-    "topk",
-    "eq",
-    "lt_tensor",
-    "reshape",
-    "squeeze_dim",
-    "int64_value",
-    "print",
-    "numel",
-    "kind",
-    "to_kind",
-    "to_device",
-    "copy",
-    "shallow_clone",
-    "detach",
-    "backward",
-    "grad",
-    "zero_grad",
-    "set_requires_grad",
+    "size", "get", "matmul", "double_value", "softmax", "unsqueeze", "tr", "transpose", "view", "narrow", "sum",
+    "mean", "relu", "clamp_min", "max", "exp", "log", "sqrt", "abs", "square", "sum_dim_intlist", "mean_dim",
+    "var_dim", "amax", "argmax", "log_softmax", "gather", "index_select", "linear", "masked_fill", "triu", "tril",
+    "topk", "eq", "lt_tensor", "reshape", "squeeze_dim", "int64_value", "print", "numel", "kind", "to_kind",
+    "to_device", "copy", "shallow_clone", "detach", "backward", "grad", "zero_grad", "set_requires_grad",
 ];
 /// What makes a tensor.
 const MAKERS: [&str; 10] = ["from_slice", "from", "zeros", "ones", "arange", "randn", "rand", "eye", "cat", "stack"];
 
 /// Offers what may stand at the cursor, as Jupyter's reply has it.
-pub fn complete(context: Option<&mut CommandContext>, asked: &CompleteRequest) -> Value {
+pub fn complete(context: Option<&mut CommandContext>, asked: &CompleteRequest) -> CompleteReply {
     let cursor = code::byte_position(&asked.code, asked.cursor_pos);
     let looked_at = commands::looked_at(&asked.code, cursor);
     let found = context.and_then(|context| caught(|| context.completions(&looked_at, cursor).ok()).flatten());
@@ -75,31 +31,27 @@ pub fn complete(context: Option<&mut CommandContext>, asked: &CompleteRequest) -
     let before = asked.code.get(..found.start_offset).unwrap_or_default();
     found.completions.retain(|completion| !completion.code.starts_with(ALIAS));
     sort(&mut found, before);
-    let start = code::character_position(&asked.code, found.start_offset);
-    let end = code::character_position(&asked.code, found.end_offset);
-    let matches: Vec<String> = found.completions.iter().map(|completion| completion.code.clone()).collect();
-    let types: Vec<Value> = found
-        .completions
-        .iter()
-        .map(|found| json!({ "text": found.code, "type": kind_of(&found.label), "start": start, "end": end }))
-        .collect();
-    json!({
-        "status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end,
-        "metadata": { "_jupyter_types_experimental": types },
-    })
+    let cursor_start = code::character_position(&asked.code, found.start_offset);
+    let cursor_end = code::character_position(&asked.code, found.end_offset);
+    let types = found.completions.iter().map(
+        |found| json!({ "text": found.code, "type": kind_of(&found.label), "start": cursor_start, "end": cursor_end }),
+    );
+    let metadata = Map::from_iter([("_jupyter_types_experimental".to_owned(), types.collect())]);
+    let matches = found.completions.into_iter().map(|completion| completion.code).collect();
+    CompleteReply { matches, cursor_start, cursor_end, metadata, ..CompleteReply::default() }
 }
 
 /// Says what stands at the cursor, as Jupyter's reply has it.
-pub fn inspect(context: Option<&mut CommandContext>, asked: &InspectRequest) -> Value {
+pub fn inspect(context: Option<&mut CommandContext>, asked: &InspectRequest) -> InspectReply {
     let cursor = code::name_position(&asked.code, code::byte_position(&asked.code, asked.cursor_pos));
     let looked_at = commands::without(&asked.code, |_| true);
     let found = context.and_then(|context| caught(|| context.hover_at(&looked_at, cursor).ok()).flatten());
     match found.filter(|(plain, _)| plain != "No documentation found") {
         Some((plain, html)) => {
-            let data = json!({ "text/plain": plain, "text/html": html });
-            json!({ "status": "ok", "found": true, "data": data, "metadata": {} })
+            let data = vec![MediaType::Plain(plain), MediaType::Html(html)].into();
+            InspectReply { found: true, data, ..InspectReply::default() }
         }
-        None => json!({ "status": "ok", "found": false, "data": {}, "metadata": {} }),
+        None => InspectReply::default(),
     }
 }
 

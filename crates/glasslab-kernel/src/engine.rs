@@ -3,91 +3,34 @@
 //! evcxr loads behind the open sockets; then cells, completions and look-ups are done one after the other. After a
 //! cell that failed or was stopped, the cells that were already waiting are not run (Jupyter's `stop_on_error`).
 
-use crate::code;
-use crate::commands::{self, Command, commands};
+use crate::cell::commands::{self, Command, commands};
+use crate::cell::impls::Impls;
+use crate::cell::versions::Versions;
+use crate::cell::{code, whole};
 use crate::completion;
-use crate::impls::Impls;
 use crate::interrupt::{Cause, GRACE};
+use crate::job::Job;
+use crate::notebook::content;
 use crate::output::{Outcome, Output};
-use crate::paths::Paths;
-use crate::prepare::PRELUDE;
+use crate::panics::{caught, lock};
+use crate::quick::paths::Paths;
+use crate::quick::prepare::PRELUDE;
+use crate::quick::shortcut;
 use crate::report::{self, Report};
-use crate::server::Shared;
-use crate::shortcut;
-use crate::versions::Versions;
-use crate::whole;
+use crate::shared::Shared;
 use evcxr::{CommandContext, EvalCallbacks, EvalOutputs};
-use jupyter_protocol::{CompleteRequest, ExecuteRequest, InspectRequest, JupyterMessage};
+use jupyter_protocol::{
+    ClearOutput, ErrorOutput, ExecuteInput, ExecuteReply, ExecuteRequest, ExecutionCount, JupyterMessage, ReplyError,
+    ReplyStatus,
+};
 use serde_json::{Map, Value, json};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 /// Where it is set, the kernel tells how long its parts take.
 const TRACE: &str = "GLASSLAB_TRACE";
-
-/// A request that needs evcxr.
-pub enum Job {
-    /// Run a cell.
-    Execute(Box<JupyterMessage>, ExecuteRequest),
-    /// Offer what may stand at the cursor.
-    Complete(Box<JupyterMessage>, CompleteRequest),
-    /// Say what stands at the cursor.
-    Inspect(Box<JupyterMessage>, InspectRequest),
-}
-
-impl Job {
-    fn request(&self) -> &JupyterMessage {
-        let (Job::Execute(request, _) | Job::Complete(request, _) | Job::Inspect(request, _)) = self;
-        request
-    }
-}
-
-/// Whether the kernel still loads, and who has been told.
-#[derive(Default)]
-pub struct Loading(Mutex<LoadingState>);
-
-#[derive(Default)]
-struct LoadingState {
-    done: bool,
-    begun: Option<Instant>,
-    told: Vec<String>,
-}
-
-impl Loading {
-    /// Whether cells run at once.
-    pub fn is_done(&self) -> bool {
-        self.0.lock().is_ok_and(|state| state.done)
-    }
-
-    /// Tells a request that it waits, if it does.
-    pub fn note(&self, request: &JupyterMessage, tell: impl FnOnce(String)) {
-        if let Ok(mut state) = self.0.lock()
-            && !state.done
-        {
-            let seconds = state.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
-            tell(format!("The kernel is loading since {seconds:.0} s; this cell runs as soon as it is ready."));
-            state.told.push(request.header.msg_id.clone());
-        }
-    }
-
-    fn begin(&self) {
-        if let Ok(mut state) = self.0.lock() {
-            state.begun = Some(Instant::now());
-        }
-    }
-
-    fn finish(&self) {
-        if let Ok(mut state) = self.0.lock() {
-            state.done = true;
-        }
-    }
-
-    fn was_told(&self, request: &JupyterMessage) -> bool {
-        self.0.lock().is_ok_and(|state| state.told.contains(&request.header.msg_id))
-    }
-}
 
 /// The evaluating thread's own.
 pub struct Engine {
@@ -150,9 +93,7 @@ impl Engine {
         while let Some(job) = self.next() {
             self.shared.interrupt.begin();
             let request = job.request().clone();
-            if let Ok(mut running) = self.shared.running.lock() {
-                *running = Some(request.clone());
-            }
+            *lock(&self.shared.running) = Some(request.clone());
             if caught(|| self.perform(job)).is_none() {
                 self.answer_as_stumbled(&request);
             }
@@ -188,25 +129,25 @@ impl Engine {
         match job {
             Job::Execute(request, asked) => {
                 if !self.shared.loading.was_told(&request) {
-                    self.shared.status("busy", &request);
+                    self.shared.notebook.busy(&request);
                 }
                 let is_well = self.execute(&request, &asked);
-                self.shared.status("idle", &request);
+                self.shared.notebook.idle(&request);
                 if !is_well && asked.stop_on_error {
                     self.abort_waiting();
                 }
             }
             Job::Complete(request, asked) => {
-                self.shared.status("busy", &request);
+                self.shared.notebook.busy(&request);
                 let answer = completion::complete(self.context.as_mut().ok(), &asked);
-                self.shared.reply(&request, "complete_reply", answer);
-                self.shared.status("idle", &request);
+                self.shared.notebook.reply(&request, answer);
+                self.shared.notebook.idle(&request);
             }
             Job::Inspect(request, asked) => {
-                self.shared.status("busy", &request);
+                self.shared.notebook.busy(&request);
                 let answer = completion::inspect(self.context.as_mut().ok(), &asked);
-                self.shared.reply(&request, "inspect_reply", answer);
-                self.shared.status("idle", &request);
+                self.shared.notebook.reply(&request, answer);
+                self.shared.notebook.idle(&request);
             }
         }
     }
@@ -219,20 +160,19 @@ impl Engine {
             "status": "error", "ename": report.name, "evalue": report.value, "traceback": report.lines,
             "execution_count": self.count,
         });
-        self.shared.publish("error", answer.clone(), Some(request));
-        self.shared.reply(request, &kind, answer);
-        self.shared.status("idle", request);
+        self.publish_error(&report, request);
+        self.shared.notebook.reply(request, content(&kind, answer));
+        self.shared.notebook.idle(request);
     }
 
     /// The cells that waited when the last one ended are not run; one that is sent after its reply is.
     fn abort_waiting(&mut self) {
         for job in std::mem::take(&mut self.waiting) {
             if let Job::Execute(request, _) = &job {
-                self.shared.status("busy", request);
+                self.shared.notebook.busy(request);
                 self.clear_note(request);
-                let answer = json!({ "status": "aborted", "execution_count": self.count, "user_expressions": {}, "payload": [] });
-                self.shared.reply(request, "execute_reply", answer);
-                self.shared.status("idle", request);
+                self.shared.notebook.reply(request, self.answer(ReplyStatus::Aborted, None));
+                self.shared.notebook.idle(request);
                 self.shared.interrupt.dropped();
             } else {
                 self.waiting.push_back(job);
@@ -242,7 +182,7 @@ impl Engine {
 
     fn clear_note(&self, request: &JupyterMessage) {
         if self.shared.loading.was_told(request) {
-            self.shared.publish("clear_output", json!({ "wait": false }), Some(request));
+            self.shared.notebook.publish(ClearOutput { wait: false }, Some(request));
         }
     }
 
@@ -254,8 +194,9 @@ impl Engine {
             self.count += 1;
         }
         if !asked.silent {
-            let input = json!({ "code": asked.code, "execution_count": self.count.max(1) });
-            self.shared.publish("execute_input", input, Some(request));
+            let execution_count = ExecutionCount(self.count.max(1));
+            let input = ExecuteInput { code: asked.code.clone(), execution_count };
+            self.shared.notebook.publish(input, Some(request));
         }
         let result = if code.trim().is_empty() {
             Ok(Map::new())
@@ -265,39 +206,44 @@ impl Engine {
         } else {
             self.obey(request, asked.silent, code)
         };
-        if asked.store_history
-            && !code.trim().is_empty()
-            && let Ok(mut history) = self.shared.history.lock()
-        {
-            history.push((self.count, code.to_owned()));
+        if asked.store_history && !code.trim().is_empty() {
+            lock(&self.shared.history).push((self.count, code.to_owned()));
         }
         let is_well = result.is_ok();
-        let mut answer =
-            json!({ "status": "ok", "execution_count": self.count, "user_expressions": {}, "payload": [] });
-        match result {
+        let answer = match result {
             Ok(data) => {
                 if !data.is_empty() && !asked.silent {
                     let value = json!({ "execution_count": self.count, "data": data, "metadata": {}, "transient": {} });
-                    self.shared.publish("execute_result", value, Some(request));
+                    self.shared.notebook.publish(content("execute_result", value), Some(request));
                 }
+                self.answer(ReplyStatus::Ok, None)
             }
             Err(report) => {
-                let error = json!({ "ename": report.name, "evalue": report.value, "traceback": report.lines });
                 if !asked.silent {
-                    self.shared.publish("error", error.clone(), Some(request));
+                    self.publish_error(&report, request);
                     if let Some(full) = &report.full {
-                        self.shared.publish("display_data", report::folded(full), Some(request));
+                        self.shared.notebook.show(report::folded(full), None, Some(request));
                     }
                 }
-                answer["status"] = "error".into();
-                for (key, value) in error.as_object().into_iter().flatten() {
-                    answer[key] = value.clone();
-                }
+                self.answer(ReplyStatus::Error, Some(report))
             }
-        }
+        };
         self.waiting.extend(self.jobs.try_iter());
-        self.shared.reply(request, "execute_reply", answer);
+        self.shared.notebook.reply(request, answer);
         is_well
+    }
+
+    fn publish_error(&self, report: &Report, request: &JupyterMessage) {
+        let Report { name, value, lines, .. } = report.clone();
+        self.shared.notebook.publish(ErrorOutput { ename: name, evalue: value, traceback: lines }, Some(request));
+    }
+
+    fn answer(&self, status: ReplyStatus, report: Option<Report>) -> ExecuteReply {
+        let error = report
+            .map(|report| ReplyError { ename: report.name, evalue: report.value, traceback: report.lines })
+            .map(Box::new);
+        let (execution_count, user_expressions) = (ExecutionCount(self.count), Some(HashMap::new()));
+        ExecuteReply { status, execution_count, user_expressions, error, ..ExecuteReply::default() }
     }
 
     /// Does the commands above a cell's code that the lab does itself, then runs the rest.
@@ -320,12 +266,11 @@ impl Engine {
         }
         let rest = commands::without(code, |command| matches!(command.name, ":opt" | ":clear" | ":restart"));
         let said = said.join("\n");
-        let is_code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
-        if !commands.is_empty() && !rest.lines().any(is_code) {
+        if !commands.is_empty() && !rest.lines().any(commands::is_code) {
             return Ok(Map::from_iter([("text/plain".to_owned(), said.into())]));
         }
         if !said.is_empty() && !silent {
-            self.shared.publish("stream", json!({ "name": "stdout", "text": said + "\n" }), Some(request));
+            self.shared.notebook.print("stdout", said + "\n", Some(request));
         }
         if let Some(lack) = whole::lack(&rust) {
             self.versions.refused(&rust, self.count, "is unfinished");
@@ -356,7 +301,7 @@ impl Engine {
         let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
         context.execute(":clear").map_err(|error| report::refusal(&error.to_string()))?;
         self.lacks_prelude = context.execute(PRELUDE).is_err();
-        self.shared.comms.close_all(&self.shared);
+        self.shared.comms.close_all();
         self.versions.clear();
         self.impls.clear();
         self.paths.clear();
@@ -366,12 +311,9 @@ impl Engine {
     /// Ends the cells' process and starts a new one. evcxr's own command would go on as if the variables were there.
     fn restart(&mut self) -> Result<String, Report> {
         let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
-        let lost = context.variables_and_types().map(|(name, _)| name.to_owned()).collect();
-        self.versions.lost(lost, "", self.count, true);
-        if let Ok(mut process) = context.process_handle().lock() {
-            // One that has ended already is as good.
-            let _ = process.kill();
-        }
+        self.versions.lost(variables(context), "", self.count, true);
+        // One that has ended already is as good.
+        let _ = lock(&context.process_handle()).kill();
         // evcxr finds it dead by the next cell, and forgets all that was in it.
         match context.execute("();") {
             Err(evcxr::Error::SubprocessTerminated(_)) => {}
@@ -379,7 +321,7 @@ impl Engine {
             Ok(_) => return Err(Report::new("error", "the cells' process did not end; restart the kernel", &[])),
         }
         self.output.drain();
-        self.shared.comms.close_all(&self.shared);
+        self.shared.comms.close_all();
         Ok("The process of the cells is a new one: all variables are gone, functions, types and `use` lines are kept."
             .to_owned())
     }
@@ -392,16 +334,13 @@ impl Engine {
         let earlier = self.versions.notes(&rust);
         if !silent && !earlier.is_empty() {
             let text = earlier.join("\n") + "\n";
-            self.shared.publish("stream", json!({ "name": "stderr", "text": text }), Some(request));
+            self.shared.notebook.print("stderr", text, Some(request));
         }
         let begun = Instant::now();
         let process = self.shared.interrupt.child_id();
         let stamps = Paths::stamps(code);
         let changed = self.paths.changed();
         let named = self.impls.name(&self.paths.current(code));
-        let variables = |context: &CommandContext| -> Vec<String> {
-            context.variables_and_types().map(|(name, _)| name.to_owned()).collect()
-        };
         let before = variables(context);
         let mut outdated = Vec::new();
         let mut run = |context: &mut CommandContext| {
@@ -422,10 +361,10 @@ impl Engine {
         if matches!(result, Some(Err(evcxr::Error::SubprocessTerminated(_)))) && self.shared.interrupt.is_stray(process)
         {
             self.output.drain();
-            self.shared.comms.close_all(&self.shared);
+            self.shared.comms.close_all();
             self.output.begin(request, silent);
             let text = "The stop button has ended the process with all variables; functions and types are kept.\n";
-            self.shared.publish("stream", json!({ "name": "stderr", "text": text }), Some(request));
+            self.shared.notebook.print("stderr", text, Some(request));
             result = run(context);
         }
         let gone = outdated.iter().filter(|gone| context.variables_and_types().all(|(name, _)| name != **gone));
@@ -435,13 +374,13 @@ impl Engine {
                 "Gone with the type that this cell defines anew: {}. Run the cell that makes it.\n",
                 gone.join(", ")
             );
-            self.shared.publish("stream", json!({ "name": "stderr", "text": text }), Some(request));
+            self.shared.notebook.print("stderr", text, Some(request));
         }
         let interrupted = self.shared.interrupt.is_asked();
         let died = matches!(result, Some(Err(evcxr::Error::SubprocessTerminated(_))));
         if died {
             self.output.drain();
-            self.shared.comms.close_all(&self.shared);
+            self.shared.comms.close_all();
         }
         if std::env::var_os(TRACE).is_some()
             && let Some(Ok(outputs)) = &result
@@ -510,8 +449,7 @@ impl Engine {
 
     fn place(&self, line: Option<u32>, code: &str) -> Option<String> {
         let generated = std::fs::read_to_string(&self.source).ok()?;
-        let history = self.shared.history.lock().ok()?;
-        report::place(line?, &generated, code, &history)
+        report::place(line?, &generated, code, &lock(&self.shared.history))
     }
 
     /// A cell that did not stop by itself.
@@ -538,25 +476,26 @@ impl Engine {
 /// tries such a cell for ever.
 fn let_go_of_outdated(context: &mut CommandContext, code: &str) -> Vec<String> {
     let types = code::defined_types(code);
-    let variables = |context: &CommandContext| -> Vec<String> {
-        let is_outdated = |type_name: &str| types.iter().any(|name| code::is_made_with(type_name, name));
-        let all = context.variables_and_types();
-        all.filter(|(_, type_name)| is_outdated(type_name)).map(|(name, _)| name.to_owned()).collect()
-    };
-    let outdated = variables(context);
+    let outdated = variables_of(context, &types);
     for name in &outdated {
         let _ = context.execute(&format!("drop({name});"));
     }
     // What can be copied is still there.
-    for name in variables(context) {
+    for name in variables_of(context, &types) {
         let _ = context.execute(&format!("let {name} = ();"));
     }
     outdated
 }
 
-/// Does work of evcxr's or rust-analyzer's; nothing if it panics, which must not end this thread: all cells would wait for ever.
-pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
+/// The names of all variables.
+fn variables(context: &CommandContext) -> Vec<String> {
+    context.variables_and_types().map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The names of the variables whose type is made with one of these.
+fn variables_of(context: &CommandContext, types: &[String]) -> Vec<String> {
+    let is_of = |type_name: &str| types.iter().any(|name| code::is_made_with(type_name, name));
+    context.variables_and_types().filter(|(_, made)| is_of(made)).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Starts evcxr with dependency and prelude.
@@ -574,15 +513,4 @@ fn load(shared: &Shared) -> Result<CommandContext, evcxr::Error> {
         eprintln!("loaded: evcxr {evcxr:.1?}, prelude {prelude:.1?}");
     }
     Ok(context)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_in_what_is_looked_up_is_no_answer_and_no_end() {
-        assert_eq!(caught(|| -> i32 { panic!("as rust-analyzer does") }), None);
-        assert_eq!(caught(|| 3), Some(3));
-    }
 }

@@ -1,9 +1,11 @@
 //! Tests of output, comms and engine with a fake process of the cells at the other end of the real sockets.
 
-use crate::engine::{Engine, Job};
+use crate::engine::Engine;
+use crate::job::Job;
 use crate::link::Link;
+use crate::notebook::{Notebook, content};
 use crate::output::Output;
-use crate::server::{Shared, content};
+use crate::shared::Shared;
 use glasslab_wire::{FromCell, ToCell, frame};
 use jupyter_protocol::{CommMsg, ExecuteRequest, JupyterMessage, JupyterMessageContent};
 use serde_json::{Value, json};
@@ -31,7 +33,7 @@ impl Fake {
         let (iopub, heard) = unbounded_channel();
         let (shell, replied) = unbounded_channel();
         let (stdin, asked) = unbounded_channel();
-        let shared = Shared::new([iopub, shell, stdin], None);
+        let shared = Shared::new(Notebook::new([iopub, shell, stdin]), None);
         let link = Link::join().unwrap();
         let mut ends = link.theirs.iter().map(|end| end.try_clone().unwrap());
         let mut next = || ends.next().unwrap();
@@ -251,12 +253,12 @@ fn a_widget_that_is_moved_reaches_the_cells_and_is_in_work_until_they_have_dealt
     let request = JupyterMessage::new(content("comm_msg", moved), None);
     let JupyterMessageContent::CommMsg(message) = &request.content else { panic!("{request:?}") };
     let message: &CommMsg = message;
-    assert!(fake.shared.comms.take_from_front_end(&fake.shared, &request, message));
+    assert!(fake.shared.comms.take_from_front_end(&request, message));
     let ToCell::Comm { number, .. } = fake.told() else { panic!("no message to the cells") };
     assert_eq!(fake.shown(), "");
     fake.say(&FromCell::Handled { number });
     assert_eq!(fake.next(0).1["execution_state"], "idle");
-    fake.shared.comms.close_all(&fake.shared);
+    fake.shared.comms.close_all();
     assert_eq!(fake.shown(), "<comm_close>");
 }
 

@@ -1,6 +1,7 @@
 //! The cells that ran, as a front-end asks for them.
 
 use jupyter_protocol::HistoryRequest;
+use regex::Regex;
 use serde_json::{Value, json};
 
 /// The entries that a request asks for, as Jupyter writes them: session, number, text.
@@ -20,7 +21,10 @@ pub fn select(history: &[(usize, String)], asked: &HistoryRequest) -> Vec<Value>
             .collect(),
         HistoryRequest::Search { pattern, unique, output, n, .. } => {
             let mut found: Vec<&(usize, String)> = Vec::new();
-            for cell in history.iter().filter(|(_, code)| matches(pattern, code)) {
+            let pattern = wildcards(pattern);
+            for cell in
+                history.iter().filter(|(_, code)| pattern.as_ref().is_some_and(|pattern| pattern.is_match(code)))
+            {
                 if *unique {
                     found.retain(|known| known.1 != cell.1);
                 }
@@ -32,23 +36,10 @@ pub fn select(history: &[(usize, String)], asked: &HistoryRequest) -> Vec<Value>
     }
 }
 
-/// Whether a pattern with `*` and `?` fits the whole text.
-fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    // fits[i]: what has been read of the pattern fits the first i characters.
-    let mut fits = vec![false; text.len() + 1];
-    fits[0] = true;
-    for sign in pattern {
-        let mut next = vec![false; text.len() + 1];
-        for at in 0..=text.len() {
-            next[at] = match sign {
-                '*' => fits[at] || (at > 0 && next[at - 1]),
-                _ => at > 0 && fits[at - 1] && (sign == '?' || sign == text[at - 1]),
-            };
-        }
-        fits = next;
-    }
-    fits[text.len()]
+/// A pattern with `*` and `?` for a whole text; nothing if it is too long for one.
+fn wildcards(pattern: &str) -> Option<Regex> {
+    let pattern = regex::escape(pattern).replace(r"\*", ".*").replace(r"\?", ".");
+    Regex::new(&format!("(?s)^{pattern}$")).ok()
 }
 
 #[cfg(test)]
@@ -79,5 +70,20 @@ mod tests {
     fn a_search_knows_wildcards_and_tells_a_cell_once() {
         let asked = HistoryRequest::Search { pattern: "a*?".into(), unique: true, output: false, raw: true, n: 10 };
         assert_eq!(select(&cells(), &asked), [json!([0, 4, "a + 1"])]);
+    }
+
+    #[test]
+    fn a_pattern_fits_the_whole_text_over_lines_and_signs_are_themselves() {
+        for (pattern, text, fits) in [
+            ("a*d", "a\nb (c) d", true),
+            ("a?c", "a\nc", true),
+            ("a?c", "ac", false),
+            ("*[1].ü", "x[1].ü", true),
+            ("*[1].", "x1a", false),
+            ("b", "abc", false),
+            ("", "", true),
+        ] {
+            assert_eq!(wildcards(pattern).unwrap().is_match(text), fits, "{pattern} {text}");
+        }
     }
 }

@@ -5,20 +5,25 @@
 //! heard says so by a second file, `stopping` beside the first, which it touches at least every second: it is waited for
 //! as long as that file is fresh. Who doesn't want to wait presses again.
 
-use crate::platform::children;
+use crate::panics::lock;
+use crate::platform::{children, stands_still};
 use glasslab_wire::STOPPING;
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long a running cell may take to stop by itself, or to say that it has heard.
 pub const GRACE: Duration = Duration::from_secs(3);
 /// How long a word of its that it is stopping holds.
 const FRESH: Duration = Duration::from_secs(2);
-/// What comes sooner after a press is the same press.
+/// What comes sooner after a press is the same press (debounce).
 const DOUBLE: Duration = Duration::from_millis(700);
+/// How long a process that is to stand still is waited for: one that waits for another that stands still already does not come
+/// to it.
+const STANDING: Duration = Duration::from_millis(100);
 
 /// Why a cell's process was ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +53,8 @@ struct State {
     ended_child: AtomicU32,
     child: Mutex<Option<Arc<Mutex<Child>>>>,
     stop_file: Mutex<Option<PathBuf>>,
-    /// Held while a job begins, ends or is to be stopped: a press that comes with a job's end is that job's, or nobody's.
+    /// Held while a job begins, ends or is to be stopped: in a race of a press with a job's end, the press is that job's, or
+    /// nobody's.
     turn: Mutex<()>,
 }
 
@@ -156,7 +162,7 @@ impl Interrupt {
             // No other job begins meanwhile, whose compilers would not be meant.
             let turn = lock(&self.0.turn);
             // Between two jobs the number is even: then there is nothing to end.
-            if job % 2 == 0 || self.0.job.load(Ordering::SeqCst) != job {
+            if job.is_multiple_of(2) || self.0.job.load(Ordering::SeqCst) != job {
                 return;
             }
             let is_stopping = self.is_stopping();
@@ -212,45 +218,50 @@ impl Interrupt {
     }
 }
 
-/// Nothing in here panics while it holds a lock.
-fn lock<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
-    place.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
 /// All processes below this one but the cells'.
 fn compilers(child: Option<u32>) -> Vec<u32> {
     halted_below(std::process::id(), child)
 }
 
 /// All processes below one, but for one of them. They stand still from now on: one that went on might start another while
-/// its end is under way, which nobody would find, and which would write where the next cell is compiled.
+/// its end is under way, which nobody would find, and which would write where the next cell is compiled. So each stands still
+/// before it is asked for those below it; one that would end in this race would leave them to nobody.
 fn halted_below(process: u32, but: Option<u32>) -> Vec<u32> {
     let mut found = Vec::new();
     loop {
-        let mut all = children(process);
-        all.retain(|process| Some(*process) != but);
-        let mut at = 0;
-        while at < all.len() {
-            all.extend(children(all[at]));
+        let (mut begun, mut at) = (halt_new(process, but, &mut found), 0);
+        while at < found.len() {
+            begun |= halt_new(found[at], but, &mut found);
             at += 1;
         }
-        all.retain(|process| !found.contains(process));
-        if all.is_empty() {
+        if !begun {
             return found;
         }
-        signal(&all, libc::SIGSTOP);
-        found.append(&mut all);
     }
 }
 
-fn end_processes(processes: &[u32]) {
-    signal(processes, libc::SIGKILL);
+/// Halts what a process has started and adds it to what is found; true if there was something new.
+fn halt_new(process: u32, but: Option<u32>, found: &mut Vec<u32>) -> bool {
+    let mut new = children(process);
+    new.retain(|process| Some(*process) != but && !found.contains(process));
+    signal(&new, Signal::STOP);
+    let begun = Instant::now();
+    while !new.iter().all(|process| stands_still(*process)) && begun.elapsed() < STANDING {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    found.extend(&new);
+    !new.is_empty()
 }
 
-fn signal(processes: &[u32], signal: i32) {
-    for process in processes {
-        // SAFETY: a signal to a process below this one, which has not been waited for, so that its number is still its own.
-        unsafe { libc::kill(*process as i32, signal) };
+fn end_processes(processes: &[u32]) {
+    signal(processes, Signal::KILL);
+}
+
+/// To processes below this one, which have not been waited for, so that their numbers are still their own.
+fn signal(processes: &[u32], signal: Signal) {
+    for process in processes.iter().filter_map(|process| Pid::from_raw(*process as i32)) {
+        // One that has ended already is as good.
+        let _ = kill_process(process, signal);
     }
 }
 
@@ -261,12 +272,13 @@ mod tests {
     /// A shell that waits, and the process that it starts.
     fn below_a_shell(script: &str) -> (Child, u32) {
         let shell = std::process::Command::new("sh").args(["-c", &format!("{script} & wait; :")]).spawn().unwrap();
-        loop {
+        let first = loop {
             if let [first] = children(shell.id())[..] {
-                return (shell, first);
+                break first;
             }
             std::thread::sleep(Duration::from_millis(1));
-        }
+        };
+        (shell, first)
     }
 
     #[test]
@@ -295,8 +307,12 @@ mod tests {
             std::thread::sleep(Duration::from_millis(2 * round));
             end_processes(&halted_below(kernel.id(), None));
             kernel.wait().unwrap();
-            std::thread::sleep(Duration::from_millis(20));
-            let left = sleepers();
+            // What was ended needs a moment to be gone; what was missed stays.
+            let (begun, mut left) = (Instant::now(), sleepers());
+            while !left.is_empty() && begun.elapsed() < Duration::from_secs(2) {
+                std::thread::sleep(Duration::from_millis(20));
+                left = sleepers();
+            }
             end_processes(&left);
             assert!(left.is_empty(), "round {round}: {} are left", left.len());
         }

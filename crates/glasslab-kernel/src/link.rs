@@ -11,7 +11,8 @@
 
 use crate::platform;
 use anyhow::{Context, Result};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::io::{FdFlags, fcntl_setfd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 
@@ -41,14 +42,16 @@ impl Link {
     pub fn open(stop_file: &Path, preload: Option<&Path>) -> Result<Link> {
         let link = Link::join()?;
         for end in &link.theirs {
-            inherit(end.as_raw_fd())?;
+            // Lives on in a started program.
+            fcntl_setfd(end, FdFlags::empty())?;
         }
-        let names: Vec<String> = link.theirs[..3].iter().map(|end| end.as_raw_fd().to_string()).collect();
+        let names: Option<Vec<String>> = link.theirs.iter().map(glasslab_wire::name_of).collect();
+        let names = names.context("the system does not tell one socket from another")?;
         // SAFETY: called at the start of `main`, when this process has one thread.
         unsafe {
-            std::env::set_var(DESCRIPTORS, names.join(","));
+            std::env::set_var(DESCRIPTORS, names[..3].join(","));
             std::env::set_var(glasslab_wire::MARK, &link.mark);
-            std::env::set_var(glasslab_wire::CONTROL, link.theirs[3].as_raw_fd().to_string());
+            std::env::set_var(glasslab_wire::CONTROL, &names[3]);
             std::env::set_var(glasslab_wire::STOP, stop_file);
             if let Some(preload) = preload {
                 std::env::set_var(PRELOAD, preload);
@@ -70,11 +73,4 @@ impl Link {
         let mark = format!("glasslab-{:x}-{time:x}", std::process::id());
         Ok(Link { mark, output, errors, input, control, theirs })
     }
-}
-
-/// Lets a descriptor live on in a started program.
-fn inherit(descriptor: RawFd) -> Result<()> {
-    // SAFETY: changes a flag of an open descriptor.
-    let answer = unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
-    (answer == 0).then_some(()).ok_or_else(|| std::io::Error::last_os_error().into())
 }

@@ -1,61 +1,70 @@
 //! The Jupyter kernel of glasslab, on evcxr.
 //!
-//! It answers Jupyter at once ([`server`]) while evcxr loads behind ([`engine`]), in a folder of the session's own in
-//! which the library is built already ([`mod@work`]): so a notebook needs no `:dep` line, finds
-//! `use glasslab::prelude::*` done, and shows its first tensor in seconds instead of minutes. Cells run
-//! in a process of their own ([`mod@child`]), whose output comes as it happens ([`output`]).
+//! It answers Jupyter at once while evcxr loads behind, in a folder of the session's own in which the library is built
+//! already: so a notebook needs no `:dep` line, finds `use glasslab::prelude::*` done, and shows its first tensor in
+//! seconds instead of minutes. Cells run in a process of their own, whose output comes as it happens.
 //!
 //! ```text
 //! glasslab-kernel --control_file FILE    started by Jupyter
 //! glasslab-kernel --prepare LIBRARY      builds LIBRARY once, for all later sessions
 //! ```
 //! The folder is named by the environment variable `GLASSLAB_WORK`.
+//!
+//! The map: who stands lower knows nothing of who stands higher (`tests/arrows.rs`).
+//!
+//! ```text
+//! server                       the sockets: who answers what
+//! engine  completion           the thread that has evcxr · what may stand at the cursor
+//! output                       what cells write, on its way to the notebook
+//! shared  job                  what all know · what the engine is asked to do
+//! comms  interrupt  history    widgets · stopping · the cells that ran
+//! notebook                     what is said to the front-ends
+//! report/                      errors that a learner can read
+//! quick/                       what makes evcxr quick: begin at its first page
+//! cell/                        a cell's text, before anything compiles it
+//! child                        the process that runs the cells
+//! link  stream  pace           its sockets · taking apart what comes · how much of it is shown
+//! platform  panics             the system · what a panic must not do
+//! ```
 
-mod advice;
+mod cell;
 mod child;
-mod code;
-mod commands;
 mod comms;
 mod completion;
 mod engine;
 #[cfg(test)]
 mod fake;
 mod history;
-mod impls;
 mod interrupt;
-mod library;
+mod job;
 mod link;
-mod outline;
+mod notebook;
 mod output;
 mod pace;
-mod paths;
+mod panics;
 mod platform;
-mod prepare;
+mod quick;
 #[cfg(test)]
 mod random;
-mod repair;
 mod report;
 mod server;
-mod shortcut;
+mod shared;
 mod stream;
-mod tools;
-mod versions;
-mod whole;
-mod work;
 
 use anyhow::{Context, Result, bail};
 use engine::Engine;
 use link::Link;
 use output::Output;
+use quick::work::Work;
+use quick::{prepare, stand_in};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use work::Work;
 
 /// Names the folder that `scripts/lab setup` prepared.
 const WORK: &str = "GLASSLAB_WORK";
 
 fn main() -> ExitCode {
-    if let Some(status) = tools::stand_in() {
+    if let Some(status) = stand_in::stand_in() {
         std::process::exit(status);
     }
     // The process that runs the cells is this program too: evcxr starts it anew.
@@ -109,7 +118,7 @@ fn serve(connection_file: &Path) -> Result<()> {
         std::thread::spawn(move || match output {
             // Without its engine a kernel would take cells and never answer: Jupyter sees that it has ended, and starts it anew.
             Ok(output) => {
-                if engine::caught(|| Engine::run(shared.clone(), output, jobs, folder)).is_none() {
+                if panics::caught(|| Engine::run(shared.clone(), output, jobs, folder)).is_none() {
                     eprintln!("glasslab-kernel: the part that runs cells has failed; the kernel ends");
                     shared.exit();
                 }

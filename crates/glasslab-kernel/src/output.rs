@@ -4,12 +4,15 @@
 //! cell has ended on both, evcxr is told. What a failed `?` prints is kept back for the error's report.
 
 use crate::link::Link;
+use crate::notebook::content;
 use crate::pace::{PACE, Pacer};
+use crate::panics::lock;
 use crate::platform::{self, reads_input};
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::stream::{Piece, Splitter};
 use glasslab_wire::{Bundle, FromCell, ToCell};
-use jupyter_protocol::JupyterMessage;
+use jupyter_protocol::{ClearOutput, CommId, CommMsg, CommOpen, JupyterMessage, JupyterMessageContent};
+use rustix::io::ioctl_fionread;
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -122,7 +125,7 @@ impl Output {
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.now)
     }
 
     /// From here on the output is this request's.
@@ -155,7 +158,7 @@ impl Output {
     pub fn drain(&self) {
         for _ in 0..100 {
             std::thread::sleep(Duration::from_millis(5));
-            if waiting_bytes(&self.output) + waiting_bytes(&self.errors) == 0 {
+            if [&self.output, &self.errors].iter().all(|socket| ioctl_fionread(socket).is_ok_and(|bytes| bytes == 0)) {
                 break;
             }
         }
@@ -170,7 +173,7 @@ impl Output {
     }
 
     fn splitter(&self, is_error: bool) -> MutexGuard<'_, Splitter> {
-        self.splitters[usize::from(is_error)].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.splitters[usize::from(is_error)])
     }
 
     fn read(&self, mut socket: UnixStream, is_error: bool) {
@@ -276,18 +279,17 @@ impl Output {
     fn take_message(&self, mut now: MutexGuard<'_, Now>, message: FromCell) {
         self.flush(&mut now);
         let request = now.request.clone();
-        let publish = |kind: &str, json: Value| self.shared.publish(kind, json, request.as_ref());
+        let (notebook, parent) = (&self.shared.notebook, request.as_ref());
         match message {
             FromCell::Display { data, id } => {
                 self.show_held(&mut now);
                 if now.text.takes_picture() {
-                    let transient = id.map_or(json!({}), |id| json!({ "display_id": id }));
-                    publish("display_data", json!({ "data": data, "metadata": {}, "transient": transient }));
+                    notebook.show(data, id, parent);
                 }
             }
             FromCell::Update { data, id } => {
-                let transient = json!({ "display_id": id });
-                publish("update_display_data", json!({ "data": data, "metadata": {}, "transient": transient }));
+                let shown = json!({ "data": data, "metadata": {}, "transient": { "display_id": id } });
+                notebook.publish(content("update_display_data", shown), parent);
             }
             FromCell::Value { data } => {
                 self.show_held(&mut now);
@@ -295,19 +297,19 @@ impl Output {
             }
             FromCell::Clear { wait } => {
                 now.value = None;
-                publish("clear_output", json!({ "wait": wait }));
+                notebook.publish(ClearOutput { wait }, parent);
             }
             FromCell::CommOpen { id, target, metadata, data } => {
                 self.show_held(&mut now);
                 self.shared.comms.remember(&id, &target, &data);
-                let json = json!({ "comm_id": id, "target_name": target, "data": data });
-                self.shared.publish_with("comm_open", json, metadata, request.as_ref());
+                let opened = CommOpen { comm_id: CommId(id), target_name: target, data, target_module: None };
+                notebook.publish_with(opened, metadata, parent);
             }
             FromCell::CommMessage { id, data } => {
                 self.shared.comms.take_from_cell(&id, &data);
-                publish("comm_msg", json!({ "comm_id": id, "data": data }));
+                notebook.publish(CommMsg { comm_id: CommId(id), data }, parent);
             }
-            FromCell::Handled { number } => self.shared.comms.handled(&self.shared, number),
+            FromCell::Handled { number } => self.shared.comms.handled(number),
             FromCell::Panic { message, line, place } => {
                 // One that was caught, by the cell or at the end of a thread, is only told: at once where no cell runs.
                 let earlier = now.panic.replace(Panic { message, line, place });
@@ -370,8 +372,7 @@ impl Output {
         for data in now.value.take().into_iter().chain((!blocks.is_empty()).then_some(blocks)) {
             self.flush(now);
             if now.text.takes_picture() {
-                let json = json!({ "data": data, "metadata": {}, "transient": {} });
-                self.shared.publish("display_data", json, now.request.as_ref());
+                self.shared.notebook.show(data, None, now.request.as_ref());
             }
         }
     }
@@ -385,7 +386,7 @@ impl Output {
 
     fn flush(&self, now: &mut Now) {
         for (name, text) in now.text.flush() {
-            self.shared.publish("stream", json!({ "name": name, "text": text }), now.request.as_ref());
+            self.shared.notebook.print(name, text, now.request.as_ref());
         }
     }
 
@@ -393,16 +394,14 @@ impl Output {
     fn ask(&self, prompt: &str, password: bool) {
         let request = self.now().request.clone();
         let asked = request.filter(|request| match &request.content {
-            jupyter_protocol::JupyterMessageContent::ExecuteRequest(asked) => asked.allow_stdin,
+            JupyterMessageContent::ExecuteRequest(asked) => asked.allow_stdin,
             _ => false,
         });
         // Where nobody will answer, an empty line lets the cell go on.
         let Some(request) = asked.filter(|_| !self.shared.interrupt.is_asked()) else { return self.type_line("") };
         let (sender, answer) = mpsc::channel();
-        if let Ok(mut waiting) = self.shared.answer.lock() {
-            *waiting = Some(sender);
-        }
-        self.shared.ask(&request, prompt, password);
+        *lock(&self.shared.answer) = Some(sender);
+        self.shared.notebook.ask(&request, prompt, password);
         let this = self.clone();
         std::thread::spawn(move || {
             loop {
@@ -421,15 +420,11 @@ impl Output {
     }
 
     fn type_line(&self, line: &str) {
-        if let Ok(mut input) = self.input.lock() {
-            _ = input.write_all(format!("{line}\n").as_bytes());
-        }
+        _ = lock(&self.input).write_all(format!("{line}\n").as_bytes());
     }
 
     fn forget_question(&self) {
-        if let Ok(mut answer) = self.shared.answer.lock() {
-            *answer = None;
-        }
+        *lock(&self.shared.answer) = None;
     }
 
     /// A cell that reads standard input without a word asks as well.
@@ -438,7 +433,7 @@ impl Output {
         loop {
             std::thread::sleep(Duration::from_millis(150));
             let is_reading = self.shared.interrupt.is_running()
-                && self.shared.answer.lock().is_ok_and(|answer| answer.is_none())
+                && lock(&self.shared.answer).is_none()
                 && self.shared.interrupt.child_id().is_some_and(reads_input);
             // Twice in a row: an answer may be just on its way.
             if is_reading && before {
@@ -453,12 +448,4 @@ impl Output {
 fn end_of(text: &str, bytes: usize) -> &str {
     let begin = (text.len().saturating_sub(bytes)..=text.len()).find(|at| text.is_char_boundary(*at));
     &text[begin.unwrap_or(text.len())..]
-}
-
-fn waiting_bytes(socket: &UnixStream) -> i32 {
-    use std::os::fd::AsRawFd;
-    let mut count = 0;
-    // SAFETY: asks how many bytes wait on an open socket, into a number of the expected size.
-    unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &mut count) };
-    count
 }

@@ -1,4 +1,4 @@
-//! What pours out of a cell, in a measure that a notebook can take: text joined to twenty messages a second, and so much
+//! What pours out of a cell, throttled to what a notebook can take: text joined to twenty messages a second, and so much
 //! of it and so many pictures as a page can hold; the rest is counted.
 
 use std::time::{Duration, Instant};

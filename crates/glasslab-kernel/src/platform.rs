@@ -4,11 +4,13 @@
 //! |---|---|---|
 //! | the cells' process ends with the kernel | a signal of the system's | it looks five times a second whether its parent has changed |
 //! | the processes below one | `/proc/N/task/*/children` | libproc |
+//! | a process stands still after SIGSTOP | `/proc/N/task/*/stat` | the system doesn't tell |
 //! | a cell waits for a typed line | `/proc/N/syscall` | the system doesn't tell: `ask(…)` asks, a bare `read_line` waits unseen until the cell is stopped |
 //! | a datagram's room | 200 kB, and a sender waits for it | 2 kB unless more is asked for, and a sender is refused |
 
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
@@ -18,24 +20,22 @@ pub const LIBRARY_PATH: &str = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH
 /// Ends this process with the one that started it, however that ends.
 pub fn end_with_parent() {
     #[cfg(target_os = "linux")]
-    // SAFETY: changes what the system does with this process.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-    }
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     #[cfg(not(target_os = "linux"))]
     watch_parent();
 }
 
-/// For systems that send no signal. An orphan has another parent.
+/// For systems that send no signal: an orphan has another parent.
 #[cfg(any(not(target_os = "linux"), test))]
 fn watch_parent() {
-    // SAFETY: these read numbers, and end this very process.
-    let parent = unsafe { libc::getppid() };
+    use rustix::process::{Signal, getpid, kill_process};
+    use std::os::unix::process::parent_id;
+    let parent = parent_id();
     std::thread::spawn(move || {
-        while unsafe { libc::getppid() } == parent {
+        while parent_id() == parent {
             std::thread::sleep(Duration::from_millis(200));
         }
-        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) }
+        kill_process(getpid(), Signal::KILL)
     });
 }
 
@@ -56,6 +56,21 @@ pub fn children(process: u32) -> Vec<u32> {
     found.into_iter().filter_map(|id| u32::try_from(id).ok()).take_while(|id| *id != 0).collect()
 }
 
+/// Whether all threads of a process stand still, after a signal that says so, or have ended.
+#[cfg(target_os = "linux")]
+pub fn stands_still(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let mut states = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    // `7 (name) T …`, where the name may hold anything.
+    states.all(|state| state.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't', 'Z', 'X'])))
+}
+
+/// The system does not tell.
+#[cfg(not(target_os = "linux"))]
+pub fn stands_still(_process: u32) -> bool {
+    true
+}
+
 /// Whether the process waits in `read(0, …)`.
 #[cfg(target_os = "linux")]
 pub fn reads_input(process: u32) -> bool {
@@ -71,22 +86,17 @@ pub fn reads_input(_process: u32) -> bool {
 
 /// Lets messages of up to 64 kB pass from one end to the other.
 pub fn make_room(sender: &UnixDatagram, receiver: &UnixDatagram) -> io::Result<()> {
-    let size: libc::c_int = 1 << 18;
-    for (socket, option) in [(sender, libc::SO_SNDBUF), (receiver, libc::SO_RCVBUF)] {
-        let (value, length) = ((&raw const size).cast(), size_of_val(&size) as libc::socklen_t);
-        // SAFETY: a number of the size that is told, for an open socket.
-        if unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value, length) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
+    set_socket_send_buffer_size(sender, 1 << 18)?;
+    Ok(set_socket_recv_buffer_size(receiver, 1 << 18)?)
 }
 
-/// Sends a message, and waits for as long as there is no room for it.
+/// Sends a message, and waits for as long as there is no room for it: back-pressure, also where the system gives none.
 pub fn send(socket: &UnixDatagram, message: &[u8]) -> io::Result<()> {
     loop {
         match socket.send(message) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) if error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
             sent => return sent.map(|_| ()),
         }
     }

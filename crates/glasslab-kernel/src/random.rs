@@ -3,10 +3,10 @@
 //!
 //! `GLASSLAB_TEST_INPUTS=1000000` takes as many instead of 20,000, which is for a night; `GLASSLAB_TEST_SEED` others.
 
-use crate::code::{self, as_function};
-use crate::commands::{commands, looked_at, without};
-use crate::stream::{Piece, Splitter};
-use crate::whole::{is_complete, lack};
+use crate::cell::code::{self, as_function};
+use crate::cell::commands::{commands, looked_at, without};
+use crate::cell::whole::{is_complete, lack};
+use crate::stream::{Piece, Splitter, joined};
 use glasslab_wire::{FromCell, frame};
 use jupyter_protocol::IsCompleteReplyStatus as Status;
 use ra_ap_syntax::AstNode;
@@ -147,16 +147,4 @@ fn what_a_cell_prints_is_taken_apart_alike_in_all_bites() {
         assert_eq!(all(3), pieces);
         assert_eq!(pieces.last(), Some(&Piece::Message(FromCell::Ended { number: 1 })));
     });
-}
-
-/// Text of one piece after the other is one text.
-fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
-    let mut all: Vec<Piece> = Vec::new();
-    for piece in pieces {
-        match (all.last_mut(), piece) {
-            (Some(Piece::Text(before)), Piece::Text(more)) => before.push_str(&more),
-            (_, piece) => all.push(piece),
-        }
-    }
-    all
 }

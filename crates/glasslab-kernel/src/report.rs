@@ -3,10 +3,15 @@
 //! A compile error is shown at the learner's own line, with rustc's labels; what rustc says in full goes into a
 //! fold. A panic and an error that `?` passed on name the cell's line and, where it is about shapes, what to do.
 
-use crate::advice::{self, Fault};
-use crate::impls::Named;
-use crate::repair::{self, Help};
+pub mod advice;
+pub mod repair;
+
+use crate::cell::impls::Named;
+use crate::quick::shortcut::REFUSED;
+use advice::Fault;
 use evcxr::CompilationError;
+use glasslab_wire::Bundle;
+use repair::Help;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -47,11 +52,6 @@ pub fn compilation(
     missing: impl Fn(&str) -> Option<String>,
 ) -> Report {
     const SHOWN: usize = 3;
-    let message = |error: &CompilationError| {
-        // An error of a command's is in its own words.
-        let plain = || if error.json.is_null() { error.message() } else { advice::without_paths(&error.message()) };
-        advice::instead_of_evcxrs(&error.message()).unwrap_or_else(plain)
-    };
     // An operator's two kinds of number are told twice: by the wrong one, and by both.
     let is_told = |at: usize| errors[at].code() == Some("E0277") && at > 0 && errors[at - 1].code() == Some("E0308");
     let is_again = |at: usize| is_told(at) && line_of(&errors[at]) == line_of(&errors[at - 1]);
@@ -61,7 +61,7 @@ pub fn compilation(
     let mut lines = Vec::new();
     for error in errors.iter().take(SHOWN) {
         let code_name = error.code().map_or(String::new(), |code| format!("[{code}]"));
-        lines.push(format!("{RED}error{code_name}{PLAIN}{BOLD}: {}{PLAIN}", message(error)));
+        lines.push(format!("{RED}error{code_name}{PLAIN}{BOLD}: {}{PLAIN}", message_of(error)));
         let marked = marked_lines(error, code, named);
         lines.extend(elsewhere(&error.json).filter(|_| marked.is_empty()));
         lines.extend(marked);
@@ -74,8 +74,15 @@ pub fn compilation(
         lines.push(format!("… and {} more errors", errors.len() - SHOWN));
     }
     let full: String = errors.iter().map(|error| error.rendered()).collect();
-    let value = first.map_or_else(|| "the cell does not compile".to_owned(), |error| message(error));
+    let value = first.map_or_else(|| "the cell does not compile".to_owned(), |error| message_of(error));
     Report { name, value, lines, full: (!full.trim().is_empty()).then_some(full) }
+}
+
+/// What an error says, with types by their plain names.
+fn message_of(error: &CompilationError) -> String {
+    // An error of a command's is in its own words.
+    let plain = || if error.json.is_null() { error.message() } else { advice::without_paths(&error.message()) };
+    advice::instead_of_evcxrs(&error.message()).unwrap_or_else(plain)
 }
 
 /// The cell's line that an error is about.
@@ -103,7 +110,7 @@ fn help(error: &Value, code: &str, place: Option<usize>) -> Vec<String> {
 
 /// What evcxr itself has to say about a cell, or hands on of what the lab says in the place of cargo.
 pub fn refusal(message: &str) -> Report {
-    if let Some((_, refused)) = message.split_once(crate::shortcut::REFUSED) {
+    if let Some((_, refused)) = message.split_once(REFUSED) {
         return Report::new("error", refused.lines().next().unwrap_or_default(), &[]);
     }
     Report::new("error", advice::instead_of_evcxrs(message).unwrap_or_else(|| message.to_owned()), &[])
@@ -208,16 +215,17 @@ pub fn place(line: u32, generated: &str, cell: &str, history: &[(usize, String)]
     }
     // The same text may stand there twice; then it is as many'th in the cell as in the generated source.
     let earlier = generated.lines().take(line as usize - 1).filter(|other| other.trim() == text).count();
-    let found = |code: &str, nth: usize| {
-        let lines: Vec<usize> =
-            code.lines().enumerate().filter(|(_, other)| same(other.trim(), text)).map(|(at, _)| at + 1).collect();
-        lines.get(nth).or(lines.last()).copied()
-    };
-    if let Some(at) = found(cell, earlier) {
+    if let Some(at) = nth_line(cell, text, earlier) {
         return Some(format!("line {at} of this cell: {text}"));
     }
-    let (count, at) = history.iter().rev().find_map(|(count, code)| Some((*count, found(code, 0)?)))?;
+    let (count, at) = history.iter().rev().find_map(|(count, code)| Some((*count, nth_line(code, text, 0)?)))?;
     Some(format!("line {at} of cell [{count}]: {text}"))
+}
+
+/// The lines of a cell with a generated one, from 1: of several the `nth`, from 0.
+fn nth_line(code: &str, generated: &str, nth: usize) -> Option<usize> {
+    let lines = code.lines().enumerate().filter(|(_, line)| same(line.trim(), generated)).map(|(at, _)| at + 1);
+    lines.clone().nth(nth).or(lines.last())
 }
 
 /// evcxr separates the statements of one line.
@@ -251,10 +259,11 @@ fn plain(message: &str) -> String {
 }
 
 /// rustc's own words, to be opened by who wants them.
-pub fn folded(full: &str) -> Value {
+pub fn folded(full: &str) -> Bundle {
     let text = without_colours(full).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let html = format!("<details><summary>rustc's whole message</summary><pre>{text}</pre></details>");
-    serde_json::json!({ "data": { "text/html": html, "text/plain": "(rustc's whole message is folded away)" }, "metadata": {}, "transient": {} })
+    let plain = "(rustc's whole message is folded away)";
+    Bundle::from_iter([("text/html".to_owned(), html.into()), ("text/plain".to_owned(), plain.into())])
 }
 
 /// Text without a terminal's codes.

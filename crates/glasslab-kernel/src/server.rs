@@ -10,116 +10,29 @@
 //! ```
 //! A message with a wrong signature or of no known form is dropped and counted.
 
-use crate::comms::Comms;
-use crate::engine::{Job, Loading};
-use crate::interrupt::Interrupt;
-use crate::whole;
-use crate::work::Session;
+use crate::cell::whole;
+use crate::history;
+use crate::job::Job;
+use crate::notebook::{Notebook, content};
+use crate::panics::lock;
+use crate::quick::work::Session;
+use crate::shared::Shared;
 use anyhow::{Context, Result};
-use jupyter_protocol::{ConnectionInfo, Header, JupyterMessage, JupyterMessageContent, UnknownMessage};
+use jupyter_protocol::{
+    CommClose, ConnectionInfo, Header, InterruptReply, JupyterMessage, JupyterMessageContent, ShutdownReply, Status,
+};
 use jupyter_zmq_client::{RawMessage, RouterRecvConnection, RouterSendConnection, RuntimeError};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use zeromq::{SocketRecv as _, SocketSend as _};
 
 /// How long a cell waits before it says that it waits.
 const PATIENCE: Duration = Duration::from_millis(400);
-
-/// What every part of the kernel may use.
-pub struct Shared {
-    iopub: UnboundedSender<JupyterMessage>,
-    shell: UnboundedSender<JupyterMessage>,
-    stdin: UnboundedSender<JupyterMessage>,
-    /// The widgets that are open.
-    pub comms: Comms,
-    /// Stopping what runs.
-    pub interrupt: Interrupt,
-    /// What the kernel is doing before it is ready.
-    pub loading: Loading,
-    /// The cells that ran: their number and text.
-    pub history: Mutex<Vec<(usize, String)>>,
-    /// The request in work.
-    pub running: Mutex<Option<JupyterMessage>>,
-    /// Where the answer to a question goes.
-    pub answer: Mutex<Option<mpsc::Sender<String>>>,
-    session: Mutex<Option<Session>>,
-    dropped: AtomicU64,
-}
-
-/// A message's content from its JSON.
-pub fn content(kind: &str, content: Value) -> JupyterMessageContent {
-    JupyterMessageContent::from_type_and_content(kind, content.clone()).unwrap_or_else(|_| {
-        JupyterMessageContent::UnknownMessage(UnknownMessage { msg_type: kind.to_owned(), content })
-    })
-}
-
-impl Shared {
-    /// With the ways to iopub, shell and stdin.
-    pub fn new([iopub, shell, stdin]: [UnboundedSender<JupyterMessage>; 3], session: Option<Session>) -> Arc<Shared> {
-        Arc::new(Shared {
-            iopub,
-            shell,
-            stdin,
-            comms: Comms::default(),
-            interrupt: Interrupt::default(),
-            loading: Loading::default(),
-            history: Mutex::default(),
-            running: Mutex::default(),
-            answer: Mutex::default(),
-            session: Mutex::new(session),
-            dropped: AtomicU64::new(0),
-        })
-    }
-
-    /// Publishes a message about a request.
-    pub fn publish(&self, kind: &str, json: Value, parent: Option<&JupyterMessage>) {
-        self.publish_with(kind, json, json!({}), parent);
-    }
-
-    /// The same, with Jupyter's metadata.
-    pub fn publish_with(&self, kind: &str, json: Value, metadata: Value, parent: Option<&JupyterMessage>) {
-        // Fails only when the kernel is ending.
-        let message = JupyterMessage::new(content(kind, json), parent).with_zmq_identities(Vec::new());
-        let _ = self.iopub.send(message.with_metadata(metadata));
-    }
-
-    /// Says whether the kernel works on a request.
-    pub fn status(&self, state: &str, parent: &JupyterMessage) {
-        self.publish("status", json!({ "execution_state": state }), Some(parent));
-    }
-
-    /// Answers a request that came on the shell socket.
-    pub fn reply(&self, request: &JupyterMessage, kind: &str, json: Value) {
-        let _ = self.shell.send(JupyterMessage::new(content(kind, json), Some(request)));
-    }
-
-    /// Asks the person who sent `request` for a line of text.
-    pub fn ask(&self, request: &JupyterMessage, prompt: &str, password: bool) {
-        let question = content("input_request", json!({ "prompt": prompt, "password": password }));
-        let _ = self.stdin.send(JupyterMessage::new(question, Some(request)));
-    }
-
-    /// The person wants what runs to stop.
-    pub fn stop(self: &Arc<Self>) {
-        let shared = self.clone();
-        self.interrupt.stop(move || {
-            let text = "Stopping: the cell has heard, and finishes what it is at. Who presses again ends it at once.\n";
-            let request = shared.running.lock().ok().and_then(|running| running.clone());
-            shared.publish("stream", json!({ "name": "stderr", "text": text }), request.as_ref());
-        });
-    }
-
-    /// Ends everything this kernel has started, and this kernel.
-    pub fn exit(&self) -> ! {
-        self.interrupt.end_all();
-        drop(self.session.lock().map(|mut session| session.take()));
-        std::process::exit(0)
-    }
-}
 
 /// Serves the kernel of a connection file until it is shut down.
 pub fn serve(
@@ -160,8 +73,9 @@ async fn run(
     let (control_sending, control) = control.split();
     let (stdin_sending, stdin) = stdin.split();
     let (jobs, jobs_receiver) = mpsc::channel();
-    let shared = Shared::new([iopub_sender, sender(shell_sending), sender(stdin_sending)], Some(session));
-    shared.publish("status", json!({ "execution_state": "starting" }), None);
+    let notebook = Notebook::new([iopub_sender, sender(shell_sending), sender(stdin_sending)]);
+    let shared = Shared::new(notebook, Some(session));
+    shared.notebook.publish(Status::starting(), None);
     start(shared.clone(), jobs_receiver);
 
     tokio::spawn(beat(heartbeat));
@@ -195,7 +109,8 @@ async fn beat(mut heartbeat: jupyter_zmq_client::KernelHeartbeatConnection) {
 }
 
 /// The next message that is well formed and signed.
-async fn next(socket: &mut RouterRecvConnection, shared: &Shared) -> JupyterMessage {
+async fn next(socket: &mut RouterRecvConnection) -> JupyterMessage {
+    static DROPPED: AtomicU64 = AtomicU64::new(0);
     loop {
         match read(socket).await {
             Ok(message) => return message,
@@ -204,7 +119,7 @@ async fn next(socket: &mut RouterRecvConnection, shared: &Shared) -> JupyterMess
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Err(error) => {
-                let count = shared.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+                let count = DROPPED.fetch_add(1, Ordering::Relaxed) + 1;
                 eprintln!("glasslab-kernel: message dropped, {count} so far: {error}");
             }
         }
@@ -244,22 +159,21 @@ async fn watch(shared: Arc<Shared>) {
         return;
     };
     let mut tick = tokio::time::interval(Duration::from_secs(1));
-    // SAFETY: reads a number.
-    let parent = unsafe { libc::getppid() };
+    let parent = parent_id();
     loop {
         tokio::select! {
             _ = terminate.recv() => shared.exit(),
             _ = interrupt.recv() => shared.stop(),
-            // SAFETY: reads a number.
-            _ = tick.tick() => if parent != 1 && unsafe { libc::getppid() } != parent { shared.exit() },
+            // An orphan has another parent.
+            _ = tick.tick() => if parent != 1 && parent_id() != parent { shared.exit() },
         }
     }
 }
 
 async fn serve_stdin(mut socket: RouterRecvConnection, shared: Arc<Shared>) {
     loop {
-        if let JupyterMessageContent::InputReply(reply) = next(&mut socket, &shared).await.content {
-            let waiting = shared.answer.lock().ok().and_then(|mut answer| answer.take());
+        if let JupyterMessageContent::InputReply(reply) = next(&mut socket).await.content {
+            let waiting = lock(&shared.answer).take();
             // Nobody waits any more after an interrupt.
             _ = waiting.map(|waiting| waiting.send(reply.value));
         }
@@ -272,34 +186,33 @@ async fn serve_control(
     shared: Arc<Shared>,
 ) -> Result<()> {
     loop {
-        let request = next(&mut socket, &shared).await;
-        let reply =
-            |kind: &str, json: Value| _ = replies.send(JupyterMessage::new(content(kind, json), Some(&request)));
-        shared.status("busy", &request);
+        let request = next(&mut socket).await;
+        let reply = |content: JupyterMessageContent| _ = replies.send(JupyterMessage::new(content, Some(&request)));
+        shared.notebook.busy(&request);
         match &request.content {
-            JupyterMessageContent::KernelInfoRequest(_) => reply("kernel_info_reply", kernel_info()),
+            JupyterMessageContent::KernelInfoRequest(_) => reply(kernel_info()),
             JupyterMessageContent::InterruptRequest(_) => {
                 shared.stop();
-                reply("interrupt_reply", json!({ "status": "ok" }));
+                reply(InterruptReply::new().into());
             }
             JupyterMessageContent::ShutdownRequest(asked) => {
-                let answer = json!({ "status": "ok", "restart": asked.restart });
-                reply("shutdown_reply", answer.clone());
-                shared.publish("shutdown_reply", answer, Some(&request));
-                shared.status("idle", &request);
+                let answer = ShutdownReply { restart: asked.restart, ..ShutdownReply::default() };
+                reply(answer.clone().into());
+                shared.notebook.publish(answer, Some(&request));
+                shared.notebook.idle(&request);
                 // What has been said should be heard.
                 tokio::time::sleep(Duration::from_millis(60)).await;
                 shared.exit();
             }
             _ => {}
         }
-        shared.status("idle", &request);
+        shared.notebook.idle(&request);
     }
 }
 
 async fn serve_shell(mut socket: RouterRecvConnection, shared: Arc<Shared>, jobs: mpsc::Sender<Job>) {
     loop {
-        let request = next(&mut socket, &shared).await;
+        let request = next(&mut socket).await;
         let job = match &request.content {
             JupyterMessageContent::ExecuteRequest(asked) => {
                 say_that_it_waits(&shared, &request, asked.silent);
@@ -327,50 +240,46 @@ fn say_that_it_waits(shared: &Arc<Shared>, request: &JupyterMessage, silent: boo
     tokio::spawn(async move {
         tokio::time::sleep(PATIENCE).await;
         shared.loading.note(&request, |text| {
-            shared.status("busy", &request);
-            let data = json!({ "data": { "text/plain": text }, "metadata": {}, "transient": {} });
-            shared.publish("display_data", data, Some(&request));
+            shared.notebook.busy(&request);
+            shared.notebook.show(Map::from_iter([("text/plain".to_owned(), text.into())]), None, Some(&request));
         });
     });
 }
 
 fn answer_at_once(shared: &Shared, request: &JupyterMessage) {
+    let notebook = &shared.notebook;
     // A change of a widget is in work until the cells' process has dealt with it.
     if let JupyterMessageContent::CommMsg(message) = &request.content {
-        shared.status("busy", request);
-        if !shared.comms.take_from_front_end(shared, request, message) {
-            shared.status("idle", request);
+        notebook.busy(request);
+        if !shared.comms.take_from_front_end(request, message) {
+            notebook.idle(request);
         }
         return;
     }
-    shared.status("busy", request);
+    notebook.busy(request);
     match &request.content {
-        JupyterMessageContent::KernelInfoRequest(_) => shared.reply(request, "kernel_info_reply", kernel_info()),
-        JupyterMessageContent::IsCompleteRequest(asked) => {
-            let answer = serde_json::to_value(whole::is_complete(&asked.code)).unwrap_or_default();
-            shared.reply(request, "is_complete_reply", answer);
-        }
+        JupyterMessageContent::KernelInfoRequest(_) => notebook.reply(request, kernel_info()),
+        JupyterMessageContent::IsCompleteRequest(asked) => notebook.reply(request, whole::is_complete(&asked.code)),
         JupyterMessageContent::HistoryRequest(asked) => {
-            let history = shared.history.lock().map(|history| history.clone()).unwrap_or_default();
-            let entries = crate::history::select(&history, asked);
-            shared.reply(request, "history_reply", json!({ "status": "ok", "history": entries }));
+            let entries = history::select(&lock(&shared.history), asked);
+            notebook.reply(request, content("history_reply", json!({ "status": "ok", "history": entries })));
         }
         JupyterMessageContent::CommInfoRequest(asked) => {
-            let comms = shared.comms.info(asked.target_name.as_deref());
-            shared.reply(request, "comm_info_reply", json!({ "status": "ok", "comms": comms }));
+            notebook.reply(request, shared.comms.info(asked.target_name.as_deref()));
         }
         // Every line is opened by the kernel; one that nobody knows is closed again.
         JupyterMessageContent::CommOpen(opened) => {
-            shared.publish("comm_close", json!({ "comm_id": opened.comm_id, "data": {} }), Some(request));
+            let closed = CommClose { comm_id: opened.comm_id.clone(), data: Map::new() };
+            notebook.publish(closed, Some(request));
         }
         JupyterMessageContent::CommClose(closed) => shared.comms.forget(&closed.comm_id.0),
         _ => {}
     }
-    shared.status("idle", request);
+    notebook.idle(request);
 }
 
-fn kernel_info() -> Value {
-    json!({
+fn kernel_info() -> JupyterMessageContent {
+    let about = json!({
         "status": "ok",
         "protocol_version": "5.3",
         "implementation": "glasslab-kernel",
@@ -385,5 +294,6 @@ fn kernel_info() -> Value {
             { "text": "Rust's standard library", "url": "https://doc.rust-lang.org/std/" },
         ],
         "debugger": false,
-    })
+    });
+    content("kernel_info_reply", about)
 }

@@ -183,6 +183,19 @@ fn find(bytes: &[u8], sign: &[u8]) -> Option<usize> {
     bytes.windows(sign.len()).position(|window| window == sign)
 }
 
+/// Text of one piece after the other is one text.
+#[cfg(test)]
+pub fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
+    let mut all: Vec<Piece> = Vec::new();
+    for piece in pieces {
+        match (all.last_mut(), piece) {
+            (Some(Piece::Text(before)), Piece::Text(more)) => before.push_str(&more),
+            (_, piece) => all.push(piece),
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,14 +209,7 @@ mod tests {
         let mut splitter = Splitter::new("m");
         let mut pieces: Vec<Piece> = bytes.chunks(bite).flat_map(|bite| splitter.feed(bite)).collect();
         pieces.extend(splitter.finish());
-        let mut joined: Vec<Piece> = Vec::new();
-        for piece in pieces {
-            match (joined.last_mut(), piece) {
-                (Some(Piece::Text(before)), Piece::Text(more)) => before.push_str(&more),
-                (_, piece) => joined.push(piece),
-            }
-        }
-        joined
+        joined(pieces)
     }
 
     #[test]

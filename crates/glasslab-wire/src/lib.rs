@@ -9,12 +9,16 @@
 //! ```
 //! They stand in the stream where they happened, so that pictures and text keep their order. The
 //! other way, [`ToCell`] messages come as datagrams on a socket of their own.
+//!
+//! Each learner's first cell loads this crate and all below it: so it depends on serde alone, and what a crate for system
+//! calls would do, it does by the standard library.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
-use std::os::fd::{FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 
@@ -22,7 +26,7 @@ use std::path::PathBuf;
 pub const IN_NOTEBOOK: &str = "GLASSLAB_NOTEBOOK";
 /// Names the mark of this session's messages; set by glasslab's own kernel only.
 pub const MARK: &str = "GLASSLAB_MARK";
-/// Names the descriptor on which the kernel's messages come.
+/// Names the socket on which the kernel's messages come (see [`control`]).
 pub const CONTROL: &str = "GLASSLAB_CONTROL";
 /// Names a file; while it exists, the person wants the running cell to stop.
 pub const STOP: &str = "GLASSLAB_STOP";
@@ -167,14 +171,35 @@ pub fn frame(mark: &str, message: &FromCell) -> Vec<u8> {
     bytes
 }
 
+/// The socket of the kernel's messages, which lives as long as this process; nothing if [`CONTROL`] names another one, or none.
+pub fn control() -> Option<ManuallyDrop<UnixDatagram>> {
+    let descriptor = number_of(&std::env::var(CONTROL).ok()?)?;
+    // SAFETY: it is open, and the very socket that the kernel has made for the life of this process; it is not closed here.
+    Some(ManuallyDrop::new(unsafe { UnixDatagram::from_raw_fd(descriptor) }))
+}
+
+/// What a variable of the environment says of a socket that a started program inherits: its number, and which one it is, so
+/// that a number alone is never taken for it.
+pub fn name_of(socket: &impl AsRawFd) -> Option<String> {
+    named(socket.as_raw_fd())
+}
+
+/// The number of the socket that has this name; nothing if it is another one by now, or none.
+pub fn number_of(name: &str) -> Option<RawFd> {
+    let descriptor = name.split(' ').next()?.parse().ok()?;
+    (named(descriptor)? == name).then_some(descriptor)
+}
+
+fn named(descriptor: RawFd) -> Option<String> {
+    let data = std::fs::metadata(format!("/dev/fd/{descriptor}")).ok()?;
+    Some(format!("{descriptor} {} {}", data.dev(), data.ino()))
+}
+
 /// The kernel's next message, if one is waiting.
 pub fn receive() -> Option<ToCell> {
-    let descriptor: RawFd = std::env::var(CONTROL).ok()?.parse().ok()?;
-    // SAFETY: the kernel's child program opened it for the life of this process; it is not closed here.
-    let socket = ManuallyDrop::new(unsafe { UnixDatagram::from_raw_fd(descriptor) });
     let mut buffer = [0; LARGEST];
     // The socket does not block: with no message waiting this is an error.
-    let length = socket.recv(&mut buffer).ok()?;
+    let length = control()?.recv(&mut buffer).ok()?;
     serde_json::from_slice(&buffer[..length]).ok()
 }
 
@@ -212,6 +237,27 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().filter(|line| *line == END).count(), 1);
         assert!(text.ends_with("b\nEVCXR_END_CONTENT\n"));
+    }
+
+    #[test]
+    fn only_the_very_socket_is_taken_for_the_kernels() {
+        let (kernel, cells) = UnixDatagram::pair().unwrap();
+        cells.set_nonblocking(true).unwrap();
+        let is = |name: String| {
+            // SAFETY: no other test of this crate reads or writes the environment.
+            unsafe { std::env::set_var(CONTROL, name) };
+            receive()
+        };
+        let said = ToCell::Settled { number: 1, lines: Vec::new() };
+        kernel.send(&serde_json::to_vec(&said).unwrap()).unwrap();
+        let name = name_of(&cells).unwrap();
+        let number = cells.as_raw_fd().to_string();
+        let other = name_of(&kernel).unwrap().replacen(&kernel.as_raw_fd().to_string(), &number, 1);
+        for wrong in ["".to_owned(), number, "0".to_owned(), other, "-1 0 0".to_owned(), "9999 0 0".to_owned()] {
+            assert_eq!(is(wrong.clone()), None, "{wrong}");
+        }
+        assert_eq!(is(name.clone()), Some(said));
+        assert_eq!(is(name), None, "it is heard once");
     }
 
     #[test]

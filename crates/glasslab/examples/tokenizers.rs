@@ -1,5 +1,5 @@
-//! Characters or byte pairs? The same models, of the same size, trained for the same time on both, and their losses per
-//! character, which is the unit in which they can be compared.
+//! Characters or byte pairs? The same small models, trained for the same time on both, and their losses per character, which
+//! is the unit in which they can be compared.
 //!
 //! ```text
 //! cargo run --release -p glasslab --example tokenizers -- [SECONDS [TEXT]]
@@ -7,27 +7,20 @@
 
 use glasslab::prelude::*;
 
-fn measured(model: &impl LanguageModel, tokens: &Tokens, tokenizer: &impl Tokenizer) -> Result<(f64, f64)> {
-    let per_token = evaluate(model, tokens)?;
-    Ok((per_token.nats_per_char, per_token.per_char(tokens.predicted_chars(tokenizer)?).nats_per_char))
-}
-
 fn compare(name: &str, tokenizer: &impl Tokenizer, data: &Dataset, seconds: f64) -> Result<()> {
     let train_tokens = Tokens::encode(&data.train, tokenizer)?;
     let held_out = Tokens::encode(&data.held_out, tokenizer)?;
-    let chars = held_out.predicted_chars(tokenizer)? as f64 / held_out.len() as f64;
-    println!("{name}: {} ids, {chars:.2} characters a token", tokenizer.n_vocab());
-    let tell = |model: &str, (token, char): (f64, f64)| {
-        println!("  {model:<22} {token:.3} nats/token   {char:.3} nats/char");
-    };
-    tell("pairs of tokens, counted", measured(&NGram::count(&train_tokens, 2, 256)?, &held_out, tokenizer)?);
+    let n_vocab = tokenizer.n_vocab();
+    println!("{name}: {n_vocab} ids, {:.2} characters a token", held_out.chars_per_token());
+    println!("  pairs, counted  {}", evaluate(&NGram::count(&train_tokens, 2, n_vocab)?, &held_out)?);
     let config = TrainConfig { length: Length::Seconds(seconds), reports: 1, ..TrainConfig::default() };
-    let mut mlp = MlpLm::new(MlpConfig::original(), best_device())?;
+    let mut mlp = MlpLm::new(MlpConfig { n_vocab, ..MlpConfig::original() }, best_device())?;
     train(&mut mlp, &train_tokens, &held_out, &config)?;
-    tell("MLP", measured(&mlp, &held_out, tokenizer)?);
-    let mut transformer = TransformerLm::new(TransformerConfig::small(), best_device())?;
+    println!("  MLP             {}", evaluate(&mlp, &held_out)?);
+    let sizes = TransformerConfig { n_vocab, ..TransformerConfig::small() };
+    let mut transformer = TransformerLm::new(sizes, best_device())?;
     train(&mut transformer, &train_tokens, &held_out, &TrainConfig { lr: 0.004, ..config })?;
-    tell("transformer", measured(&transformer, &held_out, tokenizer)?);
+    println!("  transformer     {}", evaluate(&transformer, &held_out)?);
     Ok(())
 }
 
@@ -37,5 +30,8 @@ fn main() -> Result<()> {
     let data = arguments.next().map_or_else(Dataset::load, |path| Dataset::from_path(path, None))?;
     println!("{}; {seconds} s of training each", data.source);
     compare("characters", &CharTokenizer::default(), &data, seconds)?;
-    compare("byte pairs", &BytePair::train(&data.train, 256)?, &data, seconds)
+    for n_vocab in [512, 1024] {
+        compare("byte pairs", &BytePair::train(&data.train, n_vocab)?, &data, seconds)?;
+    }
+    Ok(())
 }

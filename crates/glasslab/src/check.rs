@@ -22,7 +22,9 @@
 mod answer;
 mod attention;
 mod block;
+mod byte_pairs;
 mod comparing;
+mod exercise;
 mod experiments;
 mod inputs;
 mod judge;
@@ -43,7 +45,9 @@ mod whole;
 pub use answer::{Difference, Place};
 pub use attention::{attend, head_scores, one_score, scores, split_heads};
 pub use block::{block, block_gradient};
+pub use byte_pairs::{count_pair, decode_pairs, encode_pairs, merge_pair, nats_per_char};
 pub use comparing::{best_next, transformer_parameters, windows};
+pub use exercise::Exercise;
 pub use experiments::{errors_apart, mean_and_error};
 pub use learning::{embedding_gradient, linear_gradients, logits_gradient, relu_gradient};
 pub use looking::{previous_score, surprise};
@@ -58,24 +62,16 @@ pub use transformer::{add_positions, layer_norm, rms_norm, top_k};
 pub use verdict::{Hint, Outcome, Verdict};
 pub use whole::transformer;
 
-/// An exercise: what is asked, and hints that lead to it step by step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exercise {
-    /// Its name: `check::NAME` checks it.
-    pub name: &'static str,
-    /// The task in a sentence, with the shapes.
-    pub task: &'static str,
-    /// From a nudge to nearly the answer.
-    pub hints: [&'static str; 3],
-    /// How the library's answer is called in the function's body, behind `check::reference::`.
-    pub reference: &'static str,
-}
-
 /// Every exercise, in the order of the notebooks.
-pub const EXERCISES: [Exercise; 45] = [
+pub const EXERCISES: [Exercise; 50] = [
     tokenization::ENCODE,
     tokenization::DECODE,
     tokenization::TARGETS,
+    byte_pairs::COUNT_PAIR,
+    byte_pairs::MERGE_PAIR,
+    byte_pairs::ENCODE_PAIRS,
+    byte_pairs::DECODE_PAIRS,
+    byte_pairs::NATS_PER_CHAR,
     mlp::MLP_PARAMETERS,
     mlp::RELU,
     mlp::MLP_FORWARD,
@@ -219,6 +215,11 @@ mod tests {
             encode,
             decode,
             targets,
+            count_pair,
+            merge_pair,
+            encode_pairs,
+            decode_pairs,
+            nats_per_char,
             mlp_parameters,
             relu,
             mlp_forward,

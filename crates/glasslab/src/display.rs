@@ -1,6 +1,7 @@
 //! How a picture reaches the notebook.
 
 use glasslab_wire::{Bundle, FromCell, IN_NOTEBOOK, is_connected, send, write_content};
+use std::cell::Cell;
 use std::fmt::Debug;
 
 /// A picture: SVG with a text alternative.
@@ -162,6 +163,14 @@ pub fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// A name for something shown that nothing else has.
+pub(crate) fn unique_id(what: &str) -> String {
+    thread_local!(static COUNT: Cell<u64> = const { Cell::new(0) });
+    let count = COUNT.replace(COUNT.get() + 1);
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_nanos());
+    format!("glasslab-{what}-{}-{time:x}-{count}", std::process::id())
 }
 
 #[cfg(test)]

@@ -2,8 +2,12 @@
 //!
 //! The loss is −ln of the probability that the model gave to the character that really came,
 //! averaged: nats per character. Guessing among 256 characters costs ln 256 = 5.545; knowing the
-//! text by heart costs 0. Every character of a story but its first is measured, for every model
+//! text by heart costs 0. Every token of a story but its first is measured, for every model
 //! the same ones.
+//!
+//! Where tokens are longer than characters, a loss per token says little: a longer one is harder to guess. So a loss is
+//! always divided by the characters that begin in the tokens measured, and can be by their bytes: in these units all
+//! tokenizers compare.
 
 mod ladder;
 
@@ -15,20 +19,27 @@ use crate::memory::keep_freed;
 use crate::model::LanguageModel;
 use crate::stopping::Listening;
 use crate::waiting::Waiting;
+use std::fmt;
 use tch::{Kind, Tensor};
 
-/// Characters in one row of a batch, if the model can take so many.
+/// Tokens in one row of a batch, if the model can take so many.
 const ROW: usize = 256;
-/// Rows in one batch, more if they are shorter: 16 × 256 characters of 256 scores are 4 MB.
+/// Rows in one batch, more if they are shorter.
 const ROWS: usize = 16;
+/// The most scores in one batch, unless a single row has more: 16 MB. With 256 ids, 16 rows of 256 have a quarter of it.
+const SCORES: usize = 1 << 22;
 
 /// A measured loss.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evaluation {
-    /// −ln of the probability of what came, averaged.
+    /// −ln of the probability of what came, in nats per character.
     pub nats_per_char: f64,
-    /// How many characters were predicted.
+    /// How many characters were predicted: those that begin in the tokens that were.
     pub chars: usize,
+    /// How many tokens were predicted: as many, if they are characters.
+    pub tokens: usize,
+    /// How many bytes of text these tokens are.
+    pub bytes: usize,
 }
 
 impl Evaluation {
@@ -37,20 +48,44 @@ impl Evaluation {
         self.nats_per_char / std::f64::consts::LN_2
     }
 
-    /// The same loss over so many characters, where what was predicted were tokens of several: the characters that
-    /// [`Tokens::predicted_chars`] counts, when all of a text was measured. Only so can tokenizers be compared.
-    pub fn per_char(&self, chars: usize) -> Evaluation {
-        Evaluation { nats_per_char: self.nats_per_char * self.chars as f64 / chars as f64, chars }
+    /// The loss over characters of one byte that are tokens themselves.
+    pub(crate) fn of_chars(nats_per_char: f64, chars: usize) -> Evaluation {
+        Evaluation { nats_per_char, chars, tokens: chars, bytes: chars }
+    }
+
+    /// The loss per token: what training makes smaller. It can be compared only where the tokens are the same.
+    pub fn nats_per_token(&self) -> f64 {
+        self.nats_per_char * (self.chars as f64 / self.tokens as f64)
+    }
+
+    /// The loss per byte of text, in UTF-8.
+    pub fn nats_per_byte(&self) -> f64 {
+        self.nats_per_char * (self.chars as f64 / self.bytes as f64)
     }
 
     /// Whether guessing among `n_vocab` ids would predict the text better.
     pub fn is_worse_than_guessing(&self, n_vocab: i64) -> bool {
-        is_worse_than_guessing(self.nats_per_char, (n_vocab as f64).ln())
+        is_worse_than_guessing(self.nats_per_token(), (n_vocab as f64).ln())
     }
 
     /// Among how many equally likely characters the model in effect hesitates.
     pub fn perplexity(&self) -> f64 {
         self.nats_per_char.exp()
+    }
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (nats, bits, perplexity) = (self.nats_per_char, self.bits_per_char(), self.perplexity());
+        let Evaluation { chars, tokens, bytes, .. } = *self;
+        write!(out, "{nats:.4} nats/char = {bits:.4} bits/char (perplexity {perplexity:.2}) over {chars} characters")?;
+        if bytes != chars {
+            write!(out, "; {:.4} nats/byte over {bytes} bytes", self.nats_per_byte())?;
+        }
+        if tokens != chars {
+            write!(out, "; {:.4} nats/token over {tokens} tokens", self.nats_per_token())?;
+        }
+        Ok(())
     }
 }
 
@@ -68,13 +103,13 @@ pub fn evaluate(model: &(impl LanguageModel + ?Sized), tokens: &Tokens) -> Resul
     evaluate_some(model, tokens, usize::MAX)
 }
 
-/// Measures a model on about the first `chars` characters of a text.
+/// Measures a model on about the first `count` tokens of a text.
 ///
 /// # Errors
 /// As [`evaluate`].
-pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, chars: usize) -> Result<Evaluation> {
+pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, count: usize) -> Result<Evaluation> {
     let mut listening = Listening::new("a model was measured: there is no loss yet");
-    let evaluation = measure(model, tokens, chars, || listening.go_on())?;
+    let evaluation = measure(model, tokens, count, || listening.go_on())?;
     match evaluation.nats_per_char.is_nan() {
         true => Err(Error::Data(
             "the model's scores are NaN: it is not a trained model any more; train it again".to_owned(),
@@ -87,39 +122,44 @@ pub fn evaluate_some(model: &(impl LanguageModel + ?Sized), tokens: &Tokens, cha
 pub(crate) fn measure(
     model: &(impl LanguageModel + ?Sized),
     tokens: &Tokens,
-    chars: usize,
+    most: usize,
     mut go_on: impl FnMut() -> Result<()>,
 ) -> Result<Evaluation> {
     let _guard = tch::no_grad_guard();
     keep_freed();
     let _waiting = Waiting::by_load();
     let length = model.max_len().map_or(ROW, |length| ROW.min(length as usize));
+    let rows_of_a_batch = (SCORES / (length * model.n_vocab() as usize)).clamp(1, ROWS * ROW / length);
     let mut rows = Rows::new(length);
-    let (mut nats, mut count) = (0.0, 0);
-    // Each row begins with characters that its first new prediction may depend on: all of them for a short
+    let (mut nats, mut count, mut chars, mut bytes) = (0.0, 0, 0, 0);
+    // Each row begins with tokens that its first new prediction may depend on: all of them for a short
     // context, half a row for a long one.
     let overlap = (model.context_len() as usize - 1).min(length / 2);
     for story in tokens.stories() {
         let mut done = 0; // how many of the story's predictions are in a row
-        while done + 1 < story.len() && count + rows.chars < chars {
+        while done + 1 < story.len() && count + rows.predicted < most {
             go_on()?;
             let first = done.saturating_sub(overlap);
-            let piece = &story[first..story.len().min(first + length + 1)];
-            rows.push(piece, done - first);
+            let piece = story.part(first..story.len().min(first + length + 1)).to_vec();
+            rows.push(&piece, done - first);
+            for &id in &piece[done - first + 1..] {
+                let size = tokens.size_of(id);
+                (chars, bytes) = (chars + size.0 as usize, bytes + size.1 as usize);
+            }
             done = first + piece.len() - 1;
-            if rows.len == ROWS * ROW / length {
-                (nats, count) = (nats + rows.nats(model)?, count + rows.chars);
+            if rows.len == rows_of_a_batch {
+                (nats, count) = (nats + rows.nats(model)?, count + rows.predicted);
                 rows = Rows::new(length);
             }
         }
     }
     if rows.len > 0 {
-        (nats, count) = (nats + rows.nats(model)?, count + rows.chars);
+        (nats, count) = (nats + rows.nats(model)?, count + rows.predicted);
     }
-    if count == 0 {
+    if chars == 0 {
         return Err(Error::Data("no story has two characters, so there is nothing to predict".to_owned()));
     }
-    Ok(Evaluation { nats_per_char: nats / count as f64, chars: count })
+    Ok(Evaluation { nats_per_char: nats / chars as f64, chars, tokens: count, bytes })
 }
 
 /// Fails where [`evaluate`] would have nothing to measure, or could not: told before hours of training, not after.
@@ -130,8 +170,8 @@ pub(crate) fn check_held_out(model: &(impl LanguageModel + ?Sized), tokens: &Tok
                 .to_owned(),
         ));
     }
-    match tokens.ids.iter().max() {
-        Some(&id) if i64::from(id) >= model.n_vocab() => Err(Error::Data(format!(
+    match tokens.ids.all().iter().max() {
+        Some(id) if id >= model.n_vocab() => Err(Error::Data(format!(
             "the held-out text has the id {id}, but the model's n_vocab is {}: was it encoded with the model's tokenizer?",
             model.n_vocab()
         ))),
@@ -148,24 +188,25 @@ struct Rows {
     /// Whether a place is none that counts.
     outside: Vec<bool>,
     len: usize,
-    chars: usize,
+    /// How many tokens are predicted that were not before.
+    predicted: usize,
 }
 
 impl Rows {
     fn new(length: usize) -> Rows {
-        Rows { length, inputs: Vec::new(), targets: Vec::new(), outside: Vec::new(), len: 0, chars: 0 }
+        Rows { length, inputs: Vec::new(), targets: Vec::new(), outside: Vec::new(), len: 0, predicted: 0 }
     }
 
     /// A piece of which the first `known` predictions were measured before.
-    fn push(&mut self, piece: &[u8], known: usize) {
+    fn push(&mut self, piece: &[i64], known: usize) {
         for place in 0..self.length {
             let inside = place + 1 < piece.len();
-            self.inputs.push(if inside { i64::from(piece[place]) } else { 0 });
-            self.targets.push(if inside { i64::from(piece[place + 1]) } else { 0 });
+            self.inputs.push(if inside { piece[place] } else { 0 });
+            self.targets.push(if inside { piece[place + 1] } else { 0 });
             self.outside.push(!inside || place < known);
         }
         self.len += 1;
-        self.chars += piece.len() - 1 - known;
+        self.predicted += piece.len() - 1 - known;
     }
 
     fn nats(&self, model: &(impl LanguageModel + ?Sized)) -> Result<f64> {
@@ -183,9 +224,9 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Stories;
+    use crate::data::{Dataset, IdSlice, Stories};
     use crate::model::NGram;
-    use crate::tokenizer::CharTokenizer;
+    use crate::tokenizer::{BytePair, CharTokenizer, Tokenizer};
 
     fn tokens(text: &str) -> Tokens {
         Tokens::encode(&Stories::parse(text).unwrap(), &CharTokenizer::default()).unwrap()
@@ -197,9 +238,10 @@ mod tests {
         let tokens = tokens(&text);
         let model = NGram::count(&tokens, 4, 256).unwrap();
         let (mut nats, mut count) = (0.0, 0);
-        for story in tokens.stories() {
+        for story in tokens.stories().map(IdSlice::to_vec) {
             for place in 1..story.len() {
-                nats -= model.probabilities(&story[place.saturating_sub(3)..place])[story[place] as usize].ln();
+                let after = model.probabilities(&story[place.saturating_sub(3)..place]).unwrap();
+                nats -= after[story[place] as usize].ln();
                 count += 1;
             }
         }
@@ -210,7 +252,7 @@ mod tests {
 
     #[test]
     fn units_belong_together() {
-        let evaluation = Evaluation { nats_per_char: 256_f64.ln(), chars: 1 };
+        let evaluation = Evaluation::of_chars(256_f64.ln(), 1);
         assert!((evaluation.bits_per_char() - 8.0).abs() < 1e-12);
         assert!((evaluation.perplexity() - 256.0).abs() < 1e-9);
     }
@@ -260,6 +302,71 @@ mod tests {
             }
         }
         assert!(evaluate(&Broken, &tokens("abc")).unwrap_err().to_string().contains("NaN"));
+    }
+
+    /// Gives every one of so many ids the same probability.
+    struct Uniform(i64);
+
+    impl LanguageModel for Uniform {
+        fn logits(&self, ids: &Tensor) -> Result<Tensor> {
+            let (batch, time) = ids.size2()?;
+            Ok(Tensor::zeros([batch, time, self.0], (Kind::Float, tch::Device::Cpu)))
+        }
+        fn n_vocab(&self) -> i64 {
+            self.0
+        }
+        fn context_len(&self) -> i64 {
+            1
+        }
+        fn device(&self) -> tch::Device {
+            tch::Device::Cpu
+        }
+    }
+
+    #[test]
+    fn a_loss_per_character_and_per_byte_counts_what_the_tokens_stand_for() {
+        let stories = Stories::parse("été été été 🦀<|endoftext|>un été").unwrap();
+        let tokenizer = BytePair::train(&stories, 300).unwrap();
+        let tokens = Tokens::encode(&stories, &tokenizer).unwrap();
+        let (mut count, mut text) = (0, String::new());
+        for story in tokens.stories().map(IdSlice::to_vec) {
+            count += story.len() - 1;
+            text += &tokenizer.decode(&story[1..]).unwrap();
+        }
+        let loss = evaluate(&Uniform(tokenizer.n_vocab()), &tokens).unwrap();
+        assert_eq!((loss.tokens, loss.chars, loss.bytes), (count, text.chars().count(), text.len()));
+        let guessing = (tokenizer.n_vocab() as f64).ln();
+        assert!((loss.nats_per_token() - guessing).abs() < 1e-6, "{loss}");
+        assert!((loss.nats_per_char * loss.chars as f64 - guessing * count as f64).abs() < 1e-4);
+        assert!((loss.nats_per_byte() * loss.bytes as f64 - guessing * count as f64).abs() < 1e-4);
+        assert!(!loss.is_worse_than_guessing(tokenizer.n_vocab()));
+        let said = loss.to_string();
+        assert!(said.contains("nats/char") && said.contains("nats/byte") && said.contains("nats/token"), "{said}");
+        let said = Evaluation::of_chars(1.0, 9).to_string();
+        assert!(!said.contains("nats/byte") && !said.contains("nats/token"), "{said}");
+    }
+
+    #[test]
+    fn a_large_vocabulary_is_measured_in_small_batches_with_the_same_result() {
+        let text = "the cat sat on the mat and the dog sat on the log. ".repeat(30);
+        let tokens = tokens(&text);
+        let (narrow, wide) = (evaluate(&Uniform(256), &tokens).unwrap(), evaluate(&Uniform(30_000), &tokens).unwrap());
+        assert_eq!((narrow.chars, narrow.tokens), (wide.chars, text.trim().len() - 1));
+        assert!((wide.nats_per_char - 30_000_f64.ln()).abs() < 1e-4, "{wide}");
+    }
+
+    #[test]
+    fn counted_pairs_of_tokens_know_more_than_counted_pairs_of_characters() {
+        let data = Dataset::embedded().unwrap();
+        let loss = |tokenizer: &dyn Fn(&Stories) -> Tokens, n_vocab: i64| {
+            let (train, held_out) = (tokenizer(&data.train), tokenizer(&data.held_out));
+            evaluate(&NGram::count(&train, 2, n_vocab).unwrap(), &held_out).unwrap().nats_per_char
+        };
+        let pairs = BytePair::train(&data.train, 512).unwrap();
+        let with_pairs = loss(&|stories| Tokens::encode(stories, &pairs).unwrap(), 512);
+        let characters = CharTokenizer::default();
+        let with_characters = loss(&|stories| Tokens::encode(stories, &characters).unwrap(), 256);
+        assert!(with_pairs < 0.8 * with_characters, "{with_pairs} {with_characters}");
     }
 
     #[test]

@@ -74,6 +74,8 @@ struct Row {
     text: String,
     /// Where in the text begins what was written.
     start: usize,
+    /// The bytes of a character that later tokens complete.
+    begun: Vec<u8>,
     /// How many characters are still to be written.
     missing: usize,
     rng: Rng,
@@ -94,12 +96,14 @@ impl Row {
         if ids.is_empty() {
             ids.push(0);
         }
-        Ok(Row { prompt_len: ids.len(), ids, start: text.len(), text, missing: chars, rng: Rng::new(seed) })
+        let (prompt_len, start, rng) = (ids.len(), text.len(), Rng::new(seed));
+        Ok(Row { ids, prompt_len, text, start, begun: Vec::new(), missing: chars, rng })
     }
 
     /// Appends a token's characters, up to the last one that was asked for.
-    fn take(&mut self, piece: &str, stop: Option<&str>, each: &mut impl FnMut(char)) {
-        for character in piece.chars().take(self.missing) {
+    fn take(&mut self, piece: &[u8], stop: Option<&str>, each: &mut impl FnMut(char)) {
+        self.begun.extend_from_slice(piece);
+        for character in whole_characters(&mut self.begun).chars().take(self.missing) {
             self.text.push(character);
             self.missing -= 1;
             each(character);
@@ -109,6 +113,24 @@ impl Row {
             }
         }
     }
+}
+
+/// Takes what is whole of these bytes: what is no character becomes `\u{fffd}`, and what may still become one stays.
+fn whole_characters(bytes: &mut Vec<u8>) -> String {
+    let (mut text, mut done) = (String::new(), 0);
+    for part in bytes.utf8_chunks() {
+        text += part.valid();
+        done += part.valid().len();
+        let end = done + part.invalid().len();
+        let is_begun = || std::str::from_utf8(part.invalid()).is_err_and(|error| error.error_len().is_none());
+        if part.invalid().is_empty() || end == bytes.len() && is_begun() {
+            break;
+        }
+        text.push(char::REPLACEMENT_CHARACTER);
+        done = end;
+    }
+    bytes.drain(..done);
+    text
 }
 
 fn write(
@@ -141,7 +163,7 @@ fn write(
             }
             let id = sampling.draw(weights, &mut row.rng)?;
             row.ids.push(id);
-            row.take(&tokenizer.decode(&[id])?, sampling.stop.as_deref(), &mut each);
+            row.take(&tokenizer.piece(id)?, sampling.stop.as_deref(), &mut each);
         }
         place += 1;
         if should_stop() {
@@ -308,13 +330,13 @@ mod tests {
     #[test]
     fn tokens_of_several_characters_are_written_to_the_character() {
         let stories = Stories::parse(&"The cat sat. The dog ran. ".repeat(20)).unwrap();
-        let tokenizer = BytePair::train(&stories, 40).unwrap();
+        let tokenizer = BytePair::train(&stories, 280).unwrap();
         assert!((0..tokenizer.n_vocab()).any(|id| tokenizer.width(id).unwrap() > 2));
         let model = NGram::count(&Tokens::encode(&stories, &tokenizer).unwrap(), 3, tokenizer.n_vocab()).unwrap();
         for chars in 0..12 {
             let mut streamed = String::new();
             let each = |character| streamed.push(character);
-            let whole = generate_with(&model, &tokenizer, "The 🦀c", &hot(chars), each).unwrap();
+            let whole = generate_with(&model, &tokenizer, "The c", &hot(chars), each).unwrap();
             assert_eq!(whole, format!("The c{streamed}"));
             assert_eq!(streamed.chars().count(), chars);
         }
@@ -322,6 +344,30 @@ mod tests {
         let sampling = Sampling { stop: Some("at".to_owned()), ..hot(1000) };
         let stopped = generate(&model, &tokenizer, "The c", &sampling).unwrap();
         assert_eq!(stopped.find("at"), Some(stopped.len() - 2), "{stopped}");
+    }
+
+    #[test]
+    fn characters_that_tokens_share_are_written_whole() {
+        let stories = Stories::parse(&"🦀é日".repeat(40)).unwrap();
+        let tokenizer = BytePair::train(&stories, 258).unwrap();
+        assert!(tokenizer.cut("🦀é").len() > 3, "there are tokens that are no characters");
+        let model = NGram::count(&Tokens::encode(&stories, &tokenizer).unwrap(), 6, tokenizer.n_vocab()).unwrap();
+        let mut streamed = String::new();
+        let cold = Sampling { temperature: 0.01, ..hot(6) };
+        let whole = generate_with(&model, &tokenizer, "🦀é日", &cold, |one| streamed.push(one)).unwrap();
+        assert_eq!((whole.as_str(), streamed.as_str()), ("🦀é日🦀é日🦀é日", "🦀é日🦀é日"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_characters_are_marked_and_a_begun_one_waits() {
+        let taken = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            (whole_characters(&mut bytes), bytes)
+        };
+        assert_eq!(taken(b"ab\xf0\x9f"), ("ab".to_owned(), b"\xf0\x9f".to_vec()));
+        assert_eq!(taken(b"\xa6a\xf0b\xc3"), ("\u{fffd}a\u{fffd}b".to_owned(), b"\xc3".to_vec()));
+        assert_eq!(taken("é🦀".as_bytes()), ("é🦀".to_owned(), Vec::new()));
+        assert_eq!(taken(b""), (String::new(), Vec::new()));
     }
 
     #[test]

@@ -17,8 +17,8 @@
 //!
 //! Without such a front-end the closure runs once, with the values that the controls begin with.
 
-use crate::display::{Picture, bundle, escape, html_bundle};
-use crate::live::unique_id;
+use crate::display::{Picture, bundle, escape, html_bundle, unique_id};
+use crate::stopping::listen_also;
 use crate::tokenizer::printable;
 use glasslab_wire::{Bundle, FromCell, ToCell, is_connected, receive, send};
 use serde_json::{Map, Value, json};
@@ -248,6 +248,7 @@ thread_local! {
 
 /// Tells the front-end of the controls, in a box, and remembers them.
 fn open(controls: Vec<Control>, drawing: Option<Drawing>) {
+    listen_also(poll);
     let metadata = json!({ "version": "2.1.0" });
     let open_comm = |id: &str, mut state: Map<String, Value>, layout: Option<&str>| {
         if let Some(layout) = layout {

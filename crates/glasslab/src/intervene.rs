@@ -19,13 +19,16 @@ mod heads;
 mod lens;
 
 pub use effect::{Effect, Intervene, Outcome};
+pub(crate) use heads::share;
 pub use heads::{HeadPatterns, HeadScore, PATTERNS};
 pub use lens::{Lens, LensRow};
 
-use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
+use crate::model::ModelConfig;
 use crate::model::{LanguageModel, NoProbe, Parameter, Probe};
-use crate::trace::{Trace, Traceable, shape};
+use crate::numbers::shape;
+use crate::tokenizer::AnyTokenizer;
+use crate::trace::{Trace, Traceable};
 use std::collections::HashMap;
 use std::fmt::{self, Display};
 use tch::{Device, Tensor};
@@ -173,6 +176,10 @@ impl<M: Traceable> LanguageModel for Altered<'_, M> {
 
     fn n_vocab(&self) -> i64 {
         self.model.n_vocab()
+    }
+
+    fn tokenizer(&self) -> AnyTokenizer {
+        self.model.tokenizer()
     }
 
     fn context_len(&self) -> i64 {

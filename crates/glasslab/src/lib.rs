@@ -38,6 +38,7 @@ pub mod intervene;
 pub mod live;
 mod memory;
 pub mod model;
+mod numbers;
 pub mod prelude;
 pub mod proofs;
 pub mod rng;

@@ -10,9 +10,8 @@
 
 pub use crate::stopping::should_stop;
 
-use crate::display::{Picture, bundle, escape};
+use crate::display::{Picture, bundle, escape, unique_id};
 use glasslab_wire::{FromCell, IN_NOTEBOOK, is_connected, send};
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// Between two changes of a picture: five a second are as many as a browser draws without haste.
@@ -27,14 +26,6 @@ pub fn setting(name: &str) -> Option<f64> {
 /// Tells the kernel where a training has kept its model on its way, so that it can say so should the cell be ended.
 pub fn note_saved(path: &std::path::Path) {
     send(&FromCell::Saved { path: path.display().to_string() });
-}
-
-/// A name for something shown that nothing else has.
-pub(crate) fn unique_id(what: &str) -> String {
-    thread_local!(static COUNT: Cell<u64> = const { Cell::new(0) });
-    let count = COUNT.replace(COUNT.get() + 1);
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |age| age.as_nanos());
-    format!("glasslab-{what}-{}-{time:x}-{count}", std::process::id())
 }
 
 /// A picture that is replaced while a cell runs.

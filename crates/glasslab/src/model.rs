@@ -1,7 +1,10 @@
 //! Language models: each gives, for every character of a text, a score for what comes next.
 
+mod any;
 pub mod attention;
 pub mod cache;
+mod config;
+pub(crate) mod file;
 mod mlp;
 mod ngram;
 pub mod norm;
@@ -10,18 +13,22 @@ mod probe;
 pub mod rotary;
 pub mod transformer;
 
+pub use any::AnyModel;
+pub use config::ModelConfig;
 pub use mlp::{MlpConfig, MlpLm};
 pub use ngram::NGram;
+pub(crate) use own::checked;
 #[cfg(test)]
 pub(crate) use own::mine::Mine;
 pub use own::{Model, Sizes};
 pub use probe::{NoProbe, Probe, Recording, Step};
 pub use transformer::{Activation, Positions, TransformerConfig, TransformerLm};
 
-use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
+use crate::tokenizer::{AnyTokenizer, CharTokenizer, Tokenizer};
 use cache::Cache;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 /// What every language model can do.
@@ -69,6 +76,11 @@ pub trait LanguageModel {
     /// V: the number of different ids.
     fn n_vocab(&self) -> i64;
 
+    /// What its ids stand for: characters, if it does not say otherwise.
+    fn tokenizer(&self) -> AnyTokenizer {
+        CharTokenizer { n_vocab: self.n_vocab() }.into()
+    }
+
     /// How many characters, the current one included, a prediction can depend on.
     fn context_len(&self) -> i64;
 
@@ -90,6 +102,37 @@ pub trait Trainable: LanguageModel {
     /// from the same numbers.
     fn settings(&self) -> Option<ModelConfig> {
         None
+    }
+
+    /// Told at the end of a training, so that a kept model can tell it.
+    fn learnt_from(&mut self, _trained: Trained) {}
+}
+
+/// What a model has learnt from, and for how long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trained {
+    /// The text, in words, where somebody has named it.
+    pub text: Option<String>,
+    /// How many stories it has.
+    pub stories: usize,
+    /// How many tokens they have.
+    pub tokens: usize,
+    /// The steps.
+    pub steps: usize,
+    /// The seconds.
+    pub seconds: f64,
+    /// The last held-out loss, nats per character.
+    pub nats_per_char: Option<f64>,
+}
+
+/// Checks that a tokenizer has the ids of a model.
+pub(crate) fn fitting(n_vocab: i64, tokenizer: AnyTokenizer) -> Result<AnyTokenizer> {
+    match tokenizer.n_vocab() == n_vocab {
+        true => Ok(tokenizer),
+        false => Err(Error::Config(format!(
+            "the tokenizer has {} ids and the model {n_vocab}: make the model with n_vocab = {0}",
+            tokenizer.n_vocab()
+        ))),
     }
 }
 

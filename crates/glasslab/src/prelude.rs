@@ -21,11 +21,13 @@ pub use crate::model::{
 };
 pub use crate::proofs;
 pub use crate::rng::Rng;
-pub use crate::tokenizer::{BytePair, CharTokenizer, Encoded, Tokenizer, printable, visible};
-pub use crate::trace::{ByHand, Comparison, Nudge, Trace, TraceStep, Traceable};
+pub use crate::tokenizer::{AnyTokenizer, BytePair, CharTokenizer, Encoded, Pieces, Tokenizer, printable, visible};
+pub use crate::trace::{ByHand, Nudge, Trace, TraceStep, Traceable};
 pub use crate::train::{
     Course, Downhill, History, Landscape, LandscapeConfig, Learning, Length, OptimiserKind, Race, StepByStep,
     TrainConfig, TrainStep, resume, train,
 };
-pub use crate::view::{Attention, Bars, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise};
+pub use crate::view::{
+    Attention, Bars, Comparison, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise,
+};
 pub use tch::{self, Device, Kind, Tensor};

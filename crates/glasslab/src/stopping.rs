@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::helper::Helper;
 use glasslab_wire::{STOPPING, is_connected, stop_file};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,14 @@ const LOOK: Duration = Duration::from_millis(20);
 /// For how long a computation is taken for moving that gives no sign of its own.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What else a long loop listens to: sliders, once there are any.
+static LISTENS: OnceLock<fn()> = OnceLock::new();
+
+/// From now on, each [`should_stop`] also calls this.
+pub(crate) fn listen_also(listen: fn()) {
+    LISTENS.get_or_init(|| listen);
+}
+
 /// Whether the person wants the running cell to stop. Poll it at every step of a long loop (it costs about
 /// two microseconds), leave the loop, and return what there is.
 ///
@@ -33,7 +42,9 @@ pub fn should_stop() -> bool {
     if !is_connected() {
         return false;
     }
-    crate::interact::poll();
+    if let Some(listen) = LISTENS.get() {
+        listen();
+    }
     is_asked()
 }
 

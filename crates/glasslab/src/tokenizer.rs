@@ -4,11 +4,17 @@
 //! 97, as Unicode numbers them. With `n_vocab` = 256 that covers ASCII and Latin-1; any character
 //! beyond is dropped, and the tokenizer says how many were.
 
+mod any;
 mod bpe;
+mod words;
 
+pub use any::{AnyTokenizer, Pieces, Unit};
 pub use bpe::BytePair;
+pub(crate) use words::words;
 
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// What every tokenizer can do, as models and batches need it.
 pub trait Tokenizer {
@@ -18,20 +24,47 @@ pub trait Tokenizer {
     /// Gives the ids of a text to `take`, one after the other; returns how many characters had none.
     fn encode_into(&self, text: &str, take: &mut dyn FnMut(i64)) -> usize;
 
-    /// The text of ids.
+    /// The bytes that an id stands for: a character, several, or a part of one.
     ///
     /// # Errors
-    /// If an id is not in `0..n_vocab`.
-    fn decode(&self, ids: &[i64]) -> Result<String>;
+    /// If the id is not in `0..n_vocab` or stands for nothing.
+    fn piece(&self, id: i64) -> Result<Cow<'_, [u8]>>;
 
     /// Whether a character can be encoded.
     fn knows(&self, character: char) -> bool;
 
-    /// How many characters an id stands for.
+    /// The text of ids; where they end inside a character, `\u{fffd}` stands for what there is of it.
     ///
     /// # Errors
-    /// If the id is not in `0..n_vocab`.
-    fn width(&self, id: i64) -> Result<usize>;
+    /// If an id is not in `0..n_vocab`.
+    fn decode(&self, ids: &[i64]) -> Result<String> {
+        let mut bytes = Vec::new();
+        for &id in ids {
+            bytes.extend_from_slice(&self.piece(id)?);
+        }
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    /// How many characters begin in the piece of an id: over a whole text, they sum up to its characters.
+    ///
+    /// # Errors
+    /// As [`piece`](Self::piece).
+    fn width(&self, id: i64) -> Result<usize> {
+        // All bytes of a character but its first begin with the bits 10.
+        Ok(self.piece(id)?.iter().filter(|&&byte| byte & 0xc0 != 0x80).count())
+    }
+
+    /// The piece of an id as a plot or a table shows it: `␣the`, and `\xf0` for a byte that is no character alone.
+    ///
+    /// # Errors
+    /// As [`piece`](Self::piece).
+    fn label(&self, id: i64) -> Result<String> {
+        let piece = self.piece(id)?;
+        Ok(piece.utf8_chunks().fold(String::new(), |label, part| {
+            let label = part.valid().chars().fold(label, |label, character| label + &visible(character));
+            part.invalid().iter().fold(label, |label, byte| label + &format!("\\x{byte:02x}"))
+        }))
+    }
 
     /// This tokenizer, if its tokens are single characters.
     fn as_chars(&self) -> Option<CharTokenizer> {
@@ -40,7 +73,7 @@ pub trait Tokenizer {
 }
 
 /// A tokenizer whose tokens are single characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CharTokenizer {
     /// The number of ids: characters whose code point is below it can be encoded.
     pub n_vocab: i64,
@@ -125,12 +158,16 @@ impl Tokenizer for CharTokenizer {
         dropped
     }
 
-    fn decode(&self, ids: &[i64]) -> Result<String> {
-        self.decode(ids)
+    fn piece(&self, id: i64) -> Result<Cow<'_, [u8]>> {
+        Ok(Cow::Owned(self.character(id)?.to_string().into_bytes()))
     }
 
     fn knows(&self, character: char) -> bool {
         self.knows(character)
+    }
+
+    fn decode(&self, ids: &[i64]) -> Result<String> {
+        self.decode(ids)
     }
 
     fn width(&self, id: i64) -> Result<usize> {

@@ -25,7 +25,6 @@ mod blame;
 mod blame_weights;
 mod by_hand;
 mod by_weights;
-mod compare;
 mod describe;
 mod learnt;
 mod step;
@@ -33,18 +32,19 @@ mod table;
 
 pub use backward::Nudge;
 pub use by_hand::ByHand;
-pub use compare::Comparison;
 pub use step::TraceStep;
 
 pub(crate) use arithmetic::tiny;
-pub(crate) use step::{numbers, shape};
 pub(crate) use table::Row;
 
-use crate::checkpoint::{AnyModel, ModelConfig};
 use crate::error::{Error, Result};
 use crate::model::attention::{Head, UNSEEN_FROM};
-use crate::model::{LanguageModel, MlpLm, NoProbe, Parameter, Probe, Recording, Step, TransformerLm};
-use crate::tokenizer::{CharTokenizer, visible};
+use crate::model::checked;
+use crate::model::{
+    AnyModel, LanguageModel, MlpLm, Model, ModelConfig, NoProbe, Parameter, Probe, Recording, Step, TransformerLm,
+};
+use crate::numbers::numbers;
+use crate::tokenizer::{AnyTokenizer, CharTokenizer, Pieces, visible};
 use learnt::Learnt;
 use tch::{Device, Kind, Tensor};
 
@@ -157,6 +157,16 @@ impl Traceable for AnyModel {
     }
 }
 
+impl<M: Model> Traceable for M {
+    fn forward_with(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+        checked(self, ids, probe)
+    }
+
+    fn learnt(&self) -> Vec<Parameter> {
+        Model::parameters(self)
+    }
+}
+
 impl Head {
     /// What the head does with the numbers of some characters, step by step.
     ///
@@ -190,6 +200,7 @@ impl Head {
             max_abs_error,
             ids: Vec::new(),
             learnt: Learnt::default(),
+            tokenizer: CharTokenizer::default().into(),
             checked: "output",
             bfloat16: false,
             notes: Vec::new(),
@@ -199,41 +210,45 @@ impl Head {
     }
 }
 
+/// The name of the attention whose weights this step is: a model's own are known by the step's name and shape.
+pub(crate) fn attention_of<'a>(step: &'a str, tensor: &Tensor) -> Option<&'a str> {
+    let layer = step.strip_suffix(".weights")?;
+    match tensor.size()[..] {
+        [1, rows, columns] | [1, _, rows, columns] if rows == columns => Some(layer),
+        _ => None,
+    }
+}
+
 /// A text as a model takes it.
 struct Input {
     ids: Vec<i64>,
     text: String,
     labels: Vec<String>,
     notes: Vec<String>,
+    tokenizer: AnyTokenizer,
 }
 
 impl Input {
     fn new(model: &impl LanguageModel, text: &str) -> Result<Input> {
-        let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
-        let encoded = tokenizer.encode_all(text);
-        let mut notes = Vec::new();
-        if !encoded.dropped.is_empty() {
-            let dropped: String = encoded.dropped.iter().take(20).collect();
-            let count = encoded.dropped.len();
-            notes.push(format!("{count} characters are outside the vocabulary and were left out: {dropped:?}"));
-        }
-        let mut ids = encoded.ids;
+        let tokenizer = model.tokenizer();
+        let mut pieces = tokenizer.cut(text)?;
+        let mut notes: Vec<String> = pieces.lost().into_iter().collect();
         let longest = model.max_len().map_or(usize::MAX, |length| length as usize);
-        if ids.len() > longest {
+        if pieces.ids.len() > longest {
             notes.push(format!(
-                "these are the first {longest} of {} characters: the model's context ends there",
-                ids.len()
+                "these are the first {longest} of {} {}: the model's context ends there",
+                pieces.ids.len(),
+                tokenizer.unit().many
             ));
-            ids.truncate(longest);
+            pieces = tokenizer.pieces(pieces.ids[..longest].to_vec())?;
         }
-        if ids.is_empty() {
+        if pieces.ids.is_empty() {
             return Err(Error::Data(format!(
                 "a trace needs a text of at least one character that the model knows, got {text:?}"
             )));
         }
-        let text = tokenizer.decode(&ids)?;
-        let labels = text.chars().map(visible).collect();
-        Ok(Input { ids, text, labels, notes })
+        let Pieces { ids, labels, text, .. } = pieces;
+        Ok(Input { ids, text, labels, notes, tokenizer })
     }
 
     /// A text in which there is something to predict.
@@ -258,9 +273,9 @@ impl Input {
 /// What a model did with a text.
 #[derive(Debug)]
 pub struct Trace {
-    /// The characters that the model saw.
+    /// The text that the model saw.
     pub text: String,
-    /// Each of them as a plot shows it.
+    /// Each of its characters, or tokens, as a plot shows it.
     pub labels: Vec<String>,
     /// The steps, in order.
     pub steps: Vec<TraceStep>,
@@ -270,10 +285,12 @@ pub struct Trace {
     pub max_abs_error: f64,
     /// What was left out of the text, and what else is to be known of the numbers.
     pub notes: Vec<String>,
-    /// The ids of the characters.
+    /// Their ids.
     ids: Vec<i64>,
     /// The model's parameters as they were, for the arithmetic.
     learnt: Learnt,
+    /// What the ids stand for.
+    pub(crate) tokenizer: AnyTokenizer,
     checked: &'static str,
     /// Whether the pass without a probe was computed in bfloat16; a trace never is.
     bfloat16: bool,
@@ -299,10 +316,22 @@ impl Trace {
 
     /// Of a model's pass whose steps are still to come.
     fn empty(model: &impl Traceable, input: Input, max_abs_error: f64, learnt: Learnt) -> Trace {
-        let Input { ids, text, labels, notes } = input;
+        let Input { ids, text, labels, notes, tokenizer } = input;
         let bfloat16 = matches!(model.model_config(), Some(ModelConfig::Transformer(config)) if config.bfloat16 && model.device().is_cuda());
         let (steps, parameters) = (Vec::new(), Vec::new());
-        Trace { text, labels, steps, parameters, max_abs_error, notes, ids, learnt, checked: "logits", bfloat16 }
+        Trace {
+            text,
+            labels,
+            steps,
+            parameters,
+            max_abs_error,
+            notes,
+            ids,
+            learnt,
+            tokenizer,
+            checked: "logits",
+            bfloat16,
+        }
     }
 
     fn take(&mut self, steps: impl IntoIterator<Item = Step>, config: Option<&ModelConfig>) -> Result<()> {
@@ -361,7 +390,7 @@ impl Trace {
         })
     }
 
-    /// The mean loss of the text's predictions in nats per character; `None` for a single character.
+    /// The mean loss of the text's predictions in nats per character, or token; `None` for a single one.
     pub fn loss(&self) -> Option<f64> {
         self.step("loss").ok().map(|step| step.mean)
     }

@@ -13,11 +13,12 @@ mod optimiser;
 mod race;
 mod saved;
 mod shown;
+mod state;
+mod step;
 mod step_by_step;
 mod training;
 
 pub use autosave::AUTOSAVE;
-pub(crate) use by_hand::digits;
 pub use by_hand::{HandLine, StepByHand};
 pub use config::{Length, OptimiserKind, TrainConfig};
 pub use course::Course;
@@ -30,7 +31,8 @@ pub use optimiser::Optimiser;
 pub use race::{Race, Run};
 pub use saved::SavedTraining;
 pub use shown::LR_SLIDER;
-pub use step_by_step::{StepByStep, TrainStep};
+pub use step::TrainStep;
+pub use step_by_step::StepByStep;
 pub(crate) use training::Look;
 pub use training::Moment;
 

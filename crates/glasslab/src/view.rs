@@ -7,16 +7,20 @@ mod attention;
 mod bars;
 mod bitmap;
 pub(crate) mod colour;
+mod compare;
 mod curve;
+mod effect;
 mod embedding;
 mod explorer;
 mod film;
 mod flipbook;
+mod heads;
 mod heatmap;
 mod html;
 mod ladder;
 mod landscape;
 mod learning;
+mod lens;
 mod lines;
 mod step;
 mod surprise;
@@ -24,21 +28,22 @@ mod sweep;
 mod table;
 
 pub use attention::Attention;
-pub(crate) use attention::attention_of;
 pub use bars::Bars;
 pub use colour::Quantity;
+pub use compare::Comparison;
 pub use curve::LossCurve;
 pub use embedding::EmbeddingMap;
 pub use explorer::Explorer;
 pub use film::Film;
 pub use heatmap::Heatmap;
 pub use html::Html;
-pub use surprise::{Surprise, SurprisingCharacter};
+pub use surprise::{Surprise, SurprisingPiece};
 
-pub(crate) use html::{beside, paragraph};
+pub(crate) use html::{beside, paragraph, shown};
 
 use crate::display::Picture;
 use crate::error::{Error, Result};
+pub(crate) use crate::numbers::short;
 use plotters::coord::Shift;
 use plotters::prelude::{DrawingArea, IntoDrawingArea, IntoFont, RGBColor, SVGBackend, TextStyle};
 use plotters::style::text_anchor::Pos;
@@ -118,35 +123,4 @@ fn images(bitmaps: &[Overlay]) -> String {
         ));
     }
     images
-}
-
-/// A number with the digits that matter beside numbers of the size `scale`.
-pub(crate) fn short(number: f64, scale: f64) -> String {
-    match number {
-        f64::INFINITY => return "∞".to_owned(),
-        f64::NEG_INFINITY => return "−∞".to_owned(),
-        number if number.is_nan() => return "NaN".to_owned(),
-        number if number.abs() < 1e-3 * scale || number == 0.0 => return "0".to_owned(),
-        _ => {}
-    }
-    let text = match number.abs() {
-        size if size >= 1e6 => format!("{number:.1e}"),
-        size if size >= 100.0 => format!("{number:.0}"),
-        size if size >= 1.0 => format!("{number:.1}"),
-        size if size >= 0.01 => format!("{number:.2}"),
-        _ => format!("{number:.0e}"),
-    };
-    text.replace('-', "−")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_short_and_what_is_none_is_named() {
-        let texts =
-            [0.0, 1e-9, 0.123, -2.55, 1234.5, 3e7, f64::NAN, f64::NEG_INFINITY].map(|number| short(number, 1.0));
-        assert_eq!(texts, ["0", "0", "0.12", "−2.5", "1234", "3.0e7", "NaN", "−∞"]);
-    }
 }

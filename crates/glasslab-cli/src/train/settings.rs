@@ -73,6 +73,9 @@ pub struct Train {
     #[arg(long)]
     #[serde(default)]
     lossy: bool,
+    /// Reads byte pairs instead of characters: so many different tokens, 257 to 65536, learnt from the text.
+    #[arg(long, value_name = "N")]
+    byte_pairs: Option<usize>,
     /// How long to train, by the clock [default: 60].
     #[arg(long, allow_negative_numbers = true)]
     seconds: Option<f64>,
@@ -118,7 +121,7 @@ pub struct Train {
     /// One seed gives one model and one order of batches [default: 0].
     #[arg(long)]
     seed: Option<u32>,
-    /// Where to keep the model; its config goes into a .json file beside it [default: model.safetensors].
+    /// Where to keep the model; the file says what it is [default: model.safetensors].
     #[arg(long)]
     out: Option<PathBuf>,
     /// Go on with the training that was stopped, with the settings that it had. Its length, learning rates, clipping and
@@ -148,6 +151,8 @@ pub struct Settings {
     pub data: Option<PathBuf>,
     pub held_out: Option<PathBuf>,
     pub reading: Reading,
+    /// How many byte pairs a new model reads; `None`: characters.
+    pub byte_pairs: Option<usize>,
     pub out: PathBuf,
     pub begin: Begin,
 }
@@ -180,6 +185,11 @@ impl Settings {
             None if options.resume => Begin::Stopped(Box::new(SavedTraining::read(&state)?)),
             None => Begin::Anew,
         };
+        if options.byte_pairs.is_some() && !matches!(begin, Begin::Anew) {
+            return Err(Error::Config(
+                "--byte-pairs is for a new model; this one has its tokenizer already".to_owned(),
+            ));
+        }
         let model = match &begin {
             Begin::Anew => options.model()?,
             Begin::From(model) => options.model_or(model.config(), "--from begins with a model")?,
@@ -199,7 +209,8 @@ impl Settings {
         }
         training.autosave = Some(state);
         let reading = Reading { column: options.column, lossy: options.lossy };
-        Ok(Settings { model, training, data: options.data, held_out: options.held_out, reading, out, begin })
+        let Train { data, held_out, byte_pairs, .. } = options;
+        Ok(Settings { model, training, data, held_out, reading, byte_pairs, out, begin })
     }
 }
 
@@ -257,6 +268,7 @@ impl Train {
             held_out: self.held_out.or(other.held_out),
             column: self.column.or(other.column),
             lossy: self.lossy || other.lossy,
+            byte_pairs: self.byte_pairs.or(other.byte_pairs),
             seconds: if timed { self.seconds } else { other.seconds },
             steps: if timed { self.steps } else { other.steps },
             batch_size: self.batch_size.or(other.batch_size),

@@ -1,6 +1,6 @@
 //! The exercises on self-attention: from one score to many heads. Softmax and the mask have a file of their own.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;

@@ -1,8 +1,8 @@
 //! The exercises on a block: what stands around its two parts, forward and back.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
-use super::{inputs, reference, reference::plain, verdict::Verdict};
+use super::{inputs, inputs::plain, reference, verdict::Verdict};
 use crate::model::{NoProbe, TransformerConfig, TransformerLm};
 use tch::Tensor;
 

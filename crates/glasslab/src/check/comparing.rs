@@ -1,7 +1,7 @@
 //! The exercises on why the transformer is so much better: what its numbers are spent on, a model with a fixed window, and
 //! what each one would write next.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! The exercises on experiments: what a few measurements say, and how sure one can be of it.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{reference, verdict::Verdict};
 

@@ -5,7 +5,13 @@ use crate::model::norm::Norm;
 use crate::model::transformer::{Block, BlockMlp};
 use crate::model::{MlpConfig, MlpLm, TransformerConfig, TransformerLm, random_tensor};
 use crate::rng::Rng;
+use crate::tokenizer::CharTokenizer;
 use tch::{Kind, Tensor};
+
+/// What the library gives; its error becomes a panic.
+pub(super) fn plain<A>(result: crate::error::Result<A>) -> A {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// A whole number from `low` to `high`, both included.
 pub fn between(rng: &mut Rng, low: i64, high: i64) -> i64 {
@@ -27,6 +33,8 @@ pub fn mlp(rng: &mut Rng, config: MlpConfig) -> MlpLm {
     let MlpConfig { n_vocab, emb_dim, n_hidden, .. } = config;
     MlpLm {
         config,
+        tokenizer: CharTokenizer { n_vocab }.into(),
+        trained: None,
         embedding: tensor(rng, &[n_vocab, emb_dim], 1.0),
         hidden_weight: tensor(rng, &[n_hidden, emb_dim], 0.6),
         hidden_bias: tensor(rng, &[n_hidden], 0.6),
@@ -64,6 +72,8 @@ pub fn one_block(rng: &mut Rng, config: TransformerConfig) -> TransformerLm {
     };
     TransformerLm {
         config,
+        tokenizer: CharTokenizer { n_vocab }.into(),
+        trained: None,
         embedding: random(&[n_vocab, emb_dim]),
         position: Some(random(&[context_len, emb_dim])),
         rotary: None,

@@ -1,6 +1,6 @@
 //! The exercises on tracing the transformer: measuring what a head does, and how surprised a model is.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;

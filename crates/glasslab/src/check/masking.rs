@@ -1,6 +1,6 @@
 //! The exercises on what makes weights of scores: softmax, the mask of the future, and the way back through both.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;

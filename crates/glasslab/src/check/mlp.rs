@@ -1,6 +1,6 @@
 //! The exercises on the MLP: the language model, its loss, and the temperature.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;
@@ -159,6 +159,8 @@ pub fn mlp_forward(f: impl Fn(&MlpLm, &Tensor) -> Tensor) -> Verdict {
                     done: |(model, ids)| {
                         let without = MlpLm {
                             config: model.config,
+                            tokenizer: model.tokenizer(),
+                            trained: None,
                             embedding: model.embedding.shallow_clone(),
                             hidden_weight: model.hidden_weight.shallow_clone(),
                             hidden_bias: model.hidden_bias.zeros_like(),

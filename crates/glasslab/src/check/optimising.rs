@@ -1,6 +1,6 @@
 //! The exercises on what an optimiser does with a gradient: momentum, and Adam.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::rng::Rng;

@@ -14,6 +14,7 @@
 //! A function of an exercise has no room for an error in what it returns. So, as tch's own methods do, these panic at
 //! shapes that don't belong together, with a sentence.
 
+use super::inputs::plain;
 use super::whole;
 use crate::error::Result;
 use crate::evaluate::Evaluation;
@@ -27,11 +28,6 @@ use crate::model::{
 use crate::rng::Rng;
 use crate::tokenizer::CharTokenizer;
 use tch::{Device, Kind, Tensor};
-
-/// What the library gives; its error becomes a panic.
-pub(super) fn plain<A>(result: Result<A>) -> A {
-    result.unwrap_or_else(|error| panic!("{error}"))
-}
 
 /// A text → the ids of its characters below 256.
 pub fn encode(text: &str) -> Vec<i64> {
@@ -48,6 +44,39 @@ pub fn targets(ids: &[i64]) -> (Vec<i64>, Vec<i64>) {
     let without_last = ids.split_last().map_or(ids, |(_, others)| others);
     let without_first = ids.split_first().map_or(ids, |(_, others)| others);
     (without_last.to_vec(), without_first.to_vec())
+}
+
+/// Ids of a text and a pair → how often it can be merged, from the left.
+pub fn count_pair(ids: &[i64], pair: (i64, i64)) -> usize {
+    ids.len() - merge_pair(ids, pair, -1).len()
+}
+
+/// Ids of a text, a pair and a new id → the ids with the new one in the place of each pair, from the left.
+pub fn merge_pair(ids: &[i64], pair: (i64, i64), new: i64) -> Vec<i64> {
+    let (mut merged, mut rest) = (Vec::new(), ids);
+    while let Some((&first, others)) = rest.split_first() {
+        let is_pair = first == pair.0 && others.first() == Some(&pair.1);
+        merged.push(if is_pair { new } else { first });
+        rest = if is_pair { &others[1..] } else { others };
+    }
+    merged
+}
+
+/// A text and merges, the first of which made the id 256 → its ids.
+pub fn encode_pairs(text: &str, merges: &[(i64, i64)]) -> Vec<i64> {
+    let bytes = text.bytes().map(i64::from).collect();
+    merges.iter().zip(256..).fold(bytes, |ids: Vec<i64>, (&pair, new)| merge_pair(&ids, pair, new))
+}
+
+/// Ids and the bytes of each id → the text.
+pub fn decode_pairs(ids: &[i64], pieces: &[Vec<u8>]) -> String {
+    let bytes: Vec<u8> = ids.iter().flat_map(|&id| &pieces[id as usize]).copied().collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The loss of each token in nats and its characters → nats per character.
+pub fn nats_per_char(nats: &[f64], widths: &[usize]) -> f64 {
+    nats.iter().sum::<f64>() / widths.iter().sum::<usize>() as f64
 }
 
 /// n_vocab, emb_dim, n_hidden → the number of parameters of the MLP.
@@ -113,10 +142,10 @@ pub fn embed(table: &Tensor, ids: &[i64]) -> Tensor {
 }
 
 /// Ids → how often each pair came (256, 256).
-pub fn bigram_counts(ids: &[u8]) -> Tensor {
+pub fn bigram_counts(ids: &[i64]) -> Tensor {
     let mut counts = vec![0.0_f32; 256 * 256];
     for pair in ids.windows(2) {
-        counts[usize::from(pair[0]) * 256 + usize::from(pair[1])] += 1.0;
+        counts[pair[0] as usize * 256 + pair[1] as usize] += 1.0;
     }
     Tensor::from_slice(&counts).view([256, 256])
 }
@@ -128,7 +157,7 @@ pub fn normalise_rows(counts: &Tensor) -> Tensor {
 
 /// Nats per character → bits per character, and perplexity.
 pub fn bits_and_perplexity(nats: f64) -> (f64, f64) {
-    let loss = Evaluation { nats_per_char: nats, chars: 1 };
+    let loss = Evaluation::of_chars(nats, 1);
     (loss.bits_per_char(), loss.perplexity())
 }
 
@@ -274,7 +303,7 @@ pub fn previous_score(weights: &Tensor) -> f64 {
 
 /// Probabilities (V) and an id → bits.
 pub fn surprise(probabilities: &Tensor, id: i64) -> f64 {
-    Evaluation { nats_per_char: -probabilities.double_value(&[id]).ln(), chars: 1 }.bits_per_char()
+    Evaluation::of_chars(-probabilities.double_value(&[id]).ln(), 1).bits_per_char()
 }
 
 /// A config → the number of parameters.

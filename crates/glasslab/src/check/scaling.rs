@@ -1,6 +1,6 @@
 //! The exercises on scaling: what a longer text costs, in memory and in products.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 

@@ -1,6 +1,6 @@
 //! The exercises on tokenization: text to ids and back, and where the targets come from.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! The exercises on tracing the MLP: looking ids up, counting pairs, and reading a loss.
 
-use super::Exercise;
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;
@@ -68,14 +68,14 @@ pub(super) const BIGRAM_COUNTS: Exercise = Exercise {
 };
 
 /// Checks `bigram_counts`: ids → (256, 256).
-pub fn bigram_counts(f: impl Fn(&[u8]) -> Tensor) -> Verdict {
-    fn judged(f: Given<'_, Vec<u8>, Tensor>) -> Verdict {
-        fn count(pairs: impl Iterator<Item = (u8, u8)>) -> Result<Tensor> {
+pub fn bigram_counts(f: impl Fn(&[i64]) -> Tensor) -> Verdict {
+    fn judged(f: Given<'_, Vec<i64>, Tensor>) -> Verdict {
+        fn count(pairs: impl Iterator<Item = (i64, i64)>) -> Result<Tensor> {
             let mut counts = vec![0.0_f32; 256 * 256];
-            pairs.for_each(|(before, after)| counts[usize::from(before) * 256 + usize::from(after)] += 1.0);
+            pairs.for_each(|(before, after)| counts[before as usize * 256 + after as usize] += 1.0);
             Ok(Tensor::f_from_slice(&counts)?.f_view([256, 256])?)
         }
-        fn pairs(ids: &[u8]) -> impl Iterator<Item = (u8, u8)> + '_ {
+        fn pairs(ids: &[i64]) -> impl Iterator<Item = (i64, i64)> + '_ {
             ids.windows(2).map(|pair| (pair[0], pair[1]))
         }
         let judge = Judge {
@@ -83,7 +83,7 @@ pub fn bigram_counts(f: impl Fn(&[u8]) -> Tensor) -> Verdict {
             input: |number, rng| {
                 // Few different characters, so that pairs come again; the highest id, so that nothing is cut off.
                 let ids = inputs::ids(rng, 30 + 10 * number as i64, 4);
-                ids.iter().map(|&id| [97_u8, 98, 32, 255][id as usize]).collect::<Vec<u8>>()
+                ids.iter().map(|&id| [97, 98, 32, 255][id as usize]).collect::<Vec<i64>>()
             },
             reference: |ids| Ok(reference::bigram_counts(ids)),
             mistakes: vec![
@@ -229,10 +229,10 @@ mod tests {
     use super::*;
     use crate::check::judge::named;
 
-    fn counted(ids: &[u8], step: usize, apart: usize) -> Tensor {
+    fn counted(ids: &[i64], step: usize, apart: usize) -> Tensor {
         let table = zeros();
         for place in (0..ids.len().saturating_sub(apart)).step_by(step) {
-            let cell = table.get(i64::from(ids[place])).get(i64::from(ids[place + apart]));
+            let cell = table.get(ids[place]).get(ids[place + apart]);
             let _ = cell.shallow_clone().fill_(cell.double_value(&[]) + 1.0);
         }
         table

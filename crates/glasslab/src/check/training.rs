@@ -1,7 +1,7 @@
 //! The exercises on training and writing: the batch, one step downhill, and the loop that draws a text.
 
-use super::Exercise;
 use super::answer::{Answer, Place, Shown, shape};
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake};
 use super::{inputs, reference, verdict::Verdict};
 use crate::error::Result;

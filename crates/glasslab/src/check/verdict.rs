@@ -1,8 +1,7 @@
 //! What a check answers, in words and as a box in the notebook.
 
-use super::Exercise;
 use super::answer::Difference;
-use super::judge::explained;
+use super::exercise::Exercise;
 use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::view::Html;
@@ -175,6 +174,33 @@ impl fmt::Display for Hint {
 /// Text keeps the page's own colour, so that it can be read on light and dark pages.
 fn boxed(colour: &str, body: &str) -> String {
     format!("<div style=\"border-left:5px solid {colour};padding:4px 12px;max-width:60em\">{body}</div>")
+}
+
+/// What a message of libtorch's means here, where a learner can't know it.
+pub(super) fn explained(message: &str) -> Option<&'static str> {
+    const MEANINGS: [(&str, &str); 6] = [
+        (
+            "a leaf Variable that requires grad is being used in an in-place operation",
+            "libtorch keeps a record of all that is done with a parameter, for its gradient, so it may not be changed in place. \
+             A step is not to be recorded: put it into tch::no_grad(|| { … }).",
+        ),
+        (
+            "does not require grad and does not have a grad_fn",
+            "The loss does not hang on any parameter: was it made under no_grad, or detached?",
+        ),
+        ("undefined Tensor", "A parameter has no gradient before backward has run: loss.backward() comes first."),
+        ("backward through the graph a second time", "A loss goes backward once: call loss.backward() one time."),
+        (
+            "t() expects a tensor with <= 2 dimensions",
+            "tr() turns a table on its side, and takes nothing else. With a batch before it, x.transpose(-2, -1) does: it exchanges \
+             the last two axes of any tensor.",
+        ),
+        (
+            "ids of shape (B, T) with T ≤",
+            "The text has grown longer than the model can take: give it the last model.context_len() ids only.",
+        ),
+    ];
+    MEANINGS.iter().find(|(sign, _)| message.contains(sign)).map(|(_, meaning)| *meaning)
 }
 
 #[cfg(test)]

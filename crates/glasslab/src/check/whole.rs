@@ -4,18 +4,20 @@
 //! old ones back afterwards. Where the logits differ, both forward passes are recorded, and the first step is named at which
 //! they part.
 
-use super::Exercise;
 use super::answer::{Answer, Shown};
+use super::exercise::Exercise;
 use super::judge::{Given, Judge, Mistake, quietly};
 use super::verdict::{Outcome, Verdict};
-use super::{inputs, reference::plain};
+use super::{inputs, inputs::plain};
 use crate::error::{Error, Result};
 use crate::model::attention::MultiHeadAttention;
 use crate::model::norm::Norm;
 use crate::model::transformer::{Block, BlockMlp};
 use crate::model::{LanguageModel, Model, Parameter, Probe, Recording, TransformerConfig, TransformerLm};
+use crate::numbers::shape;
 use crate::rng::Rng;
-use crate::trace::{Traceable, shape};
+use crate::tokenizer::CharTokenizer;
+use crate::trace::Traceable;
 use std::fmt::Display;
 use tch::{Device, Kind, Tensor};
 
@@ -70,6 +72,8 @@ pub(super) fn with_parameters(parameters: &[Parameter]) -> Result<TransformerLm>
     };
     Ok(TransformerLm {
         config,
+        tokenizer: CharTokenizer { n_vocab: config.n_vocab }.into(),
+        trained: None,
         embedding: get("embedding")?,
         position: Some(get("position")?),
         rotary: None,

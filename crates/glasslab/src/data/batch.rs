@@ -21,8 +21,9 @@ impl Batch {
     /// B places → `inputs`, `targets`: (B, T)
     pub(super) fn of(tokens: &Tokens, places: &[usize], context_len: usize, device: Device) -> Result<Batch> {
         let (rows, columns) = (places.len() as i64, context_len as i64);
-        let pieces = places.iter().flat_map(|&place| &tokens.ids[place..=place + context_len]);
-        let ids: Vec<i64> = pieces.map(|&id| i64::from(id)).collect();
+        let all = tokens.ids.all();
+        let mut ids = Vec::with_capacity(places.len() * (context_len + 1));
+        places.iter().for_each(|&place| all.part(place..place + context_len + 1).copy_into(&mut ids));
         let ids = Tensor::f_from_slice(&ids)?.f_view([rows, columns + 1])?.f_to_device(device)?; // (B, T+1)
         Ok(Batch { inputs: ids.f_narrow(1, 0, columns)?, targets: ids.f_narrow(1, 1, columns)? })
     }
@@ -112,6 +113,15 @@ mod tests {
             // In these stories, the next character is always the next code point.
             assert_eq!(batch.inputs + 1, batch.targets);
         }
+    }
+
+    #[test]
+    fn ids_of_two_bytes_come_as_they_are() {
+        let stories = Stories::parse("日本語の話を読む").unwrap();
+        let tokens = Tokens::encode(&stories, &CharTokenizer { n_vocab: 1 << 16 }).unwrap();
+        let batch = Batches::new(&tokens, 3, 7, 1).unwrap().next_batch(Device::Cpu).unwrap();
+        let expected: Vec<i64> = "日本語の話を読".chars().map(|character| character as i64).collect();
+        assert_eq!(Vec::<i64>::try_from(batch.inputs.get(2)).unwrap(), expected);
     }
 
     #[test]

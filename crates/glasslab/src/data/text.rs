@@ -3,7 +3,7 @@
 use super::{Checksum, Tokens};
 use serde::{Deserialize, Serialize};
 
-/// As many bytes of a text's beginning and end are in its checksum: a text may be gigabytes.
+/// As many ids of a text's beginning and end are in its checksum: a text may be gigabytes.
 const ENDS: usize = 1 << 24;
 
 /// A text, so far as it tells whether two are the same.
@@ -11,18 +11,18 @@ const ENDS: usize = 1 << 24;
 pub struct Text {
     /// Its length in characters (or tokens).
     pub chars: usize,
-    /// A checksum of its first and its last 16 MiB: of all of it, if it is no longer than both.
+    /// A checksum of its first and its last 16 million ids: of all of it, if it is no longer than both.
     pub checksum: u64,
 }
 
 impl Text {
     /// Of these tokens.
     pub fn of(tokens: &Tokens) -> Text {
-        let ids: &[u8] = &tokens.ids;
-        let (first, rest) = ids.split_at(ids.len().min(ENDS));
+        let (ids, length) = (tokens.ids.all(), tokens.len());
+        let first = length.min(ENDS);
         let mut checksum = Checksum::default();
-        checksum.add(first);
-        checksum.add(&rest[rest.len().saturating_sub(ENDS)..]);
+        ids.part(0..first).add_to(&mut checksum);
+        ids.part(first.max(length.saturating_sub(ENDS))..length).add_to(&mut checksum);
         Text { chars: tokens.len(), checksum: checksum.value() }
     }
 }

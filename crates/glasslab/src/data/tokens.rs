@@ -1,6 +1,7 @@
-//! Stories as ids, ready for batches: one byte each, and where each story begins.
+//! Stories as ids, ready for batches, and where each story begins.
 
-use super::{Bytes, Stories, TokenFile};
+use super::ids::{Collected, MOST_IDS};
+use super::{IdSlice, Ids, Stories, TokenFile};
 use crate::display::say;
 use crate::error::{Error, Result};
 use crate::stopping::Listening;
@@ -15,11 +16,15 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Tokens {
     /// The ids of all stories, one after the other.
-    pub ids: Bytes,
+    pub ids: Ids,
     /// Where each story begins in `ids`.
     pub starts: Starts,
     /// How many characters were outside the vocabulary.
     pub dropped: usize,
+    /// How many characters the text has, without those.
+    pub chars: usize,
+    /// What each id stands for: how many characters begin in it, and how many bytes it has.
+    sizes: Arc<Vec<(u32, u32)>>,
 }
 
 /// Where each story begins: one place more than stories, the last being the end.
@@ -74,7 +79,7 @@ impl Tokens {
     /// What is outside the vocabulary is left out, which is told, with the share of the text and examples.
     ///
     /// # Errors
-    /// If the tokenizer's ids don't fit into a byte, or more than half of the text is outside its vocabulary: a model
+    /// If the tokenizer has more than 65,536 ids, or more than half of the text is outside its vocabulary: a model
     /// would learn little else than the blanks between.
     pub fn encode(stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
         let tokens = Tokens::encode_lossy(stories, tokenizer)?;
@@ -95,31 +100,33 @@ impl Tokens {
     /// As [`encode`](Self::encode), also where more than half of the text is outside the vocabulary.
     ///
     /// # Errors
-    /// If the tokenizer's ids don't fit into a byte, nothing of the text is in its vocabulary, or the stop button is
+    /// If the tokenizer has more than 65,536 ids, nothing of the text is in its vocabulary, or the stop button is
     /// pressed.
     pub fn encode_lossy(stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
-        if tokenizer.n_vocab() > 256 {
+        if tokenizer.n_vocab() > MOST_IDS {
             return Err(Error::Config(format!(
-                "a token takes one byte, so n_vocab can be 256 at most, got {}",
+                "a token takes two bytes at most, so n_vocab can be {MOST_IDS} at most, got {}: give a smaller one",
                 tokenizer.n_vocab()
             )));
         }
+        let sizes = Arc::new((0..tokenizer.n_vocab()).map(|id| size_of(tokenizer, id)).collect());
         if let Some((file, range)) = stories.mapped().filter(|_| tokenizer.as_chars() == Some(CharTokenizer::default()))
         {
             let ids = file.ids().part(file.start(range.start)..file.start(range.end));
-            let dropped = stories.chars() - ids.len();
-            let tokens = Tokens { ids, starts: Starts(Places::Mapped { file: Arc::clone(file), range }), dropped };
-            return tokens.checked(stories, tokenizer);
+            let (chars, dropped) = (ids.len(), stories.chars() - ids.len());
+            let starts = Starts(Places::Mapped { file: Arc::clone(file), range });
+            return Tokens { ids: Ids::Narrow(ids), starts, dropped, chars, sizes }.checked(stories, tokenizer);
         }
-        let (mut ids, mut starts, mut dropped) = (Vec::new(), vec![0], 0);
+        let (mut ids, mut starts, mut dropped) = (Collected::below(tokenizer.n_vocab()), vec![0], 0);
         let mut listening = Listening::new("a text was encoded: encode it again");
         for story in stories.iter() {
             listening.go_on()?;
-            dropped += tokenizer.encode_into(story, &mut |id| ids.push(id as u8));
+            dropped += tokenizer.encode_into(story, &mut |id| ids.push(id));
             starts.push(ids.len());
         }
-        let tokens = Tokens { ids: Bytes::from(ids), starts: Starts(Places::Memory(Arc::new(starts))), dropped };
-        tokens.checked(stories, tokenizer)
+        let (ids, starts) = (Ids::from(ids), Starts(Places::Memory(Arc::new(starts))));
+        let chars = stories.chars() - dropped;
+        Tokens { ids, starts, dropped, chars, sizes }.checked(stories, tokenizer)
     }
 
     fn checked(self, stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
@@ -130,8 +137,8 @@ impl Tokens {
     }
 
     /// The ids of each story.
-    pub fn stories(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.starts.stories()).map(|story| self.ids.get(self.starts.range(story)).unwrap_or_default())
+    pub fn stories(&self) -> impl Iterator<Item = IdSlice<'_>> {
+        (0..self.starts.stories()).map(|story| self.ids.all().part(self.starts.range(story)))
     }
 
     /// The number of tokens: of characters, with a [`CharTokenizer`].
@@ -144,30 +151,21 @@ impl Tokens {
         self.ids.is_empty()
     }
 
-    /// How many characters are predicted when a model is measured on these tokens: all but those of each story's
-    /// first token. What a loss per character is divided by.
-    ///
-    /// # Errors
-    /// If the tokens are not this tokenizer's, or the stop button is pressed.
-    pub fn predicted_chars(&self, tokenizer: &impl Tokenizer) -> Result<usize> {
-        let widths: Vec<usize> = (0..256).map(|id| tokenizer.width(id).unwrap_or(0)).collect();
-        let mut chars = 0;
-        let mut listening = Listening::new("characters were counted: count them again");
-        for story in self.stories() {
-            listening.go_on()?;
-            for &id in story.iter().skip(1) {
-                match widths[usize::from(id)] {
-                    0 => {
-                        return Err(Error::Data(format!(
-                            "the tokens hold the id {id}, which this tokenizer does not have"
-                        )));
-                    }
-                    width => chars += width,
-                }
-            }
-        }
-        Ok(chars)
+    /// How many characters a token stands for, on average: 1, where tokens are characters.
+    pub fn chars_per_token(&self) -> f64 {
+        self.chars as f64 / self.len() as f64
     }
+
+    /// How many characters begin in an id's piece, and how many bytes it has.
+    pub(crate) fn size_of(&self, id: i64) -> (u32, u32) {
+        usize::try_from(id).ok().and_then(|id| self.sizes.get(id)).copied().unwrap_or_default()
+    }
+}
+
+/// Nothing for an id that stands for no character, as some code points do.
+fn size_of(tokenizer: &impl Tokenizer, id: i64) -> (u32, u32) {
+    let bytes = tokenizer.piece(id).map_or(0, |piece| piece.len() as u32);
+    (tokenizer.width(id).map_or(0, |chars| chars as u32), bytes)
 }
 
 /// What of a text has no id.
@@ -177,8 +175,6 @@ struct Lost {
     n_vocab: i64,
     /// The most frequent ones.
     examples: Vec<char>,
-    /// Whether the tokens are single characters.
-    is_chars: bool,
 }
 
 /// So many stories tell what is lost most often.
@@ -193,14 +189,13 @@ impl Lost {
         let mut examples: Vec<char> = counts.keys().copied().collect();
         examples.sort_by_key(|one| (Reverse(counts[one]), *one));
         examples.truncate(8);
-        let (n_vocab, is_chars) = (tokenizer.n_vocab(), tokenizer.as_chars().is_some());
-        Lost { dropped, chars: stories.chars(), n_vocab, examples, is_chars }
+        Lost { dropped, chars: stories.chars(), n_vocab: tokenizer.n_vocab(), examples }
     }
 }
 
 impl fmt::Display for Lost {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Lost { dropped, chars, n_vocab, ref examples, is_chars } = *self;
+        let Lost { dropped, chars, n_vocab, ref examples } = *self;
         let share = 100.0 * dropped as f64 / chars.max(1) as f64;
         let digits = if share < 1.0 { 3 } else { 0 };
         write!(
@@ -214,10 +209,9 @@ impl fmt::Display for Lost {
         }
         let is_mark = |one: &char| "‘’“”„–—…".contains(*one);
         write!(out, ". The way out: ")?;
-        match is_chars {
-            _ if examples.iter().any(is_mark) => write!(out, "`glasslab prepare --clean-up` makes such marks plain"),
-            true => write!(out, "a vocabulary of the text's own characters, `BytePair::train(&data.train, 256)?`"),
-            false => write!(out, "a larger n_vocab, up to 256, when the tokenizer is trained"),
+        match examples.iter().any(is_mark) {
+            true => write!(out, "`glasslab prepare --clean-up` makes such marks plain"),
+            false => write!(out, "tokens of bytes, `BytePair::train(&data.train, 1024)?`, which lose nothing"),
         }
     }
 }
@@ -232,7 +226,7 @@ mod tests {
     fn each_story_keeps_its_place_and_lost_characters_are_counted() {
         let stories = Stories::parse("ab🦀\n<|endoftext|>\ncd").unwrap();
         let tokens = Tokens::encode(&stories, &CharTokenizer::default()).unwrap();
-        assert_eq!(tokens.stories().collect::<Vec<_>>(), [b"ab", b"cd"]);
+        assert_eq!(tokens.stories().collect::<Vec<_>>(), [IdSlice::Narrow(b"ab"), IdSlice::Narrow(b"cd")]);
         assert_eq!(tokens.dropped, 1);
     }
 
@@ -254,7 +248,7 @@ mod tests {
         }
         let tokens = Tokens::encode_lossy(&stories, &characters).unwrap();
         assert_eq!((tokens.len(), tokens.dropped), (9, 30));
-        let pairs = BytePair::train(&stories, 256).unwrap();
+        let pairs = BytePair::train(&stories, 300).unwrap();
         assert_eq!(Tokens::encode(&stories, &pairs).unwrap().dropped, 0, "the way out is one");
         let half = Stories::parse("abЖЖ").unwrap();
         assert_eq!(Tokens::encode(&half, &characters).unwrap().dropped, 2, "half of it is told, and taken");
@@ -277,7 +271,7 @@ mod tests {
             let (mut ids, mut dropped) = (Vec::new(), 0);
             for (story, tokens) in stories.iter().zip(mapped.stories()) {
                 let encoded = CharTokenizer::default().encode_all(story);
-                assert_eq!(tokens.iter().map(|&id| i64::from(id)).collect::<Vec<_>>(), encoded.ids);
+                assert_eq!(tokens.to_vec(), encoded.ids);
                 ids.extend(encoded.ids);
                 dropped += encoded.dropped.len();
             }
@@ -288,6 +282,29 @@ mod tests {
             let narrow = Tokens::encode(&stories, &CharTokenizer { n_vocab: 128 }).unwrap();
             assert!(!narrow.ids.is_mapped() && narrow.dropped > mapped.dropped);
         }
+    }
+
+    #[test]
+    fn ids_above_255_take_two_bytes_and_their_characters_are_counted() {
+        let stories = Stories::parse("été, été, l'été! 日本<|endoftext|>un été").unwrap();
+        let pairs = BytePair::train(&stories, 300).unwrap();
+        for n_vocab in [256, 0x1_0000] {
+            let characters = CharTokenizer { n_vocab };
+            let tokens = Tokens::encode(&stories, &characters).unwrap();
+            assert_eq!(matches!(tokens.ids, Ids::Narrow(_)), n_vocab == 256);
+            assert_eq!((tokens.chars, tokens.chars_per_token()), (tokens.len(), 1.0));
+            assert_eq!(tokens.size_of(233), (1, 2));
+        }
+        let tokens = Tokens::encode(&stories, &pairs).unwrap();
+        let texts: Vec<String> = tokens.stories().map(|story| pairs.decode(&story.to_vec()).unwrap()).collect();
+        assert!(texts.iter().map(String::as_str).eq(stories.iter()));
+        assert_eq!((tokens.chars, tokens.dropped), (stories.chars(), 0));
+        let sizes = tokens.ids.all().iter().map(|id| tokens.size_of(id));
+        let (chars, bytes) = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
+        let texts = texts.concat();
+        assert_eq!((chars as usize, bytes as usize), (texts.chars().count(), texts.len()));
+        let message = Tokens::encode(&stories, &CharTokenizer { n_vocab: 0x1_0001 }).unwrap_err().to_string();
+        assert!(message.contains("65536 at most"), "{message}");
     }
 
     #[test]

@@ -2,13 +2,10 @@
 
 use super::{Altered, Changes, Cut, Patch};
 use crate::data::Tokens;
-use crate::display::escape;
 use crate::error::Result;
 use crate::evaluate::evaluate_some;
 use crate::generate::{Sampling, generate};
-use crate::tokenizer::{CharTokenizer, printable};
 use crate::trace::{Trace, Traceable};
-use crate::view::{Html, beside, paragraph};
 use std::fmt::{self, Display};
 
 /// Characters that the model writes before and after.
@@ -28,17 +25,17 @@ pub struct Outcome {
 impl Outcome {
     fn new(model: &impl Traceable, text: &str) -> Result<Outcome> {
         let trace = model.trace(text)?;
-        let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
         // Past the context, the places of what was put in would move.
         let room = model.max_len().map_or(WRITTEN, |length| WRITTEN.min(length as usize - trace.labels.len()));
         let sampling = Sampling { chars: room, temperature: 0.0, ..Sampling::default() };
-        let written = generate(model, &tokenizer, &trace.text, &sampling)?;
-        let written = written.chars().skip(trace.labels.len()).collect();
+        let written = generate(model, &model.tokenizer(), &trace.text, &sampling)?;
+        let written = written.chars().skip(trace.text.chars().count()).collect();
         Ok(Outcome { trace, written })
     }
 
-    fn loss(&self) -> String {
-        self.trace.loss().map_or("no loss: a single character".to_owned(), |loss| format!("{loss:.3} nats/char"))
+    pub(crate) fn loss(&self) -> String {
+        let unit = self.trace.tokenizer.unit();
+        self.trace.loss().map_or(format!("no loss: a single {}", unit.one), |loss| format!("{loss:.3} {}", unit.nats))
     }
 }
 
@@ -95,48 +92,6 @@ impl Effect {
         let after = evaluate_some(&Altered::new(model, &self.changes), held_out, MEASURED)?.nats_per_char;
         Ok((before, after))
     }
-
-    /// Both beside each other: loss, text, next character, attention.
-    ///
-    /// # Errors
-    /// If a picture can't be drawn.
-    pub fn html(&self) -> Result<Html> {
-        let column = |name: &str, outcome: &Outcome| -> Result<String> {
-            let shown = |text: &str| escape(&printable(text));
-            let (text, written) = (shown(&outcome.trace.text), shown(&outcome.written));
-            let style = "margin:4px 0;max-width:34em;font-family:ui-monospace,monospace;overflow-wrap:anywhere";
-            let mut html =
-                format!("<div style=\"font-weight:600\">{}</div>{}", escape(name), paragraph(&outcome.loss()));
-            html.push_str(&format!("<p style=\"{style}\">{text}<b>{written}</b></p>"));
-            html.push_str(&outcome.trace.next_characters(5)?.draw()?.html());
-            if let Ok(attention) = outcome.trace.attention() {
-                html.push_str(&attention.grid()?.html());
-            }
-            Ok(html)
-        };
-        let title = format!("What happens on “{}” with {}", self.before.trace.visible_text(), self.changes);
-        let columns = [column("before", &self.before)?, column("after", &self.after)?];
-        let html =
-            format!("<div><div style=\"font-weight:600\">{}</div>{}</div>", escape(&title), beside(400, columns));
-        Ok(Html { html, alt: self.to_string() })
-    }
-
-    /// Shows it in the notebook; elsewhere prints it in words.
-    ///
-    /// # Errors
-    /// If a picture can't be drawn.
-    pub fn show(&self) -> Result<()> {
-        self.html()?.show();
-        Ok(())
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.html() {
-            Ok(html) => html.evcxr_display(),
-            Err(_) => println!("{self}"),
-        }
-    }
 }
 
 impl Display for Effect {
@@ -155,6 +110,7 @@ mod tests {
     use super::*;
     use crate::data::Stories;
     use crate::model::{MlpConfig, MlpLm, TransformerConfig};
+    use crate::tokenizer::CharTokenizer;
     use crate::trace::tests::awake;
     use tch::Device;
 

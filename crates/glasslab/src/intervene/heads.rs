@@ -3,14 +3,12 @@
 //! The score of a head for a rule is the mean weight that it gives to the rule's places, over all characters for
 //! which there is one; beside it stands what a head would get that looks everywhere alike.
 
-use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::model::Recording;
+use crate::numbers::numbers;
 use crate::stopping::Listening;
-use crate::tokenizer::CharTokenizer;
-use crate::trace::{Traceable, numbers};
-use crate::view::colour::{Quantity, Scale, css, ink_on};
-use crate::view::{Html, attention_of};
+use crate::tokenizer::{AnyTokenizer, Pieces, Tokenizer, Unit};
+use crate::trace::{Traceable, attention_of};
 use std::fmt;
 use tch::Tensor;
 
@@ -23,16 +21,31 @@ pub const PATTERNS: [&str; 5] = [
     "the start of the word",
 ];
 
-/// The places that a rule names for the character at a place.
-type Rule = fn(&[char], usize) -> Vec<usize>;
+/// A character, or token, of a text.
+struct Place {
+    id: i64,
+    /// Whether a word goes on in it: it ends in a letter.
+    in_word: bool,
+    /// Whether a word begins in it, behind a blank of its own.
+    begins: bool,
+}
+
+/// The places that a rule names for the one at a place.
+type Rule = fn(&[Place], usize) -> Vec<usize>;
 
 const RULES: [Rule; 5] = [
     |_, place| place.checked_sub(1).into_iter().collect(),
     |_, place| vec![place],
-    |text, place| (0..place).filter(|&other| text[other] == text[place]).collect(),
-    |text, place| (1..=place).filter(|&other| text[other - 1] == text[place]).collect(),
+    |text, place| (0..place).filter(|&other| text[other].id == text[place].id).collect(),
+    |text, place| (1..=place).filter(|&other| text[other - 1].id == text[place].id).collect(),
     |text, place| {
-        let start = (0..=place).rev().take_while(|&other| text[other].is_alphabetic()).last();
+        let mut start = None;
+        for other in (0..=place).rev().take_while(|&other| text[other].in_word) {
+            start = Some(other);
+            if text[other].begins {
+                break;
+            }
+        }
         start.filter(|&start| start < place).into_iter().collect()
     },
 ];
@@ -55,8 +68,17 @@ pub struct HeadPatterns {
     pub heads: Vec<HeadScore>,
     /// What a head would get that looks everywhere alike.
     pub chance: [f64; 5],
-    /// How many characters were looked at.
+    /// How many characters, or tokens, were looked at.
     pub chars: usize,
+    pub(crate) unit: Unit,
+}
+
+impl Place {
+    fn new(tokenizer: &AnyTokenizer, id: i64) -> Result<Place> {
+        let piece = tokenizer.piece(id)?;
+        let text = String::from_utf8_lossy(&piece);
+        Ok(Place { id, in_word: text.ends_with(char::is_alphabetic), begins: text.starts_with(char::is_whitespace) })
+    }
 }
 
 impl HeadPatterns {
@@ -66,8 +88,8 @@ impl HeadPatterns {
     /// If the model has no attention, the text no two characters that it knows, or the stop button is pressed.
     pub fn find(model: &impl Traceable, text: &str) -> Result<HeadPatterns> {
         let _guard = tch::no_grad_guard();
-        let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
-        let ids = tokenizer.encode(text);
+        let tokenizer = model.tokenizer();
+        let Pieces { ids, .. } = tokenizer.cut(text)?;
         if ids.len() < 2 {
             return Err(Error::Data(format!(
                 "give a text of at least two characters that the model knows, got {text:?}"
@@ -79,22 +101,22 @@ impl HeadPatterns {
         let mut listening = Listening::new("heads were looked at: look at them again, or with a shorter text");
         for piece in ids.chunks(length) {
             listening.go_on()?;
-            let characters: Vec<char> = tokenizer.decode(piece)?.chars().collect();
+            let places: Vec<Place> = piece.iter().map(|&id| Place::new(&tokenizer, id)).collect::<Result<_>>()?;
             let layers = weights(model, piece)?;
             sums.resize_with(layers.len(), Vec::new);
             for (rule, places_of) in RULES.iter().enumerate() {
-                for place in 0..characters.len() {
-                    let places = places_of(&characters, place);
-                    if places.is_empty() {
+                for place in 0..places.len() {
+                    let named = places_of(&places, place);
+                    if named.is_empty() {
                         continue;
                     }
                     counts[rule] += 1.0;
-                    chance[rule] += places.len() as f64 / (place + 1) as f64;
+                    chance[rule] += named.len() as f64 / (place + 1) as f64;
                     for (layer, heads) in layers.iter().enumerate() {
                         sums[layer].resize(heads.len(), [0.0; 5]);
                         for (head, weights) in heads.iter().enumerate() {
-                            let row = &weights[place * characters.len()..];
-                            sums[layer][head][rule] += places.iter().map(|&other| row[other]).sum::<f64>();
+                            let row = &weights[place * places.len()..];
+                            sums[layer][head][rule] += named.iter().map(|&other| row[other]).sum::<f64>();
                         }
                     }
                 }
@@ -106,7 +128,7 @@ impl HeadPatterns {
             let scores = of_layer.iter().enumerate();
             heads.extend(scores.map(|(head, sums)| HeadScore { layer, head: head as i64, scores: mean(sums) }));
         }
-        Ok(HeadPatterns { heads, chance: mean(&chance), chars: ids.len() })
+        Ok(HeadPatterns { heads, chance: mean(&chance), chars: ids.len(), unit: tokenizer.unit() })
     }
 
     /// The head that follows a rule most: `best(0)` is the one that looks at the previous character.
@@ -115,53 +137,9 @@ impl HeadPatterns {
         finite.max_by(|a, b| a.scores[pattern].total_cmp(&b.scores[pattern]))
     }
 
-    /// A table: a row for each head, a column for each rule.
-    pub fn html(&self) -> Html {
-        let scale = Scale::new(Quantity::Weights, &[]);
-        let cell = "padding:2px 10px;text-align:center;font-variant-numeric:tabular-nums";
-        let name_cell = "padding:2px 8px;text-align:left";
-        let mut html = format!(
-            "<div style=\"overflow-x:auto\"><p style=\"margin:4px 0\">Where each head looks: the mean share of its \
-             attention, over {} characters. Framed: the head that follows the rule most.</p>\
-             <table style=\"table-layout:auto;border-collapse:separate;border-spacing:1px;font-size:13px\"><tr><td></td>",
-            self.chars
-        );
-        for name in PATTERNS {
-            let style = "padding:2px 8px;max-width:9em;text-align:center;vertical-align:bottom";
-            html.push_str(&format!("<th scope=\"col\" style=\"{style}\">{}</th>", escape(name)));
-        }
-        html.push_str("</tr>");
-        for head in &self.heads {
-            let name = format!("layer {} head {}", head.layer, head.head);
-            html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\">{name}</th>"));
-            for (pattern, &score) in head.scores.iter().enumerate() {
-                let colour = scale.colour(score);
-                let best = self.best(pattern).is_some_and(|best| std::ptr::eq(best, head));
-                let mark = if best { ";font-weight:700;outline:3px solid #e69f00;outline-offset:-3px" } else { "" };
-                let (background, ink) = (css(colour), ink_on(colour));
-                html.push_str(&format!(
-                    "<td style=\"{cell};background:{background};color:{ink}{mark}\">{}</td>",
-                    share(score)
-                ));
-            }
-            html.push_str("</tr>");
-        }
-        html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\">looking everywhere alike</th>"));
-        for &score in &self.chance {
-            html.push_str(&format!("<td style=\"{cell};opacity:.8\">{}</td>", share(score)));
-        }
-        html.push_str("</tr></table></div>");
-        Html { html, alt: self.to_string() }
-    }
-
-    /// Shows it in the notebook; elsewhere prints it.
-    pub fn show(&self) {
-        self.html().show();
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
+    /// The names of the rules, in the words of the model's tokenizer.
+    pub(crate) fn rules(&self) -> [String; 5] {
+        PATTERNS.map(|name| name.replace("character", self.unit.one))
     }
 }
 
@@ -182,14 +160,14 @@ fn weights(model: &impl Traceable, ids: &[i64]) -> Result<Vec<Vec<Vec<f64>>>> {
     }
 }
 
-fn share(score: f64) -> String {
+pub(crate) fn share(score: f64) -> String {
     if score.is_finite() { format!("{score:.2}") } else { "–".to_owned() }
 }
 
 impl fmt::Display for HeadPatterns {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "mean attention over {} characters", self.chars)?;
-        for (pattern, name) in PATTERNS.iter().enumerate() {
+        writeln!(out, "mean attention over {} {}", self.chars, self.unit.many)?;
+        for (pattern, name) in self.rules().into_iter().enumerate() {
             let Some(best) = self.best(pattern) else { continue };
             let (score, chance) = (share(best.scores[pattern]), share(self.chance[pattern]));
             writeln!(out, "{name}: layer {} head {} with {score} (everywhere alike: {chance})", best.layer, best.head)?;
@@ -201,8 +179,10 @@ impl fmt::Display for HeadPatterns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Stories;
     use crate::intervene::{Altered, Changes, Patch};
     use crate::model::{MlpConfig, MlpLm, TransformerConfig};
+    use crate::tokenizer::{BytePair, CharTokenizer};
     use crate::trace::tests::awake;
     use tch::{Device, Kind};
 
@@ -223,12 +203,23 @@ mod tests {
 
     #[test]
     fn the_rules_name_the_places_that_their_names_say() {
-        let text: Vec<char> = "on one".chars().collect();
-        let places = |rule: usize| (0..text.len()).map(|place| RULES[rule](&text, place)).collect::<Vec<_>>();
+        let text = |tokenizer: &AnyTokenizer, text: &str| -> Vec<Place> {
+            tokenizer.cut(text).unwrap().ids.into_iter().map(|id| Place::new(tokenizer, id).unwrap()).collect()
+        };
+        let places_of =
+            |text: &[Place], rule: usize| (0..text.len()).map(|place| RULES[rule](text, place)).collect::<Vec<_>>();
+        let characters = text(&CharTokenizer::default().into(), "on one");
+        let places = |rule: usize| places_of(&characters, rule);
         assert_eq!(places(0), [vec![], vec![0], vec![1], vec![2], vec![3], vec![4]]);
         assert_eq!(places(2), [vec![], vec![], vec![], vec![0], vec![1], vec![]]);
         assert_eq!(places(3), [vec![], vec![], vec![], vec![1], vec![2], vec![]]);
         assert_eq!(places(4), [vec![], vec![0], vec![], vec![], vec![3], vec![3]]);
+        // A token may be a whole word with the blank before it: then a word ends where the next begins.
+        let pairs = BytePair::train(&Stories::parse(&" abc abd".repeat(9)).unwrap(), 259).unwrap(); // ab, ␣ab, ␣abd or ␣abc
+        let tokens = text(&pairs.into(), " abc abx");
+        let starts: Vec<Option<usize>> =
+            (0..tokens.len()).map(|place| RULES[4](&tokens, place).first().copied()).collect();
+        assert_eq!(starts.iter().flatten().count(), tokens.len() - 2, "{starts:?}");
     }
 
     #[test]

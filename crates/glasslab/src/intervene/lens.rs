@@ -5,14 +5,12 @@
 //! Source: nostalgebraist, "interpreting GPT: the logit lens", 2020.
 
 use super::{Altered, Changes, Patch};
-use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::model::LanguageModel;
+use crate::numbers::numbers;
 use crate::stopping::Listening;
-use crate::tokenizer::visible;
-use crate::trace::{Traceable, numbers};
-use crate::view::Html;
-use crate::view::colour::{Quantity, Scale, css, ink_on};
+use crate::tokenizer::AnyTokenizer;
+use crate::trace::Traceable;
 use std::fmt;
 use tch::{Kind, Tensor};
 
@@ -21,19 +19,21 @@ use tch::{Kind, Tensor};
 pub struct LensRow {
     /// The step whose stream is read, e.g. `block.0.after_mlp`.
     pub step: String,
-    /// For each character, the likeliest next one and its probability.
+    /// For each character, or token, the likeliest next one and its probability.
     pub predictions: Vec<(String, f64)>,
-    /// The mean loss of the text's predictions in nats per character; `None` for a single character.
-    pub nats_per_char: Option<f64>,
+    /// The mean loss of the text's predictions in nats for each of them; `None` for a single one.
+    pub nats: Option<f64>,
 }
 
 /// What each layer would predict.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lens {
-    /// The characters of the text.
+    /// The characters, or tokens, of the text.
     pub labels: Vec<String>,
     /// The layers, from the embedding on; the last is the model's own prediction.
     pub rows: Vec<LensRow>,
+    /// What a mean loss is counted in.
+    pub(crate) unit: &'static str,
 }
 
 impl Lens {
@@ -59,76 +59,20 @@ impl Lens {
             listening.go_on()?;
             let patch = Patch { step: last.to_owned(), tensor: trace.step(step)?.tensor.copy(), place: None };
             let logits = Altered::new(model, &Changes::from(patch)).logits(&ids)?; // (1, T, V)
-            LensRow::new(step, &logits, &ids)
+            LensRow::new(step, &logits, &ids, &trace.tokenizer)
         });
-        Ok(Lens { labels: trace.labels.clone(), rows: rows.collect::<Result<_>>()? })
-    }
-
-    /// A table: a row for each layer, a column for each character, in it the likeliest next one.
-    pub fn html(&self) -> Html {
-        let scale = Scale::new(Quantity::Probabilities, &[]);
-        let cell = "padding:2px 5px;text-align:center;font-family:ui-monospace,monospace";
-        let name_cell = "text-align:right;padding:2px 8px";
-        let mut html = String::from(
-            "<div style=\"overflow-x:auto\"><p style=\"margin:4px 0\">Logit lens: what each layer would predict to come \
-             next. The brighter, the surer; framed, where it came so; point at a cell for the number.</p>\
-             <table dir=\"ltr\" style=\"table-layout:auto;border-collapse:separate;border-spacing:1px;font-size:13px\">",
-        );
-        let heading = |html: &mut String, name: &str, labels: &[String], end: &str| {
-            html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\">{name}</th>"));
-            for label in labels {
-                html.push_str(&format!("<th scope=\"col\" style=\"{cell}\">{}</th>", escape(label)));
-            }
-            html.push_str(&format!("<th style=\"padding:2px 8px\">{end}</th></tr>"));
-        };
-        heading(&mut html, "after", &self.labels, "nats/char");
-        for row in &self.rows {
-            let step = escape(&row.step);
-            html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\"><code>{step}</code></th>"));
-            for (place, (name, p)) in row.predictions.iter().enumerate() {
-                let colour = scale.colour(*p);
-                let came = self.labels.get(place + 1) == Some(name);
-                let mark =
-                    if came { ";font-weight:700;outline:2px solid currentColor;outline-offset:-2px" } else { "" };
-                html.push_str(&format!(
-                    "<td title=\"after “{}”: “{}” {:.1} %{}\" style=\"{cell};background:{};color:{}{mark}\">{}</td>",
-                    escape(&self.labels[place]),
-                    escape(name),
-                    p * 100.0,
-                    if came { ", which came" } else { "" },
-                    css(colour),
-                    ink_on(colour),
-                    escape(name)
-                ));
-            }
-            let loss = row.nats_per_char.map_or(String::new(), |nats| format!("{nats:.3}"));
-            html.push_str(&format!("<td style=\"padding:2px 8px;font-variant-numeric:tabular-nums\">{loss}</td></tr>"));
-        }
-        let mut came: Vec<String> = self.labels.iter().skip(1).cloned().collect();
-        came.push(String::new());
-        heading(&mut html, "what came", &came, "");
-        html.push_str("</table></div>");
-        Html { html, alt: self.to_string() }
-    }
-
-    /// Shows it in the notebook; elsewhere prints it.
-    pub fn show(&self) {
-        self.html().show();
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
+        let rows = rows.collect::<Result<_>>()?;
+        Ok(Lens { labels: trace.labels.clone(), rows, unit: trace.tokenizer.unit().nats })
     }
 }
 
 impl fmt::Display for Lens {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wide = self.rows.iter().map(|row| row.step.len()).max().unwrap_or(0);
-        writeln!(out, "{:>wide$}  {}   nats/char", "after", self.labels.join(" "))?;
+        writeln!(out, "{:>wide$}  {}   {}", "after", self.labels.join(" "), self.unit)?;
         for row in &self.rows {
             let names: Vec<&str> = row.predictions.iter().map(|(name, _)| name.as_str()).collect();
-            let loss = row.nats_per_char.map_or(String::new(), |nats| format!("{nats:.3}"));
+            let loss = row.nats.map_or(String::new(), |nats| format!("{nats:.3}"));
             writeln!(out, "{:>wide$}  {}   {loss}", row.step, names.join(" "))?;
         }
         Ok(())
@@ -136,13 +80,13 @@ impl fmt::Display for Lens {
 }
 
 impl LensRow {
-    fn new(step: &str, logits: &Tensor, ids: &Tensor) -> Result<LensRow> {
+    fn new(step: &str, logits: &Tensor, ids: &Tensor, tokenizer: &AnyTokenizer) -> Result<LensRow> {
         let log_p = logits.f_get(0)?.f_log_softmax(-1, Kind::Double)?; // (T, V)
         let (best, best_ids) = log_p.f_max_dim(-1, false)?; // (T) each
-        let named = |(p, id): (&f64, &f64)| (char::from_u32(*id as u32).map_or(id.to_string(), visible), p.exp());
+        let named = |(p, id): (&f64, &f64)| (tokenizer.named(*id), p.exp());
         let predictions = numbers(&best)?.iter().zip(&numbers(&best_ids)?).map(named).collect();
         let time = ids.size()[1];
-        let nats_per_char = match time {
+        let nats = match time {
             ..2 => None,
             _ => {
                 let next = ids.f_get(0)?.f_narrow(0, 1, time - 1)?.f_unsqueeze(-1)?; // (T − 1, 1)
@@ -150,7 +94,7 @@ impl LensRow {
                 Some(-chosen.f_mean(Kind::Double)?.f_double_value(&[])?)
             }
         };
-        Ok(LensRow { step: step.to_owned(), predictions, nats_per_char })
+        Ok(LensRow { step: step.to_owned(), predictions, nats })
     }
 }
 
@@ -158,6 +102,7 @@ impl LensRow {
 mod tests {
     use super::*;
     use crate::model::{MlpConfig, MlpLm, TransformerConfig};
+    use crate::tokenizer::visible;
     use crate::trace::tests::{awake, variants};
     use tch::Device;
 
@@ -168,7 +113,7 @@ mod tests {
             let (lens, trace) = (Lens::new(&model, "Once upon").unwrap(), model.trace("Once upon").unwrap());
             assert_eq!(lens.rows.len() as i64, 1 + 2 * config.n_layers);
             let own = lens.rows.last().unwrap();
-            assert!((own.nats_per_char.unwrap() - trace.loss().unwrap()).abs() < 1e-4, "{lens}");
+            assert!((own.nats.unwrap() - trace.loss().unwrap()).abs() < 1e-4, "{lens}");
             let logits = &trace.step("logits").unwrap().tensor;
             for (place, (name, _)) in own.predictions.iter().enumerate() {
                 let id = logits.get(0).get(place as i64).argmax(-1, false).int64_value(&[]);

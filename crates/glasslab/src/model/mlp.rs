@@ -11,44 +11,27 @@
 //! of a text is computed by itself, so the model can't know any context: at best it learns how
 //! often each character follows another, which one could also count.
 
-use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, ids_on, random_tensor};
-use crate::checkpoint::ModelConfig;
+mod config;
+
+pub use config::MlpConfig;
+
+use super::{
+    LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Trainable, Trained, fitting, ids_on, random_tensor,
+};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-use serde::{Deserialize, Serialize};
+use crate::tokenizer::{AnyTokenizer, CharTokenizer};
 use tch::{Device, Kind, Tensor};
-
-/// The sizes of an [`MlpLm`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MlpConfig {
-    /// V: the number of different ids.
-    pub n_vocab: i64,
-    /// C: how many numbers stand for a character.
-    pub emb_dim: i64,
-    /// H: the width of the hidden layer.
-    pub n_hidden: i64,
-    /// One seed gives one model.
-    pub seed: i64,
-}
-
-impl Default for MlpConfig {
-    fn default() -> MlpConfig {
-        MlpConfig::original()
-    }
-}
-
-impl MlpConfig {
-    /// The sizes of the course's model: 16,544 parameters.
-    pub fn original() -> MlpConfig {
-        MlpConfig { n_vocab: 256, emb_dim: 32, n_hidden: 128, seed: 0 }
-    }
-}
 
 /// The MLP language model. All its tensors are visible.
 #[derive(Debug)]
 pub struct MlpLm {
     /// Its sizes.
     pub config: MlpConfig,
+    /// What its ids stand for.
+    pub tokenizer: AnyTokenizer,
+    /// What it has learnt from, if anything.
+    pub trained: Option<Trained>,
     /// (V, C): a row for each character; also the output head
     pub embedding: Tensor,
     /// W₁: (H, C)
@@ -83,12 +66,22 @@ impl MlpLm {
         };
         Ok(MlpLm {
             config,
+            tokenizer: CharTokenizer { n_vocab }.into(),
+            trained: None,
             embedding: normal(n_vocab, emb_dim, 1.0 / (emb_dim as f64).sqrt())?,
             hidden_weight: normal(n_hidden, emb_dim, (2.0 / emb_dim as f64).sqrt())?, // He et al. 2015
             hidden_bias: zeros(n_hidden)?,
             output_weight: normal(emb_dim, n_hidden, (2.0 / n_hidden as f64).sqrt() / (emb_dim as f64).sqrt())?,
             output_bias: zeros(emb_dim)?,
         })
+    }
+
+    /// The model, with another tokenizer than that of characters.
+    ///
+    /// # Errors
+    /// If the tokenizer has not `n_vocab` ids.
+    pub fn with_tokenizer(self, tokenizer: impl Into<AnyTokenizer>) -> Result<MlpLm> {
+        Ok(MlpLm { tokenizer: fitting(self.config.n_vocab, tokenizer.into())?, ..self })
     }
 
     /// The forward pass, seen by a probe.
@@ -137,6 +130,10 @@ impl LanguageModel for MlpLm {
         self.config.n_vocab
     }
 
+    fn tokenizer(&self) -> AnyTokenizer {
+        self.tokenizer.clone()
+    }
+
     fn context_len(&self) -> i64 {
         1
     }
@@ -166,6 +163,10 @@ impl Trainable for MlpLm {
 
     fn settings(&self) -> Option<ModelConfig> {
         Some(ModelConfig::Mlp(self.config))
+    }
+
+    fn learnt_from(&mut self, trained: Trained) {
+        self.trained = Some(trained);
     }
 }
 

@@ -14,20 +14,27 @@ use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::stopping::Listening;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use tch::{Device, Kind, Tensor};
 
 /// What followed one context.
 #[derive(Debug, Clone, Default)]
 struct Followers {
     total: u32,
-    counts: Vec<(u8, u32)>,
+    /// The most frequent ones first: with many ids, the search for one would else be long.
+    counts: Vec<(u16, u32)>,
 }
 
 impl Followers {
-    fn add(&mut self, id: u8) {
+    fn add(&mut self, id: u16) {
         self.total += 1;
-        match self.counts.iter_mut().find(|(known, _)| *known == id) {
-            Some((_, count)) => *count += 1,
+        match self.counts.iter().position(|(known, _)| *known == id) {
+            Some(place) => {
+                self.counts[place].1 += 1;
+                if place > 0 && self.counts[place - 1].1 < self.counts[place].1 {
+                    self.counts.swap(place - 1, place);
+                }
+            }
             None => self.counts.push((id, 1)),
         }
     }
@@ -39,7 +46,7 @@ pub struct NGram {
     n: usize,
     n_vocab: i64,
     /// For each context length from 0: the followers of each context seen.
-    levels: Vec<HashMap<u64, Followers>>,
+    levels: Vec<HashMap<Context, Followers>>,
 }
 
 impl NGram {
@@ -47,20 +54,21 @@ impl NGram {
     /// gives every character the same probability.
     ///
     /// # Errors
-    /// If `n` is not in 0..=8, or the stop button is pressed.
+    /// If `n` is not in 0..=8, a token is none of `n_vocab`, or the stop button is pressed.
     pub fn count(tokens: &Tokens, n: usize, n_vocab: i64) -> Result<NGram> {
         if !(0..=8).contains(&n) {
             return Err(Error::Config(format!("n must be in 0..=8, got {n}")));
         }
-        let mut levels = vec![HashMap::<u64, Followers>::new(); n];
+        let mut levels = vec![HashMap::<Context, Followers>::new(); n];
         let mut listening = Listening::new("n-grams were counted: count them again");
         for story in tokens.stories() {
+            let story = narrowed(story.iter(), n_vocab)?;
             for (place, &id) in story.iter().enumerate() {
                 if place.is_multiple_of(256) {
                     listening.go_on()?;
                 }
                 for (length, level) in levels.iter_mut().enumerate().take(place + 1) {
-                    level.entry(pack(&story[place - length..place])).or_default().add(id);
+                    level.entry(Context::of(&story[place - length..place], n_vocab)).or_default().add(id);
                 }
             }
         }
@@ -71,10 +79,18 @@ impl NGram {
     ///
     /// # Shapes
     /// any number of ids → V probabilities that sum to 1
-    pub fn probabilities(&self, context: &[u8]) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// If an id is not in `0..n_vocab`.
+    pub fn probabilities(&self, context: &[i64]) -> Result<Vec<f64>> {
+        Ok(self.after(&narrowed(context.iter().copied(), self.n_vocab)?))
+    }
+
+    fn after(&self, context: &[u16]) -> Vec<f64> {
         let mut mixed = vec![1.0 / self.n_vocab as f64; self.n_vocab as usize];
         for length in 0..self.n.min(context.len() + 1) {
-            let Some(seen) = self.levels[length].get(&pack(&context[context.len() - length..])) else { break };
+            let context = Context::of(&context[context.len() - length..], self.n_vocab);
+            let Some(seen) = self.levels[length].get(&context) else { break };
             let kinds = seen.counts.len() as f64;
             let room = f64::from(seen.total) + kinds;
             mixed.iter_mut().for_each(|p| *p *= kinds / room);
@@ -86,9 +102,39 @@ impl NGram {
     }
 }
 
-/// Up to seven ids as one number.
-fn pack(ids: &[u8]) -> u64 {
-    ids.iter().fold(0, |packed, &id| packed << 8 | u64::from(id))
+/// Up to seven ids as one number: 8 bits each where that is enough, else 16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Context(u128);
+
+impl Context {
+    fn of(ids: &[u16], n_vocab: i64) -> Context {
+        let bits = if n_vocab <= 256 { 8 } else { 16 };
+        Context(ids.iter().fold(0, |packed, &id| packed << bits | u128::from(id)))
+    }
+}
+
+impl Hash for Context {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Most are short, and a half takes half the time.
+        state.write_u64(self.0 as u64);
+        let high = (self.0 >> 64) as u64;
+        if high != 0 {
+            state.write_u64(high);
+        }
+    }
+}
+
+/// Ids below `n_vocab`, two bytes each.
+fn narrowed(ids: impl Iterator<Item = i64>, n_vocab: i64) -> Result<Vec<u16>> {
+    let narrow = |id: i64| u16::try_from(id).ok().filter(|_| id < n_vocab);
+    ids.map(|id| {
+        narrow(id).ok_or_else(|| Error::Shape {
+            expected: format!("ids in 0..{n_vocab}"),
+            got: id.to_string(),
+            hint: "encode the text with the tokenizer of this vocabulary".to_owned(),
+        })
+    })
+    .collect()
 }
 
 impl LanguageModel for NGram {
@@ -96,19 +142,12 @@ impl LanguageModel for NGram {
     fn logits(&self, ids: &Tensor) -> Result<Tensor> {
         let (batch, time) = check_ids(ids)?;
         let flat = Vec::<i64>::try_from(ids.f_reshape([-1])?)?;
-        if let Some(id) = flat.iter().find(|id| !(0..self.n_vocab).contains(id)) {
-            return Err(Error::Shape {
-                expected: format!("ids in 0..{}", self.n_vocab),
-                got: id.to_string(),
-                hint: "encode the text with the tokenizer of this vocabulary".to_owned(),
-            });
-        }
-        let flat: Vec<u8> = flat.into_iter().map(|id| id as u8).collect();
+        let flat = narrowed(flat.into_iter(), self.n_vocab)?;
         let mut logits = Vec::with_capacity(flat.len() * self.n_vocab as usize);
         for row in flat.chunks(time.max(1) as usize) {
             for end in 1..=row.len() {
                 let context = &row[end.saturating_sub(self.n.saturating_sub(1))..end];
-                logits.extend(self.probabilities(context).into_iter().map(|p| p.ln() as f32));
+                logits.extend(self.after(context).into_iter().map(|p| p.ln() as f32));
             }
         }
         Ok(Tensor::f_from_slice(&logits)?.f_view([batch, time, self.n_vocab])?)
@@ -131,11 +170,11 @@ impl NGram {
     /// The probability of each character of `columns` after each one of `rows`.
     ///
     /// # Shapes
-    /// R and K characters → (R, K)
+    /// R and K ids → (R, K)
     pub fn table(&self, rows: &[u8], columns: &[u8]) -> Tensor {
         let mut cells = Vec::with_capacity(rows.len() * columns.len());
         for &row in rows {
-            let after = self.probabilities(&[row]);
+            let after = self.after(&[u16::from(row)]);
             cells.extend(columns.iter().map(|&column| after[column as usize] as f32));
         }
         Tensor::from_slice(&cells).view([rows.len() as i64, columns.len() as i64]).to_kind(Kind::Float)
@@ -153,14 +192,36 @@ mod tests {
         NGram::count(&tokens, n, 256).unwrap()
     }
 
+    fn after(model: &NGram, context: &str) -> Vec<f64> {
+        model.probabilities(&CharTokenizer::default().encode(context)).unwrap()
+    }
+
+    #[test]
+    fn contexts_of_large_ids_are_told_apart() {
+        // Alike in their lowest bytes, and in the last four of seven.
+        let text = "ЀЁЂЃЄЅІx<|endoftext|>ԀЁЂЃЄЅІy<|endoftext|>ЀԁЂЃЄЅІz";
+        let tokenizer = CharTokenizer { n_vocab: 2000 };
+        let tokens = Tokens::encode(&Stories::parse(text).unwrap(), &tokenizer).unwrap();
+        let model = NGram::count(&tokens, 8, 2000).unwrap();
+        for story in text.split("<|endoftext|>") {
+            let ids = tokenizer.encode(story);
+            let after = model.probabilities(&ids[..7]).unwrap();
+            let best = (0..2000).max_by(|&a, &b| after[a].total_cmp(&after[b])).unwrap();
+            assert_eq!(best as i64, ids[7], "{story}");
+        }
+        assert!(model.probabilities(&[2000]).unwrap_err().to_string().contains("0..2000"));
+        assert!(NGram::count(&tokens, 2, 256).unwrap_err().to_string().contains("0..256"));
+    }
+
     #[test]
     fn probabilities_are_witten_and_bells() {
         // "aab": a twice, b once; after a: a once, b once.
         let model = counted("aab", 2);
         let unigram_a = (2.0 + 2.0 / 256.0) / 5.0;
-        let after_a = model.probabilities(b"a");
+        let probabilities = |context: &str| after(&model, context);
+        let after_a = probabilities("a");
         assert!((after_a[b'a' as usize] - (1.0 + 2.0 * unigram_a) / 4.0).abs() < 1e-12);
-        assert!((model.probabilities(b"")[b'a' as usize] - unigram_a).abs() < 1e-12);
+        assert!((probabilities("")[b'a' as usize] - unigram_a).abs() < 1e-12);
     }
 
     #[test]
@@ -173,8 +234,8 @@ mod tests {
     #[test]
     fn probabilities_sum_to_one_also_after_what_was_never_seen() {
         let model = counted("once upon a time", 4);
-        for context in [&b""[..], b"o", b"on", b"onc", b"zzz", b"\xff", b"upo"] {
-            let sum: f64 = model.probabilities(context).iter().sum();
+        for context in ["", "o", "on", "onc", "zzz", "ÿ", "upo"] {
+            let sum: f64 = after(&model, context).iter().sum();
             assert!((sum - 1.0).abs() < 1e-9, "{context:?}: {sum}");
         }
     }
@@ -183,7 +244,7 @@ mod tests {
     fn logits_are_the_logarithms_of_the_probabilities_at_each_place() {
         let model = counted("abcabd", 3);
         let logits = model.logits(&Tensor::from_slice(&[97_i64, 98]).unsqueeze(0)).unwrap();
-        let expected = model.probabilities(b"ab");
+        let expected = after(&model, "ab");
         let got = Vec::<f64>::try_from(logits.get(0).get(1).exp().to_kind(Kind::Double)).unwrap();
         assert!(got.iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-6));
         assert!(model.logits(&Tensor::from_slice(&[300_i64]).unsqueeze(0)).is_err());

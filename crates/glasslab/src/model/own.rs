@@ -25,10 +25,11 @@
 //! # }
 //! ```
 
+use super::file;
 use super::{LanguageModel, NoProbe, Parameter, Probe, Trainable, ids_on};
-use crate::checkpoint;
 use crate::error::{Error, Result};
-use crate::trace::{Traceable, shape};
+use crate::numbers::shape;
+use crate::tokenizer::{AnyTokenizer, CharTokenizer};
 use std::path::Path;
 use tch::{Device, Tensor};
 
@@ -85,6 +86,11 @@ pub trait Model {
         Sizes::default()
     }
 
+    /// What its ids stand for; `None`: characters.
+    fn pieces(&self) -> Option<AnyTokenizer> {
+        None
+    }
+
     /// Writes the parameters by their names, as a safetensors file.
     ///
     /// # Errors
@@ -93,7 +99,7 @@ pub trait Model {
     where
         Self: Sized,
     {
-        checkpoint::write_parameters(path.as_ref(), self.parameters())
+        file::write_parameters(path.as_ref(), self.parameters())
     }
 
     /// Reads back what [`save`](Self::save) has written; where it does not fit, the model stays as it is.
@@ -105,7 +111,7 @@ pub trait Model {
         Self: Sized,
     {
         let owner = format!("this {}", short_name::<Self>());
-        checkpoint::read_parameters(path.as_ref(), self.parameters(), &owner)
+        file::read_parameters(path.as_ref(), self.parameters(), &owner)
     }
 }
 
@@ -117,11 +123,15 @@ fn short_name<T>() -> &'static str {
 
 impl<M: Model> LanguageModel for M {
     fn logits(&self, ids: &Tensor) -> Result<Tensor> {
-        self.forward_with(ids, &mut NoProbe)
+        checked(self, ids, &mut NoProbe)
     }
 
     fn n_vocab(&self) -> i64 {
         self.sizes().n_vocab
+    }
+
+    fn tokenizer(&self) -> AnyTokenizer {
+        self.pieces().unwrap_or_else(|| CharTokenizer { n_vocab: self.sizes().n_vocab }.into())
     }
 
     fn context_len(&self) -> i64 {
@@ -143,33 +153,28 @@ impl<M: Model> Trainable for M {
     }
 }
 
-impl<M: Model> Traceable for M {
-    fn forward_with(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
-        let Sizes { n_vocab, max_len, device, .. } = self.sizes();
-        let ids = ids_on(device, ids, n_vocab)?; // (B, T)
-        let (batch, time) = (ids.size()[0], ids.size()[1]);
-        if let Some(longest) = max_len.filter(|&longest| time > longest) {
-            return Err(Error::Shape {
-                expected: format!("ids of shape (B, T) with T ≤ {longest}"),
-                got: shape(&ids),
-                hint: format!("take the last {longest} characters, or let `sizes` of {} say more", short_name::<M>()),
-            });
-        }
-        let logits = self.forward(&ids, probe)?;
-        match logits.size()[..] == [batch, time, n_vocab] {
-            true => Ok(logits),
-            false => Err(Error::Shape {
-                expected: format!(
-                    "logits of shape ({batch}, {time}, {n_vocab}): a score for each character of the vocabulary at each place"
-                ),
-                got: shape(&logits),
-                hint: format!("`forward` of {} gives (B, T, V) for ids (B, T); `sizes` says V", short_name::<M>()),
-            }),
-        }
+/// A model's own forward pass, with its ids and its logits checked.
+pub(crate) fn checked<M: Model>(model: &M, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
+    let Sizes { n_vocab, max_len, device, .. } = model.sizes();
+    let ids = ids_on(device, ids, n_vocab)?; // (B, T)
+    let (batch, time) = (ids.size()[0], ids.size()[1]);
+    if let Some(longest) = max_len.filter(|&longest| time > longest) {
+        return Err(Error::Shape {
+            expected: format!("ids of shape (B, T) with T ≤ {longest}"),
+            got: shape(&ids),
+            hint: format!("take the last {longest} characters, or let `sizes` of {} say more", short_name::<M>()),
+        });
     }
-
-    fn learnt(&self) -> Vec<Parameter> {
-        Model::parameters(self)
+    let logits = model.forward(&ids, probe)?;
+    match logits.size()[..] == [batch, time, n_vocab] {
+        true => Ok(logits),
+        false => Err(Error::Shape {
+            expected: format!(
+                "logits of shape ({batch}, {time}, {n_vocab}): a score for each character of the vocabulary at each place"
+            ),
+            got: shape(&logits),
+            hint: format!("`forward` of {} gives (B, T, V) for ids (B, T); `sizes` says V", short_name::<M>()),
+        }),
     }
 }
 
@@ -187,6 +192,7 @@ mod tests {
     use crate::model::{TransformerConfig, TransformerLm, count_parameters, random_tensor, wake};
     use crate::rng::Rng;
     use crate::tokenizer::CharTokenizer;
+    use crate::trace::Traceable;
     use crate::train::{Length, TrainConfig, train};
     use tch::Kind;
 
@@ -217,7 +223,7 @@ mod tests {
         let effect = mine.ablate(Cut::Head { layer: 0, head: 0 }, "Once upon").unwrap();
         assert_ne!(effect.before.trace.loss(), effect.after.trace.loss());
         let lens = Lens::new(&mine, "Once upon").unwrap();
-        assert!((lens.rows.last().unwrap().nats_per_char.unwrap() - trace.loss().unwrap()).abs() < 1e-4);
+        assert!((lens.rows.last().unwrap().nats.unwrap() - trace.loss().unwrap()).abs() < 1e-4);
         assert_eq!(HeadPatterns::find(&mine, "Once upon a time").unwrap().heads.len(), 1);
         let mut ladder = Ladder::default();
         ladder.add("mine", &mine, &tokens).unwrap();
@@ -308,7 +314,7 @@ mod tests {
         assert_eq!(count_parameters(&mine), count_parameters(&original));
         let original = TransformerLm::new(TransformerConfig::small(), Device::Cpu).unwrap();
         let foreign = folder.path().join("foreign.safetensors");
-        checkpoint::write_parameters(&foreign, original.parameters()).unwrap();
+        file::write_parameters(&foreign, original.parameters()).unwrap();
         let kept = other.logits(&ids).unwrap();
         let message = other.load(&foreign).unwrap_err().to_string();
         assert!(message.contains("this Mine asks for"), "{message}");

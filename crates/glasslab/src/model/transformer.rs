@@ -19,11 +19,12 @@ use super::cache::{Cache, KvCache};
 use super::norm::Norm;
 use super::rotary::Rotary;
 use super::{
-    LanguageModel, NoProbe, Parameter, Probe, Trainable, cross_entropy, ids_on, linear, random_weight, to_precision,
+    LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Trainable, Trained, cross_entropy, fitting, ids_on, linear,
+    random_weight, to_precision,
 };
-use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
+use crate::tokenizer::{AnyTokenizer, CharTokenizer};
 use std::fmt::Arguments;
 use tch::{Device, Kind, Tensor};
 
@@ -56,6 +57,10 @@ pub struct Block {
 pub struct TransformerLm {
     /// Its sizes and choices.
     pub config: TransformerConfig,
+    /// What its ids stand for.
+    pub tokenizer: AnyTokenizer,
+    /// What it has learnt from, if anything.
+    pub trained: Option<Trained>,
     /// (V, C)
     pub embedding: Tensor,
     /// (T, C), if positions are learnt
@@ -120,6 +125,8 @@ impl TransformerLm {
         };
         Ok(TransformerLm {
             config,
+            tokenizer: CharTokenizer { n_vocab }.into(),
+            trained: None,
             embedding,
             position,
             rotary,
@@ -128,6 +135,14 @@ impl TransformerLm {
             head: if config.tied { None } else { Some(zeros(&[n_vocab, emb_dim])?) },
             precision: if config.bfloat16 && device.is_cuda() { Kind::BFloat16 } else { Kind::Float },
         })
+    }
+
+    /// The model, with another tokenizer than that of characters.
+    ///
+    /// # Errors
+    /// If the tokenizer has not `n_vocab` ids.
+    pub fn with_tokenizer(self, tokenizer: impl Into<AnyTokenizer>) -> Result<TransformerLm> {
+        Ok(TransformerLm { tokenizer: fitting(self.config.n_vocab, tokenizer.into())?, ..self })
     }
 
     /// The forward pass, seen by a probe.
@@ -262,6 +277,10 @@ impl LanguageModel for TransformerLm {
         self.config.n_vocab
     }
 
+    fn tokenizer(&self) -> AnyTokenizer {
+        self.tokenizer.clone()
+    }
+
     fn context_len(&self) -> i64 {
         self.config.context_len
     }
@@ -305,6 +324,10 @@ impl Trainable for TransformerLm {
 
     fn settings(&self) -> Option<ModelConfig> {
         Some(ModelConfig::Transformer(self.config))
+    }
+
+    fn learnt_from(&mut self, trained: Trained) {
+        self.trained = Some(trained);
     }
 }
 

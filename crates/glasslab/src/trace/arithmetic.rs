@@ -1,8 +1,8 @@
 //! What lines of arithmetic are made of: the numbers of a row, how they are written, and the functions that several steps,
 //! or a step and its gradient, have in common.
 
-use super::numbers;
 use crate::error::{Error, Result};
+use crate::numbers::numbers;
 use tch::Tensor;
 
 /// A line of arithmetic, or a part of one, and what it comes to.

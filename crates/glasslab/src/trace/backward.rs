@@ -21,7 +21,7 @@ use super::learnt::Learnt;
 use super::{Input, Trace, TraceStep, Traceable, largest_difference, losses, several};
 use crate::error::{Error, Result};
 use crate::model::{NoProbe, Parameter, Probe, Step};
-use crate::view::Quantity;
+use crate::numbers::Quantity;
 use std::fmt::{self, Display};
 use tch::{Kind, Tensor};
 

@@ -6,8 +6,9 @@
 
 use super::arithmetic::{Share, bell, brackets, normed, pick, shared, show, split, sum_of_products, turn, vector};
 use super::describe::part;
-use super::{ByHand, Trace, numbers};
+use super::{ByHand, Trace};
 use crate::error::{Error, Result};
+use crate::numbers::numbers;
 use tch::Tensor;
 
 impl Trace {

@@ -3,8 +3,8 @@
 use super::Trace;
 use super::arithmetic::{Share, brackets, normed, pick, sum_of_products, vector};
 use super::describe::part;
-use super::numbers;
 use crate::error::{Error, Result};
+use crate::numbers::numbers;
 use tch::Tensor;
 
 impl Trace {

@@ -4,7 +4,6 @@ use super::Trace;
 use super::arithmetic::{brackets, dot, pick, products, shared, show, softmax, split, tiny, vector};
 use super::describe::part;
 use crate::error::{Error, Result};
-use crate::view::{Html, paragraph};
 use std::fmt;
 use tch::Tensor;
 
@@ -26,17 +25,6 @@ impl ByHand {
             true => 0.0,
             false => (self.result - self.traced).abs(),
         }
-    }
-
-    /// As a block of HTML.
-    pub fn html(&self) -> Html {
-        let alt = self.to_string();
-        Html { html: format!("<div>{}</div>", alt.lines().map(paragraph).collect::<String>()), alt }
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
     }
 }
 

@@ -1,10 +1,10 @@
 //! What each step of a forward pass is: its formula, its axes, and what one number of it means.
 
-use crate::checkpoint::ModelConfig;
+use crate::model::ModelConfig;
 use crate::model::attention::Weighting;
 use crate::model::norm::NormKind;
 use crate::model::{Activation, Positions, TransformerConfig};
-use crate::view::Quantity;
+use crate::numbers::Quantity;
 
 /// A step in words.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,10 +2,10 @@
 
 use super::arithmetic::tiny;
 use super::describe;
-use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
+use crate::model::ModelConfig;
 use crate::model::Step;
-use crate::view::Quantity;
+use crate::numbers::{Quantity, numbers, shape};
 use tch::{Device, Kind, Tensor};
 
 /// One step of a trace.
@@ -149,6 +149,7 @@ impl Range {
         match tensor.kind() {
             // SAFETY: its numbers lie in a row in the processor's memory, are of this kind, and live as long as `tensor`.
             Kind::Float => Ok(Range::over(unsafe { numbers_of::<f32>(&tensor) })),
+            // SAFETY: as above.
             Kind::Double => Ok(Range::over(unsafe { numbers_of::<f64>(&tensor) })),
             _ => Ok(Range::over(&numbers(&tensor)?)),
         }
@@ -205,16 +206,6 @@ unsafe fn numbers_of<T>(tensor: &Tensor) -> &[T] {
         // SAFETY: as above.
         count => unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<T>(), count) },
     }
-}
-
-/// A tensor's shape as it is written in the docs, e.g. `(1, 4, 32)`.
-pub(crate) fn shape(tensor: &Tensor) -> String {
-    format!("{:?}", tensor.size()).replace('[', "(").replace(']', ")")
-}
-
-/// All numbers of a tensor, row after row.
-pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
-    Ok(Vec::<f64>::try_from(tensor.f_detach()?.f_to_kind(Kind::Double)?.f_reshape([-1])?)?)
 }
 
 #[cfg(test)]

@@ -4,10 +4,9 @@
 //! [`Arithmetic`]); the lines show the formulas as the papers have them.
 
 use super::optimiser::{self, Memory, Moved};
-use super::step_by_step::TrainStep;
+use super::step::TrainStep;
 use crate::error::{Error, Result};
-use crate::trace::shape;
-use crate::view::Html;
+use crate::numbers::{digits, shape, superscript};
 use std::fmt;
 use tch::{Kind, Tensor};
 
@@ -50,16 +49,6 @@ impl StepByHand {
             true => 0.0,
             false => (self.result - self.in_model).abs(),
         }
-    }
-
-    /// As a block of HTML.
-    pub fn html(&self) -> Html {
-        Html::text(&self.to_string())
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
     }
 }
 
@@ -322,35 +311,6 @@ impl TrainStep {
 
 fn joined(place: &[i64]) -> String {
     place.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn superscript(number: i32) -> String {
-    let digit = |digit: char| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(digit as usize - '0' as usize).unwrap_or(digit);
-    number.to_string().chars().map(digit).collect()
-}
-
-/// A number with so many digits that matter.
-pub(crate) fn digits(number: f64, count: usize) -> String {
-    let text = match number.abs() {
-        _ if !number.is_finite() => return crate::view::short(number, 1.0),
-        0.0 => "0".to_owned(),
-        size if (1e-3..1e6).contains(&size) => {
-            let whole = size.log10().floor() as i32;
-            let text = format!("{number:.*}", (count as i32 - 1 - whole).max(0) as usize);
-            match text.contains('.') {
-                true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-                false => text,
-            }
-        }
-        _ => {
-            let text = format!("{number:.*e}", count.saturating_sub(1));
-            let (front, power) = text.split_once('e').unwrap_or((&text, "0"));
-            let front = if front.contains('.') { front.trim_end_matches('0').trim_end_matches('.') } else { front };
-            let raised = power.trim_start_matches('-').parse().map(superscript).unwrap_or_default();
-            format!("{front}·10{}{raised}", if power.starts_with('-') { "⁻" } else { "" })
-        }
-    };
-    text.replace('-', "−")
 }
 
 fn brackets(number: f64) -> String {

@@ -12,13 +12,13 @@
 //! # }
 //! ```
 
-use super::by_hand::digits;
 use super::config::TrainConfig;
 use super::course::Kept;
 use super::optimiser::gradients;
 use crate::data::{Batches, Tokens};
 use crate::error::{Error, Result};
 use crate::model::Trainable;
+use crate::numbers::digits;
 use crate::stopping::Listening;
 use std::fmt;
 use tch::{Kind, Tensor};

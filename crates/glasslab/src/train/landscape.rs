@@ -20,14 +20,14 @@
 //! Source: Li, Xu, Taylor, Studer and Goldstein, "Visualizing the loss landscape of neural nets", 2018.
 
 use super::course::{Course, Kept};
-use crate::data::{Batch, Batches, Tokens};
+use crate::data::{Batch, Batches, IdSlice, Tokens};
 use crate::error::{Error, Result};
 use crate::live::Progress;
 use crate::memory::keep_freed;
 use crate::model::{Trainable, random_tensor};
+use crate::numbers::numbers;
 use crate::rng::Rng;
 use crate::stopping::Listening;
-use crate::trace::numbers;
 use crate::waiting::Waiting;
 use std::fmt;
 use tch::{Kind, Tensor};
@@ -235,7 +235,7 @@ fn listening() -> Listening {
 /// The pieces of the text that are measured, the same at each point.
 fn pieces(model: &impl Trainable, tokens: &Tokens, config: &LandscapeConfig) -> Result<Batch> {
     let most = model.max_len().map_or(PIECE, |length| PIECE.min(length as usize));
-    let longest = || tokens.stories().map(<[u8]>::len).max().unwrap_or(0);
+    let longest = || tokens.stories().map(IdSlice::len).max().unwrap_or(0);
     let length = if tokens.stories().any(|story| story.len() > most) { most } else { longest().max(2) - 1 };
     Batches::new(tokens, config.chars.div_ceil(length), length, config.seed)?.next_batch(model.device())
 }

@@ -15,13 +15,16 @@
 //! ```
 
 use super::norms::Lengths;
-use super::step_by_step::{TrainStep, check_size};
+use super::step::TrainStep;
+use super::step_by_step::check_size;
 use super::training::{Look, Moment};
 use super::{History, TrainConfig, train_seen, train_seen_with};
 use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::model::Trainable;
-use crate::trace::{Traceable, numbers};
+use crate::numbers::numbers;
+use crate::tokenizer::AnyTokenizer;
+use crate::trace::Traceable;
 use std::fmt;
 use std::ops::ControlFlow;
 use tch::{Kind, Tensor};
@@ -50,6 +53,8 @@ pub struct Glance {
     pub dead: Vec<(String, f64)>,
     /// The probabilities of what comes after the text (V).
     pub next: Vec<f64>,
+    /// What the ids of these stand for.
+    pub(crate) tokenizer: AnyTokenizer,
     /// The parameter named `embedding` (V, C), if there is one.
     pub embedding: Option<Tensor>,
 }
@@ -132,7 +137,15 @@ impl Glance {
         let parameters = model.parameters();
         let embedding = parameters.iter().find(|one| one.name == "embedding" && one.tensor.dim() == 2);
         let embedding = embedding.map(|one| one.tensor.detach().copy());
-        Ok(Glance { done, loss: f64::NAN, lengths: Vec::new(), dead, next, embedding })
+        Ok(Glance {
+            done,
+            loss: f64::NAN,
+            lengths: Vec::new(),
+            dead,
+            next,
+            tokenizer: trace.tokenizer.clone(),
+            embedding,
+        })
     }
 
     fn add(&mut self, step: &TrainStep) -> Result<()> {
@@ -165,7 +178,7 @@ impl<M: Trainable + Traceable> Look<M> for Watching<'_> {
 
 impl fmt::Display for Learning {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use super::by_hand::digits;
+        use crate::numbers::digits;
         let (Some(first), Some(last)) = (self.glances.first(), self.glances.last()) else {
             return write!(out, "nothing was watched yet");
         };

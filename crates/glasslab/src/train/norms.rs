@@ -1,10 +1,10 @@
 //! How long the gradient and the step of each parameter were, and in which directions a matrix was moved.
 
-use super::by_hand::digits;
 use super::optimiser::{self, Memory, Moved};
-use super::step_by_step::TrainStep;
+use super::step::TrainStep;
 use crate::error::{Error, Result};
-use crate::trace::{numbers, shape};
+use crate::numbers::digits;
+use crate::numbers::{numbers, shape};
 use std::fmt;
 use tch::{Kind, Tensor};
 

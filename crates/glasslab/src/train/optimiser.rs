@@ -21,6 +21,7 @@
 //! Before each step, all lose the share lr · wd of themselves, and gradients that are too long together are shortened.
 
 mod flat;
+mod memory;
 mod muon;
 
 pub(super) use flat::{BETA1, BETA2, EPSILON, FRICTION, scale};
@@ -30,6 +31,7 @@ use super::config::{OptimiserKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::model::{Parameter, Trainable};
 use flat::Flat;
+pub(super) use memory::Memory;
 use muon::Muon;
 use tch::Tensor;
 
@@ -41,19 +43,6 @@ pub struct Optimiser {
     clip: Option<f64>,
     flat: Flat,
     muon: Muon,
-}
-
-/// What an optimiser remembers of a parameter.
-#[derive(Debug)]
-pub(super) enum Memory {
-    /// SGD: nothing.
-    Nothing,
-    /// Momentum's v.
-    Velocity(Tensor),
-    /// Adam's m and v, and the steps that made them.
-    Adam { mean: Tensor, square: Tensor, steps: i32 },
-    /// Muon's m of all matrices of this shape (N, R, K), which of them this is, and which parameters they are.
-    Muon { momentum: Tensor, row: i64, together: Vec<usize> },
 }
 
 /// A parameter before and after a step, and what moved it; all are copies in the parameter's shape.
@@ -225,13 +214,6 @@ pub(super) fn gradients(parameters: &[Parameter], loss: &Tensor) -> Result<Vec<T
 fn length(gradients: &[Tensor]) -> Result<Tensor> {
     let lengths: Vec<Tensor> = gradients.iter().map(|gradient| gradient.norm()).collect();
     Ok(Tensor::f_stack(&lengths, 0)?.f_norm()?)
-}
-
-fn decay(parameters: &mut Tensor, share: f64) -> Result<()> {
-    if share > 0.0 {
-        let _ = parameters.f_mul_scalar_(1.0 - share)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

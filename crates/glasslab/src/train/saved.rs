@@ -5,12 +5,15 @@ use super::autosave::newest;
 use super::config::TrainConfig;
 use super::history::History;
 use super::shown::Shown;
+use super::state::{State, extent};
 use super::training::{Moment, Training};
-use crate::checkpoint::{ModelConfig, read_tensors, write_tensors};
 use crate::data::{Text, Tokens};
 use crate::error::{Error, Result};
+use crate::model::ModelConfig;
 use crate::model::Trainable;
-use serde::{Deserialize, Serialize};
+use crate::model::file::{read_tensors, write_tensors};
+use crate::tokenizer::AnyTokenizer;
+use serde::Serialize;
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -18,31 +21,6 @@ use tch::Tensor;
 
 /// Settings that a training keeps: its memory, or the meaning of its steps, hangs on them.
 const FIXED: [&str; 4] = ["batch_size", "context_len", "optimiser", "seed"];
-
-/// The numbers of a [`Training`] that are no tensors.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct State {
-    pub(super) config: TrainConfig,
-    /// How much text it learns from, in stories and in tokens: all that files of older versions tell of it.
-    pub(super) data: (usize, usize),
-    /// What it learns from; and what it is measured on, which only a kept training knows.
-    #[serde(default)]
-    pub(super) texts: (Option<Text>, Option<Text>),
-    /// The model's kind and sizes; `None` for a model of one's own, and in files of older versions.
-    #[serde(default)]
-    pub(super) model: Option<ModelConfig>,
-    pub(super) rng: u64,
-    pub(super) step: usize,
-    pub(super) seconds: f64,
-    /// The steps whose losses are in the sum, since the last point of the history.
-    pub(super) summed: u32,
-    pub(super) history: History,
-}
-
-/// How much text these tokens are, in stories and in tokens.
-pub(super) fn extent(data: &Tokens) -> (usize, usize) {
-    (data.stories().count(), data.len())
-}
 
 /// A training that was kept in a file.
 ///
@@ -85,6 +63,11 @@ impl SavedTraining {
     /// The kind and sizes of the model that is trained; `None` if it is one of a person's own.
     pub fn model(&self) -> Option<ModelConfig> {
         self.state.model
+    }
+
+    /// What the model's ids stand for; `None` in files of older versions.
+    pub fn tokenizer(&self) -> Option<&AnyTokenizer> {
+        self.state.tokenizer.as_ref()
     }
 
     /// How it is trained.
@@ -163,6 +146,9 @@ impl SavedTraining {
                 return Err(self.refuses(&format!("{}; give a model of the sizes that it has", said(&other))));
             }
         }
+        if self.state.tokenizer.as_ref().is_some_and(|kept| *kept != model.tokenizer()) {
+            return Err(self.refuses("its model has another tokenizer; give a model with the tokenizer that it had"));
+        }
         let get = |name: &str| self.tensors.iter().find(|(other, _)| other == name).map(|(_, tensor)| tensor);
         let sized = |name: String, size: Vec<i64>| {
             get(&name)
@@ -229,7 +215,7 @@ impl Training {
             .extend(parameters.iter().zip(&self.best.0).map(|(one, best)| (format!("best.{}", one.name), best.copy())));
         tensors.extend(parameters.into_iter().map(|one| (format!("model.{}", one.name), one.tensor.detach())));
         tensors.extend(self.optimiser.memory());
-        write_tensors(path, tensors)
+        write_tensors(path, tensors, None)
     }
 }
 

@@ -15,15 +15,15 @@
 //! # }
 //! ```
 
-use super::config::{Length, OptimiserKind, TrainConfig};
+use super::config::TrainConfig;
 use super::history::History;
-use super::optimiser::{Memory, Moved, SlowMotion};
+use super::optimiser::SlowMotion;
+use super::step::{TrainStep, of};
 use super::training::Training;
 use crate::data::{Batches, Tokens};
 use crate::error::{Error, Result};
 use crate::model::{Trainable, count_parameters};
 use crate::stopping::{Listening, should_stop};
-use crate::view::Html;
 use std::fmt;
 use std::time::Instant;
 use tch::Tensor;
@@ -163,116 +163,6 @@ pub(super) fn check_size(model: &impl Trainable) -> Result<()> {
     }
 }
 
-fn of(config: &TrainConfig) -> String {
-    match config.length {
-        Length::Steps(steps) => format!(" of {steps}"),
-        Length::Seconds(_) => String::new(),
-    }
-}
-
-/// One step of a training, with everything that moved.
-#[derive(Debug)]
-pub struct TrainStep {
-    /// Which step it is, from 1.
-    pub step: usize,
-    /// The loss of its batch, before the step, in nats per character.
-    pub loss: f64,
-    /// What the learning rates are multiplied by at this moment, by the schedule.
-    pub schedule: f64,
-    /// The length of the whole gradient, as one vector over all parameters.
-    pub gradient: f64,
-    /// What clipping has multiplied the gradient by: 1 if it was short enough; `None` if nothing is clipped.
-    pub shortened: Option<f64>,
-    pub(super) config: TrainConfig,
-    pub(super) parameters: Vec<Moved>,
-}
-
-impl TrainStep {
-    pub(super) fn new(
-        config: &TrainConfig,
-        step: usize,
-        schedule: f64,
-        loss: &Tensor,
-        seen: SlowMotion,
-    ) -> Result<TrainStep> {
-        let SlowMotion { parameters, length, shortened } = seen;
-        let loss = loss.f_double_value(&[])?;
-        Ok(TrainStep { step, loss, schedule, gradient: length, shortened, config: config.clone(), parameters })
-    }
-
-    /// The learning rate of a parameter's step, before the schedule.
-    pub(super) fn lr(&self, parameter: &Moved) -> f64 {
-        match parameter.memory {
-            Memory::Muon { .. } => self.config.matrix_lr,
-            _ => self.config.lr,
-        }
-    }
-
-    pub(super) fn parameter(&self, name: &str) -> Result<&Moved> {
-        self.parameters.iter().find(|parameter| parameter.name == name).ok_or_else(|| {
-            let names: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-            Error::Config(format!("this model has no parameter {name:?}; it has {}", names.join(", ")))
-        })
-    }
-
-    /// The gradient of a parameter, as the backward pass gave it.
-    ///
-    /// # Shapes
-    /// Those of the parameter; nats per unit
-    ///
-    /// # Errors
-    /// If there is none of that name; the message lists those that are.
-    pub fn gradient_of(&self, name: &str) -> Result<Tensor> {
-        Ok(self.parameter(name)?.gradient.shallow_clone())
-    }
-
-    /// By how much a parameter moved: its numbers after the step less those before.
-    ///
-    /// # Shapes
-    /// Those of the parameter
-    ///
-    /// # Errors
-    /// As [`gradient_of`](Self::gradient_of).
-    pub fn update_of(&self, name: &str) -> Result<Tensor> {
-        let Moved { before, after, .. } = self.parameter(name)?;
-        Ok(after.f_sub(before)?)
-    }
-
-    /// As a block of HTML.
-    pub fn html(&self) -> Html {
-        Html::text(&self.to_string())
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
-    }
-}
-
-impl fmt::Display for TrainStep {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use super::by_hand::digits;
-        let TrainStep { step, loss, schedule, gradient, shortened, config, parameters } = self;
-        writeln!(out, "step {step}{}: loss {loss:.4} nats/char on its batch, before the step", of(config))?;
-        let rate = |lr: f64| format!("{} · {} = {}", digits(lr, 6), digits(*schedule, 4), digits(lr * schedule, 4));
-        write!(out, "learning rate · schedule: {}", rate(config.lr))?;
-        if parameters.iter().any(|parameter| matches!(parameter.memory, Memory::Muon { .. })) {
-            write!(out, "; for Muon's matrices {}", rate(config.matrix_lr))?;
-        } else if config.optimiser != OptimiserKind::Muon {
-            write!(out, ", with {}", config.optimiser.name())?;
-        }
-        let numbers: usize = parameters.iter().map(|parameter| parameter.before.numel()).sum();
-        write!(out, "\nthe gradient, over all {numbers} numbers together, is {} long: ", digits(*gradient, 4))?;
-        match (config.clip, shortened) {
-            (Some(clip), Some(scale)) if *scale < 1.0 => {
-                write!(out, "longer than {clip}, so each of its numbers is clipped to {} of itself", digits(*scale, 4))
-            }
-            (Some(clip), _) => write!(out, "not longer than {clip}, so it is not clipped"),
-            _ => write!(out, "it is not clipped (`clip` in the config is None)"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,6 +170,7 @@ mod tests {
     use crate::model::{Model, Parameter, Probe, TransformerConfig, TransformerLm};
     use crate::tokenizer::CharTokenizer;
     use crate::train::train;
+    use crate::train::{Length, OptimiserKind};
     use tch::{Device, Kind};
 
     /// A model that is only large.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::data::Stories;
 use crate::model::{MlpConfig, MlpLm, TransformerConfig, TransformerLm};
-use crate::tokenizer::CharTokenizer;
+use crate::tokenizer::{BytePair, CharTokenizer};
 use tch::Device;
 
 fn tokens(text: &str) -> Tokens {
@@ -78,6 +78,25 @@ fn for_tiny() -> TrainConfig {
 
 const ALL: [OptimiserKind; 4] =
     [OptimiserKind::Muon, OptimiserKind::Adamw, OptimiserKind::Momentum, OptimiserKind::Sgd];
+
+#[test]
+fn a_history_is_per_character_whatever_the_tokens_are() {
+    let stories = Stories::parse(&TEXT.repeat(3)).unwrap();
+    let tokenizer = BytePair::train(&stories, 280).unwrap();
+    let tokens = Tokens::encode(&stories, &tokenizer).unwrap();
+    let width = tokens.chars_per_token();
+    assert!(width > 1.2, "{width}");
+    let mut model = TransformerLm::new(TransformerConfig { n_vocab: 280, ..tiny().config }, Device::Cpu).unwrap();
+    let config = TrainConfig { length: Length::Steps(4), context_len: 8, keep_best: false, ..for_tiny() };
+    let history = train(&mut model, &tokens, &tokens, &config).unwrap();
+    let loss = crate::evaluate::evaluate(&model, &tokens).unwrap();
+    assert!((history.held_out().unwrap() - loss.nats_per_char).abs() < 1e-6, "{loss}");
+    let guessing = 280_f64.ln() / width;
+    assert!((history.guessing.unwrap() - guessing).abs() < 1e-12);
+    // A new model guesses.
+    assert!((history.points[0].train - guessing).abs() < 0.05 * guessing, "{:?}", history.points[0]);
+    assert_eq!(history.points[0].chars, (8.0 * 8.0 * width).round() as usize);
+}
 
 #[test]
 fn a_transformer_overfits_one_text() {
@@ -161,7 +180,7 @@ fn kept(folder: &Path) -> (Tokens, std::path::PathBuf) {
 fn where_going_on_is_refused_nothing_is_changed() {
     let folder = tempfile::tempdir().unwrap();
     let (text, path) = kept(folder.path());
-    let whole = crate::checkpoint::read_tensors(&path).unwrap();
+    let whole = crate::model::file::read_tensors(&path).unwrap();
     let values = |model: &TransformerLm| -> Vec<tch::Tensor> {
         model.parameters().into_iter().map(|one| one.tensor.detach().copy()).collect()
     };
@@ -171,7 +190,7 @@ fn where_going_on_is_refused_nothing_is_changed() {
     for (missing, _) in &whole {
         let part = whole.iter().filter(|(name, _)| name != missing);
         let part = part.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
-        crate::checkpoint::write_tensors(&path, part).unwrap();
+        crate::model::file::write_tensors(&path, part, None).unwrap();
         let message = resume(&mut model, &text, &text, &path).unwrap_err().to_string();
         assert!(message.contains(missing.as_str()), "{missing}: {message}");
         assert_eq!(values(&model), before, "{missing}");
@@ -211,7 +230,7 @@ fn a_training_goes_on_with_other_settings_where_that_makes_sense() {
 fn a_state_of_an_older_version_is_still_taken_up() {
     let folder = tempfile::tempdir().unwrap();
     let (text, path) = kept(folder.path());
-    let mut tensors = crate::checkpoint::read_tensors(&path).unwrap();
+    let mut tensors = crate::model::file::read_tensors(&path).unwrap();
     let json = tensors.iter_mut().find(|(name, _)| name == "state.json").unwrap();
     let mut state: serde_json::Value = serde_json::from_slice(&Vec::<u8>::try_from(&json.1).unwrap()).unwrap();
     let fields = state.as_object_mut().unwrap();
@@ -219,7 +238,7 @@ fn a_state_of_an_older_version_is_still_taken_up() {
     assert!(fields["history"].as_object_mut().unwrap().remove("guessing").is_some());
     fields["config"]["length"]["steps"] = 4.into();
     json.1 = tch::Tensor::from_slice(state.to_string().as_bytes());
-    crate::checkpoint::write_tensors(&path, tensors).unwrap();
+    crate::model::file::write_tensors(&path, tensors, None).unwrap();
     let history = resume(&mut tiny(), &text, &text, &path).unwrap();
     assert_eq!(history.points.last().unwrap().step, 4);
 }

@@ -4,13 +4,13 @@ use super::autosave::Autosave;
 use super::config::{TrainConfig, longest};
 use super::history::{History, Point};
 use super::optimiser::{Optimiser, SlowMotion};
-use super::saved::{State, extent};
-use super::step_by_step::TrainStep;
+use super::state::{State, extent};
+use super::step::TrainStep;
 use crate::data::{Batches, Text, Tokens};
 use crate::error::{Error, Result};
 use crate::evaluate::{check_held_out, measure};
 use crate::memory::keep_freed;
-use crate::model::{LanguageModel, Trainable};
+use crate::model::{LanguageModel, Trainable, Trained};
 use crate::stopping::{Listening, should_stop};
 use crate::waiting::Waiting;
 use std::ops::ControlFlow;
@@ -93,17 +93,21 @@ pub(super) struct Training {
 impl Training {
     pub(super) fn new(model: &mut impl Trainable, data: &Tokens, config: &TrainConfig) -> Result<Training> {
         config.check()?;
-        let history = History { guessing: Some((model.n_vocab() as f64).ln()), ..History::default() };
+        let chars_per_token = data.chars_per_token();
+        let guessing = (model.n_vocab() as f64).ln() / chars_per_token;
+        let history = History { guessing: Some(guessing), ..History::default() };
         let state = State {
             config: config.clone(),
             data: extent(data),
             texts: (None, None),
             model: model.settings(),
+            tokenizer: Some(model.tokenizer()),
             rng: config.seed,
             step: 0,
             seconds: 0.0,
             summed: 0,
             history,
+            chars_per_token,
         };
         Training::of(model, state, Autosave::in_file(config.autosave.clone()))
     }
@@ -145,10 +149,16 @@ impl Training {
 
     /// Adds a step that took so long to the history.
     pub(super) fn note(&mut self, loss: f64, seconds: f64) {
-        let State { config, step, seconds: all, history, .. } = &mut self.state;
-        *all += seconds;
-        let chars = *step * config.batch_size * config.context_len;
-        history.points.push(Point { step: *step, chars, seconds: *all, train: loss, held_out: None });
+        self.state.seconds += seconds;
+        let State { step, seconds, chars_per_token, .. } = self.state;
+        let (chars, train) = (self.chars(), loss / chars_per_token);
+        self.state.history.points.push(Point { step, chars, seconds, train, held_out: None });
+    }
+
+    /// Characters learnt from so far.
+    fn chars(&self) -> usize {
+        let State { config, step, chars_per_token, .. } = &self.state;
+        ((step * config.batch_size * config.context_len) as f64 * chars_per_token).round() as usize
     }
 
     /// What happened so far.
@@ -232,11 +242,11 @@ impl Training {
             if report {
                 self.keep(model);
             }
-            let (state, autosave) = (&self.state, &self.autosave);
+            let (state, autosave, chars) = (&self.state, &self.autosave, self.chars());
             let moment = Moment {
                 progress,
                 step: state.step,
-                chars: state.step * config.batch_size * config.context_len,
+                chars,
                 seconds: state.seconds,
                 history: &state.history,
                 report,
@@ -259,6 +269,9 @@ impl Training {
         }
         (history.autosave, history.unsaved) =
             (self.autosave.kept().map(Path::to_path_buf), self.autosave.trouble.clone());
+        let (stories, tokens) = extent(data);
+        let (steps, seconds) = (self.state.step, self.state.seconds);
+        model.learnt_from(Trained { text: None, stories, tokens, steps, seconds, nats_per_char: history.held_out() });
         Ok(())
     }
 
@@ -276,9 +289,9 @@ impl Training {
 
     /// Adds a point to the history: the training loss since the last one, and with `report` the held-out loss.
     fn add_point(&mut self, model: &mut impl Trainable, held_out: &Tokens, report: bool) -> Result<()> {
-        let State { config, step, seconds, summed, history, .. } = &mut self.state;
-        let chars = *step * config.batch_size * config.context_len;
-        let train = self.sum.f_double_value(&[])? / f64::from(*summed);
+        let chars = self.chars();
+        let State { config, step, seconds, summed, history, chars_per_token, .. } = &mut self.state;
+        let train = self.sum.f_double_value(&[])? / f64::from(*summed) / *chars_per_token;
         let held_out = if report && train.is_finite() { Some(measured(model, held_out)?) } else { None };
         // The last step may have made NaN of the parameters, after a loss that was none yet.
         if let Some(train) = [Some(train), held_out].into_iter().flatten().find(|loss| !loss.is_finite()) {

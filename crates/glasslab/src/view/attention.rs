@@ -5,7 +5,8 @@ use super::colour::{Quantity, Scale};
 use super::{Heatmap, Html, Overlay, beside, draw, overlay, paragraph, text};
 use crate::display::Picture;
 use crate::error::{Error, Result};
-use crate::trace::{Trace, numbers};
+use crate::numbers::numbers;
+use crate::trace::{Trace, attention_of};
 use plotters::prelude::Text;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use tch::Tensor;
@@ -50,15 +51,6 @@ impl Trace {
             )),
             false => Ok(attention),
         }
-    }
-}
-
-/// The name of the attention whose weights this step is: a model's own are known by the step's name and shape.
-pub(crate) fn attention_of<'a>(step: &'a str, tensor: &Tensor) -> Option<&'a str> {
-    let layer = step.strip_suffix(".weights")?;
-    match tensor.size()[..] {
-        [1, rows, columns] | [1, _, rows, columns] if rows == columns => Some(layer),
-        _ => None,
     }
 }
 

@@ -4,8 +4,8 @@ use super::colour::{Quantity, Scale};
 use super::{draw, text};
 use crate::display::Picture;
 use crate::error::{Error, Result};
-use crate::tokenizer::visible;
-use crate::trace::{Trace, numbers};
+use crate::numbers::numbers;
+use crate::trace::Trace;
 use plotters::prelude::{Rectangle, Text};
 use plotters::style::Color;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -38,13 +38,13 @@ impl Trace {
             return Err(Error::Config(format!("places are 0 to {}, got {place}", self.labels.len() - 1)));
         }
         let numbers = numbers(&probabilities.tensor.f_get(0)?.f_get(place as i64)?)?;
-        let named = |(id, &p): (usize, &f64)| (char::from_u32(id as u32).map_or(id.to_string(), visible), p);
+        let named = |(id, &p): (usize, &f64)| (self.tokenizer.named(id as f64), p);
         let mut bars: Vec<(String, f64)> = numbers.iter().enumerate().map(named).collect();
         bars.sort_by(|a, b| b.1.total_cmp(&a.1));
         bars.truncate(count.max(1));
         let before: String = self.labels[place.saturating_sub(23)..=place].concat();
         let dots = if place > 23 { "…" } else { "" };
-        let title = format!("next character after “{dots}{before}”");
+        let title = format!("next {} after “{dots}{before}”", self.tokenizer.unit().one);
         Ok(Bars { bars, title, marked: self.labels.get(place + 1).cloned() })
     }
 }

@@ -12,25 +12,8 @@
 //! All can be told apart by the colour-blind: lightness alone orders them, on each side of the centre. What is no
 //! finite number has colours of its own, outside every scale.
 
+pub use crate::numbers::Quantity;
 use plotters::style::RGBColor;
-
-/// What a picture's numbers are; it decides their colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Quantity {
-    /// Attention weights: 0 to 1, each row summing to 1.
-    Weights,
-    /// Probabilities, 0 to 1.
-    Probabilities,
-    /// Attention scores, before the softmax.
-    Scores,
-    /// Embeddings, hidden numbers, logits: both signs.
-    Numbers,
-    /// Surprise, in bits.
-    Bits,
-    /// Anything, from its smallest to its largest number.
-    #[default]
-    Range,
-}
 
 /// −∞, as masked scores have it.
 pub(crate) const MINUS_INFINITY: RGBColor = RGBColor(128, 128, 128);

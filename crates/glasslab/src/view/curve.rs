@@ -2,6 +2,7 @@
 
 use super::lines::{Axis, COLOURS, GREY, Lines, Mark};
 use super::short;
+use super::shown;
 use crate::data::Tokens;
 use crate::display::Picture;
 use crate::error::{Error, Result};
@@ -196,15 +197,9 @@ impl Race {
     pub fn draw(&self) -> Result<Picture> {
         self.curve().draw()
     }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.draw() {
-            Ok(picture) => picture.evcxr_display(),
-            Err(_) => println!("{self}"),
-        }
-    }
 }
+
+shown!(Race, draw? or words);
 
 #[cfg(test)]
 mod tests {

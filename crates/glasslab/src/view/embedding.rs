@@ -10,8 +10,8 @@ use super::colour::Quantity;
 use super::{Heatmap, INK, draw, text};
 use crate::display::Picture;
 use crate::error::{Error, Result};
-use crate::tokenizer::visible;
-use crate::trace::numbers;
+use crate::numbers::numbers;
+use crate::tokenizer::{Tokenizer, visible};
 use plotters::prelude::{PathElement, RGBColor, Rectangle, Text, TextStyle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont};
@@ -68,6 +68,25 @@ impl EmbeddingMap {
             embedding.f_detach()?.f_index_select(0, &Tensor::f_from_slice(&ids)?.f_to_device(embedding.device())?)?;
         let labels = all.iter().map(|&character| visible(character)).collect();
         EmbeddingMap { rows, labels, kinds: all.iter().map(kind).collect(), what: "characters" }.checked()
+    }
+
+    /// The embeddings of some tokens.
+    ///
+    /// # Shapes
+    /// `embedding`: (V, C)
+    ///
+    /// # Errors
+    /// If the tokenizer or the table has no such id, or there is none.
+    pub fn tokens(embedding: &Tensor, tokenizer: &impl Tokenizer, ids: &[i64]) -> Result<EmbeddingMap> {
+        let n_vocab = embedding.size().first().copied().unwrap_or(0);
+        if let Some(outside) = ids.iter().find(|&id| !(0..n_vocab).contains(id)) {
+            return Err(Error::Data(format!("{outside} has no row in an embedding of {n_vocab} tokens")));
+        }
+        let rows =
+            embedding.f_detach()?.f_index_select(0, &Tensor::f_from_slice(ids)?.f_to_device(embedding.device())?)?;
+        let labels = ids.iter().map(|&id| tokenizer.label(id)).collect::<Result<Vec<_>>>()?;
+        let kinds = labels.iter().map(|label| if label.starts_with('␣') { 1 } else { 4 }).collect();
+        EmbeddingMap { rows, labels, kinds, what: "tokens" }.checked()
     }
 
     /// The learnt embeddings of the places of a text.

@@ -9,13 +9,14 @@
   }
 
   function start(root, data) {
-    const { characters, layers, heads, frames, palette } = data;
+    const { characters, layers, heads, frames, palette, unit } = data;
     const T = characters.length, last = T - 1;
     // A notebook's shortcuts must not take the keys that are meant for this block.
     root.setAttribute("data-lm-suppress-shortcuts", "true");
     root.querySelector(".g-still").remove();
     const state = { frame: frames.length - 1, layer: data.layer, head: data.head, view: "lines", hover: null, pin: null };
     const unpacked = [];
+    const isWide = characters.some((character) => [...character].length > 1);
 
     // ---- numbers -------------------------------------------------------------------------------------------
     // Weights are 12 bits each, two in three bytes: 0 to 4000 is 0 to 1, 4095 is no number.
@@ -110,7 +111,7 @@
     const blamed = frames.some((frame) => frame.blame && frame.blame.length) ? listed("the loss hangs on (nats a unit)") : null;
     const blame = (place) => (blamed && frames[state.frame].blame[place]) ?? (blamed ? NaN : 0);
     const prefix = "g" + Math.random().toString(36).slice(2);
-    const text = make("div", root, { class: "g-text", dir: "ltr", role: "listbox", tabindex: 0, "aria-label": "characters; arrows move, Enter pins, Escape frees" });
+    const text = make("div", root, { class: "g-text", dir: "ltr", role: "listbox", tabindex: 0, "aria-label": unit + "s; arrows move, Enter pins, Escape frees" });
     const letters = characters.map((character, place) =>
       make("bdi", text, { role: "option", id: prefix + place, "data-place": place }, character));
     const key = make("p", root, { class: "g-key" });
@@ -122,7 +123,8 @@
       key.append("  ");
       make("span", key, { style: "border-top:5px solid rgba(0,158,115,.95)" }, "green above: the loss hangs on it (strongest: most)");
     }
-    key.append("  ·  point at a character, click or Enter to pin it, Escape to free it, arrow keys to walk");
+    key.append("  ·  point at a " + unit + ", click or Enter to pin it, Escape to free it, arrow keys to walk");
+    if (isWide) root.classList.add("g-tokens");
     const live = make("div", root, { class: "g-live", "aria-live": "polite" });
     const view = make("canvas", make("div", root, { class: "g-view" }), { "aria-hidden": "true" });
 
@@ -131,7 +133,19 @@
     const room = (root.clientWidth || 940) - 64;
     const step = Math.max(10, Math.min(24, Math.floor(room / T)));
     const cell = Math.max(3, Math.min(24, Math.floor(520 / T)));
-    const edge = 30, deep = 190;
+    const deep = 190;
+    const letterSize = Math.min(16, step + 3), cellSize = Math.max(10, Math.min(14, cell));
+    // Tokens are of different widths: a place among the lines is as wide as what stands there.
+    const ruler = still.getContext("2d");
+    const measure = (size) => {
+      ruler.font = "bold " + size + "px ui-monospace, monospace";
+      return characters.map((character) => ruler.measureText(character).width);
+    };
+    const widths = measure(letterSize).map((width) => (isWide ? Math.max(step, width + 8) : step));
+    const starts = [0];
+    widths.forEach((width) => starts.push(starts[starts.length - 1] + width));
+    // Beside the matrix, names of several letters are written towards it, and from below.
+    const edge = isWide ? Math.max(30, Math.min(120, Math.max(...measure(cellSize)) + 14)) : 30;
     const ink = () => getComputedStyle(root).color;
 
     function paintMap(canvas, weights) {
@@ -152,7 +166,7 @@
       pen.setTransform(sharp, 0, 0, sharp, 0, 0);
       return pen;
     }
-    const across = (place) => edge + (place + 0.5) * step;
+    const across = (place) => 30 + starts[place] + widths[place] / 2;
     function line(pen, from, to, weight, tint, strength) {
       if (!(weight > 0.004)) return;
       pen.strokeStyle = tint;
@@ -167,7 +181,7 @@
     function paintStill() {
       const weights = map(state.layer, state.head);
       if (state.view === "lines") {
-        const pen = size(still, edge * 2 + T * step, deep);
+        const pen = size(still, 60 + starts[T], deep);
         for (let from = 0; from < T; from++)
           for (let to = 0; to < T; to++) if (weights[from * T + to] > 0.02) line(pen, from, to, weights[from * T + to], ink(), 0.22);
       } else {
@@ -202,23 +216,35 @@
           if (place !== now) line(pen, place, now, weights[place * T + now], "#e67800", 1.3);
         }
         for (let place = 0; place < T; place++) {
-          pen.font = (place === now ? "bold " : "") + Math.min(16, step + 3) + "px ui-monospace, monospace";
+          pen.font = (place === now ? "bold " : "") + letterSize + "px ui-monospace, monospace";
           pen.fillText(characters[place], across(place), 26);
           pen.fillText(characters[place], across(place), deep - 11);
         }
         pen.strokeStyle = ink();
-        pen.strokeRect(across(now) - step / 2, 16, step, 20);
-        pen.strokeRect(across(now) - step / 2, deep - 21, step, 20);
+        pen.strokeRect(across(now) - widths[now] / 2, 16, widths[now], 20);
+        pen.strokeRect(across(now) - widths[now] / 2, deep - 21, widths[now], 20);
         pen.font = "12px system-ui, sans-serif";
         pen.textAlign = "left";
         pen.fillText("looks (above) at (below)", 2, 7);
       } else {
         const every = Math.ceil(11 / cell);
-        pen.font = Math.max(10, Math.min(14, cell)) + "px ui-monospace, monospace";
+        pen.font = cellSize + "px ui-monospace, monospace";
         for (let place = 0; place < T; place++) {
           if (place % every && place !== now) continue;
-          pen.fillText(characters[place], edge + (place + 0.5) * cell, edge - 9);
-          pen.fillText(characters[place], edge - 9, edge + (place + 0.5) * cell);
+          const at = edge + (place + 0.5) * cell;
+          if (!isWide) {
+            pen.fillText(characters[place], at, edge - 9);
+            pen.fillText(characters[place], edge - 9, at);
+            continue;
+          }
+          pen.textAlign = "right";
+          pen.fillText(characters[place], edge - 5, at, edge - 8);
+          pen.save();
+          pen.translate(at, edge - 5);
+          pen.rotate(-Math.PI / 2);
+          pen.textAlign = "left";
+          pen.fillText(characters[place], 0, 0, edge - 8);
+          pen.restore();
         }
         pen.lineWidth = 1.5;
         pen.strokeStyle = "#2b8fd6";
@@ -327,8 +353,12 @@
     });
     const under = (event) => {
       const box = view.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
-      const place = Math.floor(state.view === "lines" ? (x - edge) / step : (y - edge) / cell);
-      return place >= 0 && place < T && x >= edge && (state.view === "lines" || x < edge + T * cell) ? place : null;
+      if (state.view === "lines") {
+        const place = starts.findIndex((start) => start > x - 30) - 1;
+        return place >= 0 ? place : null;
+      }
+      const place = Math.floor((y - edge) / cell);
+      return place >= 0 && place < T && x >= edge && x < edge + T * cell ? place : null;
     };
     view.addEventListener("pointermove", (event) => { const place = under(event); if (place !== null && place !== state.hover) choose({ hover: place }); });
     view.addEventListener("click", (event) => { const place = under(event); if (place !== null) pin(place); });

@@ -7,11 +7,12 @@
 use super::bitmap::base64;
 use super::colour::{Quantity, Scale, css};
 use super::html::json_in_script;
-use super::{Attention, Html, paragraph};
+use super::{Attention, Html, paragraph, shown};
 use crate::display::escape;
 use crate::error::Result;
-use crate::tokenizer::visible;
-use crate::trace::{Trace, numbers};
+use crate::numbers::numbers;
+use crate::tokenizer::Unit;
+use crate::trace::Trace;
 use serde_json::{Value, json};
 use tch::Tensor;
 
@@ -45,6 +46,7 @@ pub(super) struct Frame {
     /// it.
     blame: Vec<f64>,
     still: Option<String>,
+    unit: Unit,
 }
 
 impl Frame {
@@ -55,13 +57,13 @@ impl Frame {
         if let Ok(step) = trace.step("probabilities") {
             let (top, ids) = step.tensor.f_get(0)?.f_topk(EXPECTED.min(step.tensor.size()[2]), -1, true, true)?; // (T, K)
             let (p, ids) = (numbers(&top)?, numbers(&ids)?);
-            let named = |(p, id): (&f64, &f64)| (char::from_u32(*id as u32).map_or(id.to_string(), visible), *p);
+            let named = |(p, id): (&f64, &f64)| (trace.tokenizer.named(*id), *p);
             let all: Vec<(String, f64)> = p.iter().zip(&ids).map(named).collect();
             expected = all.chunks(top.size()[1].max(1) as usize).map(<[_]>::to_vec).collect();
         }
         let stream = trace.step("positioned").or_else(|_| trace.step("embedded"));
         let blame = stream.and_then(|step| step.blame_by_character()).ok().flatten().unwrap_or_default();
-        Ok(Frame { label, attention, expected, blame, still: None })
+        Ok(Frame { label, attention, expected, blame, still: None, unit: trace.tokenizer.unit() })
     }
 }
 
@@ -104,9 +106,10 @@ impl Explorer {
             fit -= 1;
         }
         if fit < all {
-            explorer.notes.push(format!(
-                "the block shows the first {fit} of {all} characters: more would make the notebook heavy"
-            ));
+            let many = explorer.frames.first().map_or("characters", |frame| frame.unit.many);
+            explorer
+                .notes
+                .push(format!("the block shows the first {fit} of {all} {many}: more would make the notebook heavy"));
             explorer.labels.truncate(fit);
         }
         Ok(explorer)
@@ -160,7 +163,7 @@ impl Explorer {
         let data = json!({
             "characters": self.labels, "layers": self.layers(), "heads": self.heads(), "causal": causal,
             "layer": layer.min(self.layers() - 1), "head": head.clamp(0, self.heads() - 1),
-            "frames": frames, "palette": palette,
+            "frames": frames, "palette": palette, "unit": self.frames.first().map(|frame| frame.unit.one),
         });
         let notes: String = self.notes.iter().map(|note| paragraph(&format!("Note: {note}."))).collect();
         let still = self.frames.last().and_then(|frame| frame.still.clone()).unwrap_or_default();
@@ -187,23 +190,6 @@ impl Explorer {
                 self.heads()
             ),
         })
-    }
-
-    /// Shows it in the notebook; elsewhere prints it in words.
-    ///
-    /// # Errors
-    /// What libtorch fails with.
-    pub fn show(&self) -> Result<()> {
-        self.html()?.show();
-        Ok(())
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.html() {
-            Ok(html) => html.evcxr_display(),
-            Err(error) => println!("{error}"),
-        }
     }
 
     /// Whether no character looks at a later one; a model whose mask was cut does.
@@ -250,6 +236,8 @@ impl Explorer {
         }
     }
 }
+
+shown!(Explorer, html?);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Attention over training: the same text through the same model, at several moments of its training.
 
 use super::explorer::Frame;
-use super::{Explorer, Html};
+use super::{Explorer, Html, shown};
 use crate::data::Tokens;
 use crate::error::{Error, Result};
 use crate::model::Trainable;
@@ -129,28 +129,13 @@ impl Film {
             return Err(Error::Drawing("the film is empty: take a snapshot first, film.take(&model, 0)?".to_owned()));
         }
         let frames = self.snapshots.iter().map(|Snapshot { step, trace }| {
-            let loss = trace.loss().map_or(String::new(), |loss| format!(" · {loss:.2} nats/char on this text"));
+            let loss = trace
+                .loss()
+                .map_or(String::new(), |loss| format!(" · {loss:.2} {} on this text", trace.tokenizer.unit().nats));
             Frame::new(format!("step {step}{loss}"), trace)
         });
         let title = format!("Attention on “{}” over training", self.snapshots[0].trace.visible_text());
         Explorer::of(frames.collect::<Result<_>>()?, title)?.html()
-    }
-
-    /// Shows it in the notebook; elsewhere prints it in words.
-    ///
-    /// # Errors
-    /// If there is no snapshot yet.
-    pub fn show(&self) -> Result<()> {
-        self.html()?.show();
-        Ok(())
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.html() {
-            Ok(html) => html.evcxr_display(),
-            Err(error) => println!("{error}"),
-        }
     }
 }
 
@@ -162,6 +147,8 @@ impl<M: Traceable> Look<M> for Film {
         Ok(false)
     }
 }
+
+shown!(Film, html?);
 
 #[cfg(test)]
 mod tests {

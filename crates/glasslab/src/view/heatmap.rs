@@ -7,6 +7,7 @@ use crate::display::Picture;
 use crate::error::{Error, Result};
 use crate::tokenizer::visible;
 use plotters::prelude::{IntoFont, Rectangle, Text, TextStyle};
+use plotters::style::FontTransform::Rotate270;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, RGBColor};
 use std::borrow::Cow;
@@ -136,7 +137,16 @@ impl Heatmap {
         // A wide matrix of few rows gets taller cells, so that its rows can be told apart.
         let cell_height = if cell < 10 && rows <= 48 { (side / 2 / rows as i32).clamp(cell, 16) } else { cell };
         let row_names = widest(&self.row_labels).max(self.rows.to_string().len());
-        let (left, top, right) = (28 + 8 * row_names as i32, 64, 74);
+        let letters = match self.column_labels.is_empty() {
+            true => self.columns.to_string().len(),
+            false => widest(&self.column_labels),
+        } as i32;
+        // Words that have no room beside each other stand upright; of numbers some are enough.
+        let is_word =
+            |label: &String| label.chars().count() > 1 && label.chars().any(|letter| !letter.is_ascii_digit());
+        let upright = cell >= 10 && 4 + 8 * letters > cell && self.column_labels.iter().any(is_word);
+        let (left, right) = (28 + 8 * row_names as i32, 74);
+        let top = if upright { 54 + 8 * letters } else { 64 };
         let (wide, high) = (cell * columns as i32, cell_height * rows as i32);
         let odd = self.not_finite();
         let coarse = self.coarse(rows, columns);
@@ -156,8 +166,8 @@ impl Heatmap {
                 if self.column_axis.is_empty() { String::new() } else { format!("→ {}", self.column_axis) };
             let between =
                 if self.row_axis.is_empty() { left } else { left.max(20 + 8 * row_axis.chars().count() as i32) };
-            area.draw(&Text::new(row_axis, (4, top - 20), text(14, axes)))?;
-            area.draw(&Text::new(column_axis, (between, top - 20), text(14, axes)))?;
+            area.draw(&Text::new(row_axis, (4, 44), text(14, axes)))?;
+            area.draw(&Text::new(column_axis, (between, 44), text(14, axes)))?;
             if cell >= 18 && cell_height >= 14 {
                 for (place, number) in self.cells.iter().enumerate().filter(|(_, number)| !number.is_finite()) {
                     let (row, column) = ((place / columns) as i32, (place % columns) as i32);
@@ -175,16 +185,19 @@ impl Heatmap {
                 let style = text(row_font, Pos::new(HPos::Right, VPos::Center));
                 area.draw(&Text::new(label(&self.row_labels, row * self.rows / rows), at, style))?;
             }
-            let letters = match self.column_labels.is_empty() {
-                true => self.columns.to_string().len(),
-                false => widest(&self.column_labels),
+            let (room, column_font) = match letters {
+                _ if upright => (10, (cell + 1).clamp(10, 14)),
+                1 => (9, (cell + 3).clamp(9, 14)),
+                _ => (4 + 8 * letters, 14),
             };
-            let (room, column_font) =
-                if letters == 1 { (9, (cell + 3).clamp(9, 14)) } else { (4 + 8 * letters as i32, 14) };
             for column in (0..columns).step_by(every(cell, room)) {
-                let at = (left + column as i32 * cell + cell / 2, top - 10);
+                let x = left + column as i32 * cell + cell / 2;
                 let name = label(&self.column_labels, column * self.columns / columns);
-                area.draw(&Text::new(name, at, text(column_font, middle)))?;
+                let (at, style) = match upright {
+                    true => ((x, top - 6), text(column_font, Pos::new(HPos::Left, VPos::Center)).transform(Rotate270)),
+                    false => ((x, top - 10), text(column_font, middle)),
+                };
+                area.draw(&Text::new(name, at, style))?;
             }
             // The scale's ticks: what a colour means.
             let middle_tick = self.powers.then_some((scale.low + scale.high) / 2.0);

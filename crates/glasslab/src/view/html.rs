@@ -37,6 +37,50 @@ impl Html {
     }
 }
 
+/// How a value is shown: `html`, by that; `html?`, by that, and if it fails by the error; `draw? or words`, then in words.
+macro_rules! shown {
+    ($value:ty, html) => {
+        impl $value {
+            /// Shows it in the notebook; elsewhere prints it in words.
+            pub fn show(&self) {
+                self.html().show();
+            }
+
+            /// Called by the kernel on the value of a cell.
+            pub fn evcxr_display(&self) {
+                self.html().evcxr_display();
+            }
+        }
+    };
+    ($value:ty, $drawn:ident ?) => {
+        $crate::view::shown!($value, $drawn, |_: &Self, error: $crate::Error| error.to_string());
+    };
+    ($value:ty, $drawn:ident ? or words) => {
+        $crate::view::shown!($value, $drawn, |value: &Self, _: $crate::Error| value.to_string());
+    };
+    ($value:ty, $drawn:ident, $told:expr) => {
+        impl $value {
+            /// Shows it in the notebook; elsewhere prints it in words.
+            ///
+            /// # Errors
+            /// If it can't be drawn.
+            pub fn show(&self) -> $crate::Result<()> {
+                self.$drawn()?.show();
+                Ok(())
+            }
+
+            /// Called by the kernel on the value of a cell.
+            pub fn evcxr_display(&self) {
+                match self.$drawn() {
+                    Ok(drawn) => drawn.evcxr_display(),
+                    Err(error) => println!("{}", $told(self, error)),
+                }
+            }
+        }
+    };
+}
+pub(crate) use shown;
+
 impl From<Picture> for Html {
     fn from(picture: Picture) -> Html {
         Html { html: picture.html(), alt: picture.alt }

@@ -57,7 +57,7 @@ mod tests {
     fn every_model_has_a_bar_a_name_and_a_number() {
         let rung = |name: &str, nats_per_char, counted| Rung {
             name: name.to_owned(),
-            loss: Evaluation { nats_per_char, chars: 9 },
+            loss: Evaluation::of_chars(nats_per_char, 9),
             counted,
         };
         let ladder = Ladder { rungs: vec![rung("bigram", 2.29, true), rung("<mine>", 0.95, false)] };

@@ -2,7 +2,7 @@
 
 use super::bitmap::{image, ramp};
 use super::colour::{Quantity, Scale};
-use super::{INK, Overlay, draw, short, text, underlay};
+use super::{INK, Overlay, draw, short, shown, text, underlay};
 use crate::display::Picture;
 use crate::error::{Error, Result};
 use crate::train::Landscape;
@@ -154,15 +154,9 @@ impl Landscape {
         }
         pieces
     }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.draw() {
-            Ok(picture) => picture.evcxr_display(),
-            Err(_) => println!("{self}"),
-        }
-    }
 }
+
+shown!(Landscape, draw? or words);
 
 #[cfg(test)]
 mod tests {

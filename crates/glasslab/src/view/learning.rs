@@ -3,7 +3,7 @@
 use super::embedding::{farthest, points};
 use super::flipbook::{Flip, flipbook};
 use super::lines::{Axis, COLOURS, Lines, Mark};
-use super::{Bars, EmbeddingMap, Heatmap, Html};
+use super::{Bars, EmbeddingMap, Heatmap, Html, shown};
 use crate::display::Picture;
 use crate::error::{Error, Result};
 use crate::tokenizer::visible;
@@ -94,10 +94,14 @@ impl Learning {
         let title = format!("after “{}”", shortened(&self.text));
         let likeliest = likeliest(chosen.last().map_or(&[], |glance| &glance.next));
         let flips = chosen.iter().zip(maps).map(|(glance, map)| {
-            let bars = likeliest.iter().map(|&id| (named(id), glance.next.get(id).copied().unwrap_or(0.0))).collect();
+            let bars = likeliest
+                .iter()
+                .map(|&id| (glance.tokenizer.named(id as f64), glance.next.get(id).copied().unwrap_or(0.0)))
+                .collect();
             let bars = Bars::new(&title, bars).draw()?;
             let pictures = map.into_iter().chain([bars]).collect();
-            let caption = format!("step {} · {:.3} nats/char on its batch", glance.done, glance.loss);
+            let caption =
+                format!("step {} · {:.3} {} on its batch", glance.done, glance.loss, glance.tokenizer.unit().nats);
             Ok(Flip { caption, pictures })
         });
         flipbook("A model while it learns", &flips.collect::<Result<Vec<Flip>>>()?, &self.to_string())
@@ -140,14 +144,6 @@ impl Learning {
         }
         Ok(Html { html: html + &self.film()?.html + "</div>", alt: self.to_string() })
     }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.html() {
-            Ok(html) => html.evcxr_display(),
-            Err(error) => println!("{error}"),
-        }
-    }
 }
 
 /// The likeliest of some probabilities.
@@ -158,10 +154,6 @@ fn likeliest(probabilities: &[f64]) -> Vec<usize> {
     ids
 }
 
-fn named(id: usize) -> String {
-    char::from_u32(id as u32).map_or(id.to_string(), visible)
-}
-
 /// A text as a title has it: its end.
 fn shortened(text: &str) -> String {
     let letters: Vec<char> = text.chars().collect();
@@ -169,6 +161,8 @@ fn shortened(text: &str) -> String {
     let end = letters[letters.len().saturating_sub(32)..].iter().map(|&letter| visible(letter));
     format!("{dots}{}", end.collect::<String>())
 }
+
+shown!(Learning, html?);
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,11 @@
 //! One step of a training in pictures, and what other steps would have done.
 
 use super::lines::{Axis, COLOURS, GREY, Lines, Mark};
-use super::{Html, paragraph};
+use super::{Html, paragraph, shown};
 use crate::display::{Picture, escape};
 use crate::error::Result;
-use crate::train::{Downhill, Lengths, Norms, SingularValues, digits};
+use crate::numbers::digits;
+use crate::train::{Downhill, Lengths, Norms, SingularValues, StepByHand, TrainStep};
 
 impl Norms {
     /// A table with a bar for each length; bars are logarithmic, each unit a power of 10.
@@ -50,11 +51,6 @@ impl Norms {
         }
         Html { html: html + "</table></div>", alt: self.to_string() }
     }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
-    }
 }
 
 impl SingularValues {
@@ -76,14 +72,6 @@ impl SingularValues {
         lines.add("the smoothed gradient", shares(&self.before), COLOURS[1], Mark::Line);
         lines.add("the step", shares(&self.after), COLOURS[0], Mark::Dotted);
         lines.draw(self.to_string())
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.draw() {
-            Ok(picture) => picture.evcxr_display(),
-            Err(_) => println!("{self}"),
-        }
     }
 }
 
@@ -123,15 +111,27 @@ impl Downhill {
         }
         lines.draw(self.to_string())
     }
+}
 
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.draw() {
-            Ok(picture) => picture.evcxr_display(),
-            Err(_) => println!("{self}"),
-        }
+impl TrainStep {
+    /// As a block of HTML.
+    pub fn html(&self) -> Html {
+        Html::text(&self.to_string())
     }
 }
+
+impl StepByHand {
+    /// As a block of HTML.
+    pub fn html(&self) -> Html {
+        Html::text(&self.to_string())
+    }
+}
+
+shown!(Norms, html);
+shown!(SingularValues, draw? or words);
+shown!(Downhill, draw? or words);
+shown!(TrainStep, html);
+shown!(StepByHand, html);
 
 #[cfg(test)]
 mod tests {

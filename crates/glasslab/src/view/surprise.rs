@@ -8,31 +8,37 @@
 
 use super::bars::percent;
 use super::colour::{Quantity, Scale, css, ink_on};
-use super::{Html, paragraph, short};
+use super::{Html, paragraph, short, shown};
 use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::model::LanguageModel;
 use crate::stopping::Listening;
-use crate::tokenizer::{CharTokenizer, visible};
+use crate::tokenizer::{AnyTokenizer, Pieces, Tokenizer, Unit, visible};
 use std::fmt::Write;
+use std::ops::Range;
 use tch::{Kind, Tensor};
 
-/// A character, and what the model thought of it.
+/// A character, or token, and what the model thought of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SurprisingCharacter {
-    /// The character.
-    pub character: char,
+pub struct SurprisingPiece {
+    /// It, as a table shows it.
+    pub label: String,
+    /// It, as a text shows it.
+    shown: String,
+    /// How many characters begin in it.
+    chars: usize,
     /// How surprising it was; `None` for the first one, which nothing stands before.
     pub bits: Option<f64>,
     /// What the model held likeliest in its place, with probabilities.
-    pub alternatives: Vec<(char, f64)>,
+    pub alternatives: Vec<(String, f64)>,
 }
 
-/// A text and how surprising each of its characters is.
+/// A text and how surprising each of its characters, or tokens, is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Surprise {
-    /// The characters, in order.
-    pub characters: Vec<SurprisingCharacter>,
+    /// They, in order.
+    pub pieces: Vec<SurprisingPiece>,
+    unit: Unit,
     /// What was left out.
     pub notes: Vec<String>,
 }
@@ -55,84 +61,73 @@ impl Surprise {
     /// If no character of the text is in the vocabulary, or the stop button is pressed.
     pub fn new(model: &impl LanguageModel, text: &str) -> Result<Surprise> {
         let _guard = tch::no_grad_guard();
-        let tokenizer = CharTokenizer { n_vocab: model.n_vocab() };
-        let encoded = tokenizer.encode_all(text);
-        let mut ids = encoded.ids;
+        let tokenizer = model.tokenizer();
+        let unit = tokenizer.unit();
+        let cut = tokenizer.cut(text)?;
+        let mut notes: Vec<String> = cut.lost().into_iter().collect();
+        let Pieces { mut ids, .. } = cut;
         let Some(&first) = ids.first() else {
             return Err(Error::Data(format!("give a text with a character that the model knows, got {text:?}")));
         };
-        let mut notes = Vec::new();
-        if !encoded.dropped.is_empty() {
-            let dropped: String = encoded.dropped.iter().take(20).collect();
-            let count = encoded.dropped.len();
-            notes.push(format!("{count} characters are outside the vocabulary and were left out: {dropped:?}"));
-        }
         if ids.len() > MEASURED {
-            notes.push(format!("the first {MEASURED} of {} characters were measured", ids.len()));
+            notes.push(format!("the first {MEASURED} of {} {} were measured", ids.len(), unit.many));
             ids.truncate(MEASURED);
         }
-        let none = SurprisingCharacter { character: tokenizer.character(first)?, bits: None, alternatives: Vec::new() };
-        let mut characters = vec![none];
+        let mut pieces = vec![SurprisingPiece::new(&tokenizer, first, None, Vec::new())?];
         let length = model.max_len().map_or(ROW, |length| ROW.min(length as usize));
         let overlap = (model.context_len() as usize - 1).min(length / 2);
         let mut listening = Listening::new("a text was measured: measure it again, or a shorter one");
-        while characters.len() < ids.len() {
+        while pieces.len() < ids.len() {
             listening.go_on()?;
-            let start = (characters.len() - 1).saturating_sub(overlap);
+            let start = (pieces.len() - 1).saturating_sub(overlap);
             let end = ids.len().min(start + length + 1);
             let input = Tensor::f_from_slice(&ids[start..end - 1])?.f_unsqueeze(0)?.f_to_device(model.device())?;
-            let known = (characters.len() - 1 - start) as i64;
+            let known = (pieces.len() - 1 - start) as i64;
             let new = end as i64 - 1 - start as i64 - known;
             let log_p = model.logits(&input)?.f_get(0)?.f_narrow(0, known, new)?.f_log_softmax(-1, Kind::Double)?; // (new, V)
             let (top, top_ids) = log_p.f_topk(ALTERNATIVES.min(model.n_vocab()), -1, true, true)?;
             for row in 0..new {
-                let id = ids[characters.len()];
+                let id = ids[pieces.len()];
                 let bits = -log_p.f_double_value(&[row, id])? / std::f64::consts::LN_2;
                 let alternatives = (0..top.size()[1]).map(|place| {
-                    let character = tokenizer.character(top_ids.f_int64_value(&[row, place])?)?;
-                    Ok((character, top.f_double_value(&[row, place])?.exp()))
+                    let label = tokenizer.label(top_ids.f_int64_value(&[row, place])?)?;
+                    Ok((label, top.f_double_value(&[row, place])?.exp()))
                 });
                 let alternatives = alternatives.collect::<Result<_>>()?;
-                characters.push(SurprisingCharacter {
-                    character: tokenizer.character(id)?,
-                    bits: Some(bits),
-                    alternatives,
-                });
+                pieces.push(SurprisingPiece::new(&tokenizer, id, Some(bits), alternatives)?);
             }
         }
-        Ok(Surprise { characters, notes })
+        Ok(Surprise { pieces, unit, notes })
     }
 
-    /// The mean over all characters but the first.
+    /// The mean over all characters but the first, or those of the first token.
     pub fn bits_per_char(&self) -> Option<f64> {
-        let bits: Vec<f64> = self.characters.iter().filter_map(|character| character.bits).collect();
-        (!bits.is_empty()).then(|| bits.iter().sum::<f64>() / bits.len() as f64)
+        let measured = || self.pieces.iter().filter_map(|piece| Some((piece.bits?, piece.chars)));
+        let (bits, chars) = measured().fold((0.0, 0), |(bits, chars), (more, others)| (bits + more, chars + others));
+        (chars > 0).then(|| bits / chars as f64)
     }
 
     /// The text with a colour behind each character, of a longer one the first 2,000, and the most surprising ones as a table.
     pub fn html(&self) -> Html {
         let scale = Scale::new(Quantity::Bits, &[]);
         let mut html = String::from("<div>");
-        let mean = self.bits_per_char().map_or("one character: nothing to predict".to_owned(), |bits| {
+        let Unit { one, .. } = self.unit;
+        let mean = self.bits_per_char().map_or(format!("one {one}: nothing to predict"), |bits| {
             format!("{bits:.2} bits per character on average")
         });
         html.push_str(&paragraph(&format!(
-            "Surprise: {mean}. Dark: unexpected. Point at a character for its alternatives."
+            "Surprise: {mean}. Dark: unexpected. Point at a {one} for its alternatives."
         )));
         self.all_notes().iter().for_each(|note| html.push_str(&paragraph(&format!("Note: {note}."))));
         // A <bdi> is a cell of its own in an order from left to right, whatever way its script is written.
         html.push_str("<p dir=\"ltr\" style=\"font:15px/1.9 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0\">");
-        for character in self.characters.iter().take(SHOWN) {
-            let shown = match character.character {
-                ' ' => " ".to_owned(),
-                '\n' => "⏎\n".to_owned(),
-                other => escape(&visible(other)),
-            };
-            let _ = match character.bits {
-                None => write!(html, "<bdi title=\"the first character\">{shown}</bdi>"),
+        for piece in self.pieces.iter().take(SHOWN) {
+            let shown = escape(&piece.shown);
+            let _ = match piece.bits {
+                None => write!(html, "<bdi title=\"the first {one}\">{shown}</bdi>"),
                 Some(bits) => {
                     let colour = scale.colour(bits);
-                    let (background, ink, title) = (css(colour), ink_on(colour), escape(&character.words()));
+                    let (background, ink, title) = (css(colour), ink_on(colour), escape(&piece.words()));
                     write!(html, "<bdi title=\"{title}\" style=\"background:{background};color:{ink}\">{shown}</bdi>")
                 }
             };
@@ -156,29 +151,18 @@ impl Surprise {
     /// What was left out, also of the picture.
     fn all_notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
-        if self.characters.len() > SHOWN {
-            let all = self.characters.len();
-            notes.push(format!(
-                "the first {SHOWN} characters are shown in colour; the mean and the table are of all {all}"
-            ));
+        if self.pieces.len() > SHOWN {
+            let (all, many) = (self.pieces.len(), self.unit.many);
+            notes
+                .push(format!("the first {SHOWN} {many} are shown in colour; the mean and the table are of all {all}"));
         }
         notes
     }
 
-    /// Shows it in the notebook; elsewhere prints the most surprising characters.
-    pub fn show(&self) {
-        self.html().show();
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
-    }
-
     /// The most surprising characters with their places, the most surprising first.
-    pub fn most_surprising(&self, count: usize) -> Vec<(usize, &SurprisingCharacter)> {
-        let mut all: Vec<(usize, &SurprisingCharacter)> =
-            self.characters.iter().enumerate().filter(|(_, character)| character.bits.is_some()).collect();
+    pub fn most_surprising(&self, count: usize) -> Vec<(usize, &SurprisingPiece)> {
+        let mut all: Vec<(usize, &SurprisingPiece)> =
+            self.pieces.iter().enumerate().filter(|(_, piece)| piece.bits.is_some()).collect();
         all.sort_by(|a, b| b.1.bits.unwrap_or(0.0).total_cmp(&a.1.bits.unwrap_or(0.0)));
         all.truncate(count);
         all
@@ -186,58 +170,79 @@ impl Surprise {
 
     fn before(&self, place: usize) -> String {
         let start = place.saturating_sub(12);
-        let text =
-            self.characters[start..place].iter().map(|character| visible(character.character)).collect::<String>();
+        let text = self.labels(start..place);
         if start > 0 { format!("…{text}") } else { text }
+    }
+
+    fn labels(&self, places: Range<usize>) -> String {
+        self.pieces[places].iter().map(|piece| piece.label.as_str()).collect()
     }
 
     fn table(&self) -> String {
         let mut rows = String::new();
-        for (place, character) in self.most_surprising(MOST_SURPRISING) {
-            let told = character.alternatives.iter().map(|(other, p)| format!("“{}” {}", visible(*other), percent(*p)));
+        for (place, piece) in self.most_surprising(MOST_SURPRISING) {
             let _ = write!(
                 rows,
                 "<tr><td style=\"padding:1px 10px 1px 0;text-align:right\"><code>{}</code></td><td style=\"padding:1px 10px\">\
                  <code>{}</code></td><td style=\"padding:1px 10px;text-align:right\">{}</td><td style=\"padding:1px 10px;text-align:left\">{}</td></tr>",
                 escape(&self.before(place)),
-                escape(&visible(character.character)),
-                short(character.bits.unwrap_or(f64::NAN), 0.0),
-                escape(&told.collect::<Vec<_>>().join(", "))
+                escape(&piece.label),
+                short(piece.bits.unwrap_or(f64::NAN), 0.0),
+                escape(&piece.expected())
             );
         }
         let head = ["after", "came", "bits", "expected"]
             .map(|name| format!("<th scope=\"col\" style=\"padding:1px 10px\">{name}</th>"));
         format!(
-            "<details><summary>the most surprising characters</summary><table style=\"table-layout:auto;border-collapse:collapse;font-size:13px\">\
+            "<details><summary>the most surprising {}</summary><table style=\"table-layout:auto;border-collapse:collapse;font-size:13px\">\
              <tr>{}</tr>{rows}</table></details>",
+            self.unit.many,
             head.concat()
         )
     }
 
     fn alt(&self) -> String {
-        let text: String = self.characters.iter().take(60).map(|character| visible(character.character)).collect();
+        let text = self.labels(0..self.pieces.len().min(60));
         let mean = self.bits_per_char().map_or(String::new(), |bits| format!(", {bits:.2} bits per character"));
         let told = self
             .most_surprising(MOST_SURPRISING)
             .into_iter()
-            .map(|(place, character)| format!("\n  after “{}” {}", self.before(place), character.words()));
+            .map(|(place, piece)| format!("\n  after “{}” {}", self.before(place), piece.words()));
         let notes: String = self.all_notes().iter().map(|note| format!("; {note}")).collect();
-        format!("Surprise over “{text}”{mean}{notes}; the most surprising characters:{}", told.collect::<String>())
+        let many = self.unit.many;
+        format!("Surprise over “{text}”{mean}{notes}; the most surprising {many}:{}", told.collect::<String>())
     }
 }
 
-impl SurprisingCharacter {
+impl SurprisingPiece {
+    fn new(
+        tokenizer: &AnyTokenizer,
+        id: i64,
+        bits: Option<f64>,
+        alternatives: Vec<(String, f64)>,
+    ) -> Result<SurprisingPiece> {
+        let shown = tokenizer.piece(id)?.utf8_chunks().fold(String::new(), |shown, part| {
+            let shown = part.valid().chars().fold(shown, |shown, character| match character {
+                ' ' => shown + " ",
+                '\n' => shown + "⏎\n",
+                other => shown + &visible(other),
+            });
+            part.invalid().iter().fold(shown, |shown, byte| shown + &format!("\\x{byte:02x}"))
+        });
+        Ok(SurprisingPiece { label: tokenizer.label(id)?, shown, chars: tokenizer.width(id)?, bits, alternatives })
+    }
+
+    fn expected(&self) -> String {
+        let told = self.alternatives.iter().map(|(other, p)| format!("“{other}” {}", percent(*p)));
+        told.collect::<Vec<_>>().join(", ")
+    }
+
     fn words(&self) -> String {
-        let told: Vec<String> =
-            self.alternatives.iter().map(|(other, p)| format!("“{}” {}", visible(*other), percent(*p))).collect();
-        format!(
-            "“{}”: {} bits; expected {}",
-            visible(self.character),
-            short(self.bits.unwrap_or(f64::NAN), 0.0),
-            told.join(", ")
-        )
+        format!("“{}”: {} bits; expected {}", self.label, short(self.bits.unwrap_or(f64::NAN), 0.0), self.expected())
     }
 }
+
+shown!(Surprise, html);
 
 #[cfg(test)]
 mod tests {
@@ -245,6 +250,7 @@ mod tests {
     use crate::data::{Stories, Tokens};
     use crate::evaluate::evaluate;
     use crate::model::{NGram, TransformerConfig};
+    use crate::tokenizer::CharTokenizer;
     use crate::trace::tests::awake;
 
     #[test]
@@ -254,7 +260,7 @@ mod tests {
         let model = awake(TransformerConfig::original());
         let surprise = Surprise::new(&model, text.trim()).unwrap();
         let evaluation = evaluate(&model, &tokens).unwrap();
-        assert_eq!(surprise.characters.len(), text.trim().len());
+        assert_eq!(surprise.pieces.len(), text.trim().len());
         assert!((surprise.bits_per_char().unwrap() - evaluation.bits_per_char()).abs() < 1e-4);
         let counted = NGram::count(&tokens, 3, 256).unwrap();
         let bits = Surprise::new(&counted, text.trim()).unwrap().bits_per_char().unwrap();
@@ -275,7 +281,7 @@ mod tests {
             Surprise::new(&NGram::count(&tokens, 2, 256).unwrap(), &"abc".repeat(length / 3)).unwrap()
         };
         let long = counted(MEASURED + 30);
-        assert_eq!((long.characters.len(), long.notes.len()), (MEASURED, 1));
+        assert_eq!((long.pieces.len(), long.notes.len()), (MEASURED, 1));
         let html = long.html();
         assert_eq!(html.html.matches("<bdi").count(), SHOWN);
         assert!(html.html.len() < 500_000, "{} bytes", html.html.len());

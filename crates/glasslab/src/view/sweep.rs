@@ -1,6 +1,6 @@
 //! An experiment's results: a point for each variant, with its standard error; and what is to be said of its design.
 
-use super::{Html, INK, draw, paragraph};
+use super::{Html, INK, draw, paragraph, shown};
 use crate::display::{Picture, escape};
 use crate::error::{Error, Result};
 use crate::experiment::{Design, Kept, Sweep};
@@ -117,12 +117,9 @@ impl Design {
         let title = paragraph(&format!("{}: a controlled experiment?", self.what));
         Html { html: format!("<div>{title}{}{table}</div>", rules.collect::<String>()), alt: self.to_string() }
     }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
-    }
 }
+
+shown!(Design, html);
 
 #[cfg(test)]
 mod tests {

@@ -2,11 +2,12 @@
 
 use super::bitmap::image;
 use super::colour::Scale;
-use super::{Heatmap, Html, beside, paragraph, short};
+use super::{Heatmap, Html, beside, paragraph, short, shown};
 use crate::display::escape;
 use crate::error::Result;
+use crate::numbers::numbers;
 use crate::tokenizer::visible;
-use crate::trace::{Row, Trace, TraceStep, numbers, tiny};
+use crate::trace::{Row, Trace, TraceStep, tiny};
 use tch::Tensor;
 
 /// The longer side of a small picture, in points.
@@ -86,23 +87,6 @@ impl Trace {
         }
         let html = format!("<div>{}{picture}{}</div>", paragraph(&words), self.written(step)?);
         Ok(Html { html, alt: words })
-    }
-
-    /// Shows the table in the notebook; elsewhere prints it as text.
-    ///
-    /// # Errors
-    /// If a picture can't be drawn.
-    pub fn show(&self) -> Result<()> {
-        self.html()?.show();
-        Ok(())
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        match self.html() {
-            Ok(html) => html.evcxr_display(),
-            Err(_) => println!("{self}"),
-        }
     }
 
     /// The text, spaces and newlines visible.
@@ -267,6 +251,8 @@ fn small_picture(matrix: &Tensor, scale: Scale, pixels: usize) -> Result<String>
         image(&points, wide, scale)
     ))
 }
+
+shown!(Trace, html? or words);
 
 #[cfg(test)]
 mod tests {

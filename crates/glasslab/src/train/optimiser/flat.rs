@@ -1,15 +1,15 @@
 //! What moves tables, biases and scales, and without Muon all: SGD, momentum or AdamW on one long vector.
 
-use super::super::config::OptimiserKind;
-use super::{Memory, decay};
+use super::memory::{Memory, decay};
 use crate::error::Result;
 use crate::model::Parameter;
+use crate::train::OptimiserKind;
 use tch::{Device, Tensor};
 
-pub(in crate::train) const FRICTION: f64 = 0.9;
-pub(in crate::train) const BETA1: f64 = 0.9;
-pub(in crate::train) const BETA2: f64 = 0.999;
-pub(in crate::train) const EPSILON: f64 = 1e-8;
+pub(crate) const FRICTION: f64 = 0.9;
+pub(crate) const BETA1: f64 = 0.9;
+pub(crate) const BETA2: f64 = 0.999;
+pub(crate) const EPSILON: f64 = 1e-8;
 
 /// The parameters that are moved number by number, as one vector (P).
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Flat {
 }
 
 /// θ − lr · m̂ / (√v̂ + ε) is θ + m / ((√v + `shift`) · `factor`).
-pub(in crate::train) fn scale(steps: i32, lr: f64) -> (f64, f64) {
+pub(crate) fn scale(steps: i32, lr: f64) -> (f64, f64) {
     let (bias1, bias2) = (1.0 - BETA1.powi(steps), (1.0 - BETA2.powi(steps)).sqrt());
     (EPSILON * bias2, -bias1 / (lr * bias2))
 }

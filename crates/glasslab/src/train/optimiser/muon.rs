@@ -1,11 +1,11 @@
 //! Muon: what moves the matrices between hidden layers, those of each shape together.
 
-use super::{Memory, decay};
+use super::memory::{Memory, decay};
 use crate::error::Result;
 use crate::model::Parameter;
 use tch::{Kind, Tensor};
 
-pub(in crate::train) const MOMENTUM: f64 = 0.95;
+pub(crate) const MOMENTUM: f64 = 0.95;
 
 /// Muon on the matrices of each shape together.
 #[derive(Debug)]
@@ -74,17 +74,17 @@ impl Muon {
 }
 
 /// g + μ m: where the momentum will have gone after the next step.
-pub(in crate::train) fn look_ahead(gradient: &Tensor, momentum: &Tensor) -> Result<Tensor> {
+pub(crate) fn look_ahead(gradient: &Tensor, momentum: &Tensor) -> Result<Tensor> {
     Ok(gradient.f_add(&momentum.f_mul_scalar(MOMENTUM)?)?)
 }
 
 /// √max(1, R / K): a matrix with more rows changes its output by as much as a square one.
-pub(in crate::train) fn size(rows: i64, columns: i64) -> f64 {
+pub(crate) fn size(rows: i64, columns: i64) -> f64 {
     (rows as f64 / columns as f64).max(1.0).sqrt()
 }
 
 /// [`orthogonal`] in the precision that its author chose: on a GPU bfloat16, which the iteration forgives.
-pub(in crate::train) fn orthogonalised(matrices: &Tensor) -> Result<Tensor> {
+pub(crate) fn orthogonalised(matrices: &Tensor) -> Result<Tensor> {
     let precision = if matrices.device().is_cuda() { Kind::BFloat16 } else { matrices.kind() };
     orthogonal(&matrices.f_to_kind(precision)?)
 }

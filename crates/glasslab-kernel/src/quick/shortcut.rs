@@ -3,8 +3,8 @@
 //! On the way, evcxr's code around a cell is made to tell more and to be compiled sooner, and of what rustc says evcxr
 //! hears what it understands.
 
-use crate::tools::{FOLDER, REAL, local, portable, real_command};
-use crate::{library, paths, work};
+use crate::quick::tools::{FOLDER, REAL, local, portable, real_command};
+use crate::quick::{library, paths, work};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs;
@@ -87,7 +87,7 @@ fn build_by_cargo(folder: &Path, args: &[OsString]) -> i32 {
         for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
             let text = String::from_utf8_lossy(&line);
             match text.trim().strip_prefix("Running `") {
-                Some(call) if call.contains("--crate-name ctx ") => words = split(call.trim_end_matches('`')),
+                Some(call) if call.contains("--crate-name ctx ") => words = shlex::split(call.trim_end_matches('`')),
                 _ => eprintln!("{text}"),
             }
         }
@@ -144,7 +144,7 @@ fn with_line_of_errors(text: String) -> String {
     }
 }
 
-/// The first and the last line of evcxr's store of variables.
+/// The first and the last line of evcxr's store of variables. The library's is laid out as evcxr's (a test tries both).
 const STORE: [&str; 2] =
     ["\nmod evcxr_internal_runtime {\n", "    Box::into_raw(Box::new(VariableStore::new()))\n}\n}\n"];
 
@@ -165,7 +165,7 @@ fn compile(folder: &Path, words: &[String], aim: Aim) -> i32 {
         adapt(&source);
     }
     let mut words = words.iter().map(String::as_str).peekable();
-    let mut out = PathBuf::new();
+    let (mut out, mut kept) = (PathBuf::new(), None);
     while let Some(word) = words.next() {
         // `NAME=value` before the program are cargo's variables; the program is named already.
         match word.split_once('=') {
@@ -188,6 +188,9 @@ fn compile(folder: &Path, words: &[String], aim: Aim) -> i32 {
         {
             out = folder.join(place);
         }
+        if let Some(place) = word.strip_prefix("incremental=").filter(|_| aim == Aim::Run) {
+            kept = Some(folder.join(place));
+        }
         // What is known of the last cell's code serves the next one's, and not what only tells errors.
         let own: &[&str] = match aim {
             Aim::Run => &["strip=", "opt-level=", "debuginfo="],
@@ -204,15 +207,8 @@ fn compile(folder: &Path, words: &[String], aim: Aim) -> i32 {
         command.args(["-C", "debuginfo=line-tables-only", "-C", &format!("opt-level={level}")]);
     }
     let shown = shown_lines(&fs::read_to_string(&source).unwrap_or_default());
-    let Ok(mut rustc) = command.stderr(Stdio::piped()).spawn() else { return 127 };
-    if let Some(messages) = rustc.stderr.take() {
-        for line in BufReader::new(messages).lines().map_while(Result::ok) {
-            if let Some(line) = heard(line, &shown) {
-                eprintln!("{line}");
-            }
-        }
-    }
-    let status = rustc.wait().ok().and_then(|status| status.code()).unwrap_or(127);
+    let (status, lines) = compiled(&mut command, kept.as_deref());
+    lines.into_iter().filter_map(|line| heard(line, &shown)).for_each(|line| eprintln!("{line}"));
     if status == 0 && aim == Aim::Run {
         let artifact = json!({
             "reason": "compiler-artifact", "target": { "name": "ctx" }, "filenames": [out.join(libloading::library_filename("ctx"))],
@@ -222,6 +218,26 @@ fn compile(folder: &Path, words: &[String], aim: Aim) -> i32 {
         let _ = writeln!(answer, "{artifact}");
     }
     status
+}
+
+/// Calls the compiler: its status, and what it said. What it keeps of the last cell's machine code may lack a piece that the
+/// new cell takes for known (seen once in a thousand cells of which many were stopped half-way); then nothing is taken for
+/// known.
+fn compiled(command: &mut Command, kept: Option<&Path>) -> (i32, Vec<String>) {
+    let (status, lines) = called(command);
+    let lacks_piece = |line: &String| line.contains("linking with") && line.contains("undefined ");
+    match kept.filter(|_| status != 0 && lines.iter().any(lacks_piece)) {
+        Some(kept) if fs::remove_dir_all(kept).is_ok() => called(command),
+        _ => (status, lines),
+    }
+}
+
+fn called(command: &mut Command) -> (i32, Vec<String>) {
+    let Ok(mut rustc) = command.stderr(Stdio::piped()).spawn() else { return (127, Vec::new()) };
+    let messages = rustc.stderr.take();
+    let lines =
+        messages.into_iter().flat_map(|messages| BufReader::new(messages).lines().map_while(Result::ok)).collect();
+    (rustc.wait().ok().and_then(|status| status.code()).unwrap_or(127), lines)
 }
 
 /// How far cells are optimised, by the file that says it.
@@ -278,37 +294,35 @@ fn without_the_move(message: &mut Value) -> bool {
     true
 }
 
-/// The words of a command as cargo prints it: single quotes around what a shell would take apart.
-fn split(command: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let (mut word, mut quoted, mut begun) = (String::new(), false, false);
-    let mut characters = command.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\'' => (quoted, begun) = (!quoted, true),
-            '\\' if !quoted => word.push(characters.next()?),
-            ' ' if !quoted => {
-                if begun || !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                begun = false;
-            }
-            other => word.push(other),
-        }
-    }
-    if begun || !word.is_empty() {
-        words.push(word);
-    }
-    (!quoted).then_some(words)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn where_kept_machine_code_lacks_a_piece_all_is_made_anew_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (kept, count) = (folder.path().join("incremental"), folder.path().join("count"));
+        let script =
+            "echo x >>\"$0\"; if [ -d \"$1\" ] || [ -n \"$3\" ]; then echo \"$2\" >&2; exit 1; fi; echo '{}' >&2";
+        let lacks =
+            r#"{"message":"linking with `cc` failed","children":[{"message":"undefined hidden symbol: drop"}]}"#;
+        let run = |said: &str, always: &str| {
+            fs::create_dir_all(kept.join("ctx-1")).unwrap();
+            let _ = fs::remove_file(&count);
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).arg(&count).arg(&kept).args([said, always]);
+            let (status, lines) = compiled(&mut command, Some(&kept));
+            (status, lines.concat(), fs::read_to_string(&count).unwrap().lines().count())
+        };
+        assert_eq!(run(lacks, ""), (0, "{}".to_owned(), 2));
+        assert_eq!(run(lacks, "always"), (1, lacks.to_owned(), 2), "a symbol that is nowhere is told");
+        let other = "{\"message\":\"mismatched types\"}";
+        assert_eq!(run(other, ""), (1, other.to_owned(), 1));
+    }
+
+    #[test]
     fn a_printed_command_is_taken_apart_as_a_shell_would() {
-        let words = split("A='b c' rustc --cfg 'feature=\"x\"' -C a=b ''").unwrap();
+        let words = shlex::split("A='b c' rustc --cfg 'feature=\"x\"' -C a=b ''").unwrap();
         assert_eq!(words, ["A=b c", "rustc", "--cfg", "feature=\"x\"", "-C", "a=b", ""]);
     }
 
@@ -334,6 +348,52 @@ mod tests {
         assert_eq!(ours.lines().count(), evcxrs.lines().count());
         assert!(ours.ends_with("}\nlast"), "{ours}");
         assert_eq!(with_compiled_store("fn f() {}"), "fn f() {}");
+    }
+
+    /// evcxr's own code of the store, as it puts it around a cell.
+    fn store_of_evcxr() -> PathBuf {
+        let args = ["metadata", "--format-version", "1", "--offline", "--locked"];
+        let output = Command::new(env!("CARGO")).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        let data: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let package = data["packages"].as_array().unwrap().iter().find(|package| package["name"] == "evcxr").unwrap();
+        Path::new(package["manifest_path"].as_str().unwrap()).with_file_name("src").join("evcxr_internal_runtime.rs")
+    }
+
+    #[test]
+    fn one_store_serves_a_cell_with_evcxrs_code_and_one_with_the_librarys() {
+        let evcxrs = store_of_evcxr();
+        let text = fs::read_to_string(&evcxrs).unwrap();
+        let around = format!("use a;{}{text}}}\nfn cell() {{}}", STORE[0]);
+        assert!(
+            with_compiled_store(&around).contains("glasslab::hooks::variables"),
+            "evcxr's code is another one: see STORE"
+        );
+        // Each kind of cell takes the pointer from the other.
+        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../glasslab/src/hooks/variables.rs");
+        let both = format!(
+            "#[path = {evcxrs:?}] mod evcxrs;\n#[path = {ours:?}] mod ours;\n\
+             use std::mem::{{align_of, size_of}};\n\
+             type Stores = (evcxrs::VariableStore, ours::VariableStore);\n\
+             const _: () = assert!(size_of::<Stores>() == 2 * size_of::<evcxrs::VariableStore>());\n\
+             const _: () = assert!(align_of::<ours::VariableStore>() == align_of::<evcxrs::VariableStore>());\n\
+             fn main() {{ unsafe {{\n\
+                 let theirs = evcxrs::create_variable_store();\n\
+                 (*theirs).put_variable(\"a\", String::from(\"evcxr's\"));\n\
+                 let ours = theirs.cast::<ours::VariableStore>();\n\
+                 assert!((*ours).check_variable::<String>(\"a\") && !(*ours).check_variable::<i32>(\"a\"));\n\
+                 assert_eq!((*ours).take_variable::<String>(\"a\"), \"evcxr's\");\n\
+                 (*ours).put_variable(\"b\", vec![1, 2]);\n\
+                 assert_eq!((*theirs).take_variable::<Vec<i32>>(\"b\"), [1, 2]);\n\
+                 assert_eq!(*(*theirs).lazy_arc(\"c\", || 3), *(*ours).lazy_arc(\"c\", || 4));\n\
+             }} }}\n"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let (source, program) = (folder.path().join("both.rs"), folder.path().join("both"));
+        fs::write(&source, both).unwrap();
+        let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));
+        let compiled = rustc.args(["--edition=2024", "-Awarnings", "-o"]).args([&program, &source]).output().unwrap();
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        assert!(Command::new(&program).status().unwrap().success());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! and cargo builds it (see `shortcut`), under an identity of its own, so that no value of an old type is taken for one of
 //! the new.
 
-use crate::commands::commands;
+use crate::cell::commands::commands;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

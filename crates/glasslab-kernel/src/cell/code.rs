@@ -1,6 +1,6 @@
 //! Questions about a cell's text: what it defines, and where a name begins and ends.
 
-use ra_ap_syntax::ast::{HasModuleItem, HasName, Item, MacroCall};
+use ra_ap_syntax::ast::{HasModuleItem, Impl, Item, MacroCall, Name};
 use ra_ap_syntax::{AstNode, Edition, NodeOrToken, Parse, SourceFile, SyntaxKind};
 
 /// The Rust of a cell.
@@ -12,44 +12,33 @@ pub fn defined_types(code: &str) -> Vec<String> {
     if !file.errors().is_empty() {
         return Vec::new();
     }
-    let name = |item| match item {
-        Item::Struct(item) => item.name(),
-        Item::Enum(item) => item.name(),
-        Item::Union(item) => item.name(),
-        _ => None,
-    };
-    items(&file.tree()).into_iter().filter_map(name).map(|name| name.text().to_string()).collect()
+    let is_type = |item: &Item| matches!(item, Item::Struct(_) | Item::Enum(_) | Item::Union(_));
+    items(&file.tree()).iter().filter(|item| is_type(item)).filter_map(name_of).collect()
 }
 
 /// All that a cell defines for the cells after it, also where it is no whole Rust: functions, types, constants, traits,
 /// modules and macros, and the types that it gives methods.
 pub fn defined_names(code: &str) -> Vec<String> {
-    let name = |item| match item {
-        Item::Fn(item) => item.name(),
-        Item::Struct(item) => item.name(),
-        Item::Enum(item) => item.name(),
-        Item::Union(item) => item.name(),
-        Item::Const(item) => item.name(),
-        Item::Static(item) => item.name(),
-        Item::Trait(item) => item.name(),
-        Item::TypeAlias(item) => item.name(),
-        Item::Module(item) => item.name(),
-        Item::MacroRules(item) => item.name(),
-        _ => None,
+    let given = |item: &Item| match item {
+        Item::Impl(item) => owner_of(item),
+        item => name_of(item),
     };
-    let mut names: Vec<String> = Vec::new();
-    for item in items(&as_function(code).tree()) {
-        let given = match &item {
-            Item::Impl(item) => item.self_ty().map(|given| given.syntax().text().to_string()),
-            _ => None,
-        };
-        let given =
-            given.map(|given| given.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>());
-        names.extend(name(item).map(|name| name.text().to_string()).or(given).filter(|name| !name.is_empty()));
-    }
+    let mut names: Vec<String> = items(&as_function(code).tree()).iter().filter_map(given).collect();
     names.sort();
     names.dedup();
     names
+}
+
+/// The name of an item that has one.
+pub fn name_of(item: &Item) -> Option<String> {
+    Some(item.syntax().children().find_map(Name::cast)?.text().to_string())
+}
+
+/// The name of the type that an `impl` is about.
+pub fn owner_of(block: &Impl) -> Option<String> {
+    let text = block.self_ty()?.syntax().text().to_string();
+    let name: String = text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect();
+    (!name.is_empty()).then_some(name)
 }
 
 /// The calls of macros that are statements of a cell: the macro, and the names among its arguments.

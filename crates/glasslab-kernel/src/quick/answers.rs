@@ -1,179 +1,22 @@
-//! Standing in for cargo, rustc and rustup, for what evcxr and rust-analyzer ask of them.
+//! A memory of what cargo and rustc were asked, and a filter of what cargo says about dependencies.
 //!
-//! Both start these programs dozens of times with questions whose answers are known since the preparation, and for
-//! each cell cargo looks at every dependency anew. This program, found under their names at the front of `PATH`, is
-//!
-//! - a memory: a question (`metadata`, `--print …`, `-vV`) that was answered before, in a session with the same
-//!   dependencies, has the same answer;
-//! - a filter: of the crates below the library, rust-analyzer hears only of those that a cell can name, and of their
-//!   sources it reads the outline, which saves it seconds and hundreds of megabytes;
-//! - a short cut (see [`shortcut`]): once cargo has built a cell, the next one is built by the same call of rustc.
-//!
-//! Everything else goes to the real tools.
+//! - A question (`metadata`, `--print …`, `-vV`) that was answered before, in a session with the same dependencies, has
+//!   the same answer.
+//! - Of the crates below the library, rust-analyzer hears only of those that a cell can name, and of their sources it
+//!   reads the outline, which saves it seconds and hundreds of megabytes.
 
-use crate::{outline, shortcut};
-use anyhow::{Context, Result};
+use crate::quick::outline;
+use crate::quick::tools::{ANSWERS, FOLDER, local, portable, real_command};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-/// Names the real tools: `GLASSLAB_REAL_CARGO`, `GLASSLAB_REAL_RUSTC`.
-pub const REAL: &str = "GLASSLAB_REAL_";
-/// Names the folder of known answers.
-const ANSWERS: &str = "GLASSLAB_ANSWERS";
-/// evcxr's folder, by its own variable.
-pub const FOLDER: &str = "EVCXR_TMPDIR";
-/// Names the folder of the project, above the library.
-const PROJECT: &str = "GLASSLAB_PROJECT";
-
-/// The folders of this session and of this machine, and what stands for them in what is kept, so that it serves another
-/// session, and another machine (`scripts/lab pack`). The inner ones come first.
-fn places() -> Vec<(&'static str, String)> {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let places = [
-        ("\u{1}HERE\u{1}", variable(FOLDER)),
-        ("\u{1}WORK\u{1}", variable(ANSWERS).and_then(|answers| Some(answers.parent()?.to_owned()))),
-        ("\u{1}PROJECT\u{1}", variable(PROJECT)),
-        (
-            "\u{1}RUST\u{1}",
-            variable(&format!("{REAL}RUSTC")).and_then(|rustc| Some(rustc.parent()?.parent()?.to_owned())),
-        ),
-    ];
-    let named = places.into_iter().filter_map(|(name, path)| Some((name, path?.to_str()?.to_owned())));
-    named.filter(|(_, path)| path.len() > 1).collect()
-}
-
-/// A text with names in the place of this session's folders.
-pub fn portable(text: &str) -> String {
-    places().iter().fold(text.to_owned(), |text, (name, path)| text.replace(path, name))
-}
-
-/// A portable text, with the folders of this session.
-pub fn local(text: &str) -> String {
-    places().iter().fold(text.to_owned(), |text, (name, path)| text.replace(name, path))
-}
-
-/// Makes the folder of stand-ins and puts it into the environment.
-pub fn install(work: &Path) -> Result<()> {
-    // rust-analyzer looks for cargo in cargo's own home first.
-    let (home, answers) = (work.join("home"), work.join("answers"));
-    let bin = home.join("bin");
-    fs::create_dir_all(&bin).with_context(|| format!("could not make {}", bin.display()))?;
-    fs::create_dir_all(&answers)?;
-    let this = std::env::current_exe()?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    for name in ["cargo", "rustc", "rustup"] {
-        let link = bin.join(name);
-        if fs::read_link(&link).ok().as_ref() != Some(&this) {
-            let part = bin.join(format!("{name}.{}", std::process::id()));
-            std::os::unix::fs::symlink(&this, &part)?;
-            fs::rename(&part, &link)?;
-        }
-    }
-    for name in ["cargo", "rustc"] {
-        let real = real(name, &path)?;
-        // SAFETY: called at the start of `main`, when this process has one thread.
-        unsafe { std::env::set_var(format!("{REAL}{}", name.to_uppercase()), real) };
-    }
-    let paths = std::iter::once(bin).chain(std::env::split_paths(&path));
-    // SAFETY: as above.
-    unsafe {
-        std::env::set_var(ANSWERS, answers);
-        std::env::set_var("PATH", std::env::join_paths(paths)?);
-        std::env::set_var(format!("{REAL}HOME"), std::env::var_os("CARGO_HOME").unwrap_or_default());
-        std::env::set_var("CARGO_HOME", home);
-        // Where rust-analyzer finds the standard library.
-        std::env::set_var("RUST_SRC_PATH", outline::std_folder(work));
-        std::env::remove_var("CARGO");
-        std::env::remove_var("RUSTC");
-    }
-    Ok(())
-}
-
-/// Forgets all answers.
-pub fn forget(work: &Path) {
-    let _ = fs::remove_dir_all(work.join("answers"));
-}
-
-/// The tool itself, past rustup's own stand-in, which takes 30 ms more for each call.
-fn real(name: &str, path: &OsStr) -> Result<PathBuf> {
-    if let Ok(output) = Command::new("rustup").args(["which", name]).stderr(Stdio::null()).output()
-        && output.status.success()
-    {
-        return Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
-    }
-    let found = std::env::split_paths(path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    found.with_context(|| format!("{name} is not on the PATH: install Rust"))
-}
-
-/// If this process was started under a tool's name: the exit status of having stood in for it.
-pub fn stand_in() -> Option<i32> {
-    let name = PathBuf::from(std::env::args_os().next()?).file_name()?.to_str()?.to_owned();
-    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let words: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
-    std::env::var_os(ANSWERS)?;
-    Some(match name.as_str() {
-        "rustup" => rustup(&words),
-        "cargo" => {
-            let command = words.iter().find(|word| !word.starts_with('-') && !word.starts_with('+')).copied();
-            match command {
-                Some("build") => shortcut::build(&args),
-                Some("check") => shortcut::check().unwrap_or_else(|| become_real("cargo", &args)),
-                Some("metadata") => question("cargo", &args),
-                _ if words.iter().any(|word| matches!(*word, "--version" | "-V" | "-vV" | "--print")) => {
-                    question("cargo", &args)
-                }
-                _ => become_real("cargo", &args),
-            }
-        }
-        "rustc" if words.iter().any(|word| matches!(*word, "--print" | "-vV" | "-Vv" | "--version" | "-V")) => {
-            question("rustc", &args)
-        }
-        "rustc" => become_real("rustc", &args),
-        _ => return None,
-    })
-}
-
-fn rustup(words: &[&str]) -> i32 {
-    match words {
-        ["which", tool @ ("cargo" | "rustc")] => {
-            let bin = PathBuf::from(std::env::var_os(ANSWERS).unwrap_or_default()).with_file_name("home").join("bin");
-            println!("{}", bin.join(tool).display());
-            0
-        }
-        // A toolchain that a learner asks for by name is found past this program.
-        _ => 1,
-    }
-}
-
-fn become_real(name: &str, args: &[OsString]) -> i32 {
-    eprintln!("{name}: {}", real_command(name, args).exec());
-    127
-}
-
-pub fn real_command(name: &str, args: &[OsString]) -> Command {
-    let mut command = Command::new(std::env::var_os(format!("{REAL}{}", name.to_uppercase())).unwrap_or(name.into()));
-    command.args(args);
-    match std::env::var_os(format!("{REAL}HOME")) {
-        Some(home) if !home.is_empty() => command.env("CARGO_HOME", home),
-        _ => command.env_remove("CARGO_HOME"),
-    };
-    // Where a tool starts another one, that is the real one too.
-    if name == "cargo"
-        && let Some(rustc) = std::env::var_os(format!("{REAL}RUSTC"))
-    {
-        command.env("RUSTC", rustc);
-    }
-    command
-}
+use std::process::Stdio;
 
 /// Answers a question, from memory if it can.
-fn question(name: &str, args: &[OsString]) -> i32 {
+pub fn question(name: &str, args: &[OsString]) -> i32 {
     let file = PathBuf::from(std::env::var_os(ANSWERS).unwrap_or_default()).join(format!("{:016x}", key(name, args)));
     let here = std::env::var(FOLDER).unwrap_or_default();
     if let Ok(known) = fs::read_to_string(&file) {
@@ -221,6 +64,11 @@ fn key(name: &str, args: &[OsString]) -> u64 {
         portable(&fs::read_to_string(Path::new(&here).join(file)).unwrap_or_default()).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+/// Forgets all answers.
+pub fn forget(work: &Path) {
+    let _ = fs::remove_dir_all(work.join("answers"));
 }
 
 /// cargo's metadata without what only builds and inner crates need.

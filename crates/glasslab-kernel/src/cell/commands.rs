@@ -56,6 +56,11 @@ pub fn commands(code: &str) -> Vec<Command<'_>> {
     found
 }
 
+/// Whether a line is more than a blank or a comment.
+pub fn is_code(line: &str) -> bool {
+    !line.trim().is_empty() && !line.trim_start().starts_with("//")
+}
+
 /// The code with blanks in the place of some commands, so that nothing else moves. In the others, blanks are what
 /// separates words: evcxr knows no tabs.
 pub fn without(code: &str, is_out: impl Fn(&Command) -> bool) -> String {

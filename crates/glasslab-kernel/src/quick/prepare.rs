@@ -3,8 +3,8 @@
 //! The template is made by evcxr itself, with the very calls that a session makes: so its flags,
 //! profile and lock file are the session's, and cargo finds all of it fresh.
 
-use crate::work::Work;
-use crate::{outline, shortcut, tools};
+use crate::quick::work::Work;
+use crate::quick::{answers, outline, shortcut};
 use anyhow::{Context, Result, bail};
 use evcxr::CommandContext;
 use std::fs;
@@ -32,7 +32,7 @@ pub fn prepare(work: &Work, library: &Path) -> Result<()> {
     fs::copy(&lock, &pinned).with_context(|| format!("could not copy {}", lock.display()))?;
     // How cells were built, and what the tools answered, may have changed.
     let _ = fs::remove_file(building.join(shortcut::RECIPE));
-    tools::forget(work.folder());
+    answers::forget(work.folder());
     outline::forget(work.folder());
     outline::of_std(work.folder())?;
 

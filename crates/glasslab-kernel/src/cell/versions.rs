@@ -1,7 +1,7 @@
 //! Which version of a function or a type a cell uses: after a cell that did not compile it is an earlier one, and the
 //! cell that uses it is told so.
 
-use crate::code;
+use crate::cell::code;
 use std::collections::HashMap;
 
 /// What cells have defined.

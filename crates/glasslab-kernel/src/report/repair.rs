@@ -1,7 +1,7 @@
 //! rustc's own help, whole: the learner's line as it should be, and of long lists what a learner has met.
 
-use crate::advice::without_paths;
-use crate::code;
+use crate::cell::code;
+use crate::report::advice::{list, without_paths};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -161,8 +161,4 @@ fn list_of_types(message: &str) -> Option<String> {
 
 fn primary_line(error: &Value) -> Option<i64> {
     list(&error["spans"]).iter().find(|span| span["is_primary"] == true)?["line_start"].as_i64()
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }

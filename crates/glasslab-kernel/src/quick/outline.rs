@@ -58,7 +58,7 @@ pub fn std_folder(work: &Path) -> PathBuf {
 pub fn of_crate(work: &Path, name: &str, source: &Path) -> Result<PathBuf> {
     let folder = work.join(FOLDER).join(name);
     if !folder.exists() {
-        // Two kernels may be at it at once.
+        // In a race of two kernels the first one's stays.
         let part = folder.with_extension(format!("{}.part", std::process::id()));
         copy(source, &part)?;
         if fs::rename(&part, &folder).is_err() {

@@ -1,6 +1,6 @@
 //! Whether a cell is whole: what is open wants more, and what ends in the middle is not run.
 
-use crate::code::{EDITION, as_function};
+use crate::cell::code::{EDITION, as_function};
 use jupyter_protocol::{IsCompleteReply, IsCompleteReplyStatus};
 use ra_ap_parser::LexedStr;
 use ra_ap_syntax::ast::{Item, LetStmt, Path};

@@ -4,7 +4,7 @@
 //! another crate, and the library that uses it another library: cells would be compiled for that one, beside the one that
 //! is loaded, and the first of them would end the process.
 
-use crate::tools::real_command;
+use crate::quick::tools::real_command;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! Two steps beside each other: what has changed on the way from one to the other.
 
-use super::{Trace, TraceStep, numbers};
+use super::{Html, beside, paragraph, shown};
 use crate::error::{Error, Result};
-use crate::view::{Html, beside, paragraph};
+use crate::numbers::numbers;
+use crate::trace::{ByHand, Trace, TraceStep};
 
 /// Two steps, and how they differ.
 #[derive(Debug)]
@@ -48,17 +49,18 @@ impl Comparison {
     pub fn html(&self) -> Html {
         Html { html: self.html.clone(), alt: self.alt.clone() }
     }
+}
 
-    /// Shows it in the notebook; elsewhere prints it in words.
-    pub fn show(&self) {
-        self.html().show();
-    }
-
-    /// Called by the kernel on the value of a cell.
-    pub fn evcxr_display(&self) {
-        self.html().evcxr_display();
+impl ByHand {
+    /// As a block of HTML.
+    pub fn html(&self) -> Html {
+        let alt = self.to_string();
+        Html { html: format!("<div>{}</div>", alt.lines().map(paragraph).collect::<String>()), alt }
     }
 }
+
+shown!(Comparison, html);
+shown!(ByHand, html);
 
 impl Trace {
     /// Two of its steps beside each other.
@@ -81,9 +83,9 @@ impl Trace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Traceable;
-    use super::super::tests::awake;
     use crate::model::TransformerConfig;
+    use crate::trace::Traceable;
+    use crate::trace::tests::awake;
 
     #[test]
     fn masking_changes_what_lies_in_the_future_and_nothing_else() {

@@ -10,6 +10,7 @@
 //! are hard links. Two kernels never share a folder: cargo and evcxr would overwrite each other.
 
 use crate::platform::LIBRARY_PATH;
+use crate::quick::tools;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -66,7 +67,7 @@ impl Work {
         let mut libraries = vec![deps, rust_libraries];
         libraries.extend(std::env::var_os(LIBRARY_PATH).iter().flat_map(std::env::split_paths));
         let libraries = std::env::join_paths(libraries).context("a library folder's path holds a colon")?;
-        crate::tools::install(&self.folder)?;
+        tools::install(&self.folder)?;
         // SAFETY: called at the start of `main`, when this process has one thread.
         unsafe {
             std::env::set_var("EVCXR_CONFIG_DIR", self.config());

@@ -4,7 +4,7 @@
 //! cell goes with that, but all others would stay for ever, and the second run of their cell would conflict with the
 //! first. So each of those gets a name, by an empty type alias before it: the name of the earlier one whose place it takes.
 
-use crate::code::as_function;
+use crate::cell::code::{as_function, name_of, owner_of};
 use ra_ap_syntax::ast::{AssocItem, HasName, Impl, Item};
 use ra_ap_syntax::{AstNode, NodeOrToken, SyntaxNode};
 
@@ -105,27 +105,11 @@ fn blocks(code: &str) -> Vec<(Block, usize)> {
     const BEFORE: usize = "fn cell() {\n".len();
     let body = parsed.tree().syntax().descendants().find(|node| node.kind() == ra_ap_syntax::SyntaxKind::STMT_LIST);
     let items: Vec<Item> = body.iter().flat_map(SyntaxNode::children).filter_map(Item::cast).collect();
-    let defined: Vec<String> = items.iter().filter_map(type_name).collect();
+    let is_type = |item: &Item| matches!(item, Item::Struct(_) | Item::Enum(_) | Item::Union(_) | Item::Trait(_));
+    let defined: Vec<String> = items.iter().filter(|item| is_type(item)).filter_map(name_of).collect();
     let found = items.into_iter().filter_map(|item| if let Item::Impl(block) = item { Some(block) } else { None });
-    let without_type = found.filter(|block| !owner(block).is_some_and(|owner| defined.contains(&owner)));
+    let without_type = found.filter(|block| !owner_of(block).is_some_and(|owner| defined.contains(&owner)));
     without_type.map(|block| (described(&block), usize::from(block.syntax().text_range().start()) - BEFORE)).collect()
-}
-
-fn type_name(item: &Item) -> Option<String> {
-    let name = match item {
-        Item::Struct(item) => item.name(),
-        Item::Enum(item) => item.name(),
-        Item::Union(item) => item.name(),
-        Item::Trait(item) => item.name(),
-        _ => None,
-    };
-    Some(name?.text().to_string())
-}
-
-/// The name of the type that a block is about.
-fn owner(block: &Impl) -> Option<String> {
-    let text = block.self_ty()?.syntax().text().to_string();
-    Some(text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect())
 }
 
 fn described(block: &Impl) -> Block {

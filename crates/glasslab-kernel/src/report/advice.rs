@@ -2,7 +2,7 @@
 
 mod table;
 
-use crate::code;
+use crate::cell::code;
 use regex::{Captures, Regex};
 use serde_json::Value;
 
@@ -125,7 +125,8 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn list(value: &Value) -> &[Value] {
+/// What a JSON list holds; nothing if it is none.
+pub fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn every_row_has_a_mistake_that_it_answers() {
-        let mistakes: Vec<Value> = serde_json::from_str(include_str!("../tests/mistakes.json")).unwrap();
+        let mistakes: Vec<Value> = serde_json::from_str(include_str!("../../tests/mistakes.json")).unwrap();
         let faults: Vec<Fault> = mistakes.iter().map(fault).collect();
         let said: Vec<String> = faults.iter().filter_map(|fault| Some(fault.advice(false)?.sentence)).collect();
         let rows = INSTEAD.iter().chain(OTHERWISE).chain(BESIDE);

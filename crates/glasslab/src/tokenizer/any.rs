@@ -1,0 +1,162 @@
+//! The tokenizer that a model travels with, and a text cut into its pieces.
+
+use super::{BytePair, CharTokenizer, Tokenizer};
+use crate::error::Result;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A tokenizer of either kind. It is cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum AnyTokenizer {
+    /// Single characters.
+    Chars(CharTokenizer),
+    /// Byte pairs.
+    #[serde(with = "shared")]
+    Pairs(Arc<BytePair>),
+}
+
+/// serde's own way for `Arc` is a feature that every crate would be built with.
+mod shared {
+    use super::{Arc, BytePair};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(pairs: &Arc<BytePair>, serializer: S) -> Result<S::Ok, S::Error> {
+        pairs.as_ref().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<BytePair>, D::Error> {
+        BytePair::deserialize(deserializer).map(Arc::new)
+    }
+}
+
+impl AnyTokenizer {
+    fn inner(&self) -> &dyn Tokenizer {
+        match self {
+            AnyTokenizer::Chars(tokenizer) => tokenizer,
+            AnyTokenizer::Pairs(tokenizer) => tokenizer.as_ref(),
+        }
+    }
+
+    /// A text cut into pieces.
+    ///
+    /// # Errors
+    /// Never for text that was encoded just now; what [`Tokenizer::piece`] says otherwise.
+    pub fn cut(&self, text: &str) -> Result<Pieces> {
+        let mut ids = Vec::new();
+        self.encode_into(text, &mut |id| ids.push(id));
+        let dropped = text.chars().filter(|&character| !self.knows(character)).collect();
+        Ok(Pieces { dropped, ..self.pieces(ids)? })
+    }
+
+    /// The pieces of ids.
+    ///
+    /// # Errors
+    /// If one is not in `0..n_vocab`.
+    pub fn pieces(&self, ids: Vec<i64>) -> Result<Pieces> {
+        let labels = ids.iter().map(|&id| self.label(id)).collect::<Result<_>>()?;
+        Ok(Pieces { labels, text: self.decode(&ids)?, ids, dropped: Vec::new() })
+    }
+
+    /// An id as a plot shows it; one that stands for nothing by its number.
+    pub(crate) fn named(&self, id: f64) -> String {
+        self.label(id as i64).unwrap_or_else(|_| id.to_string())
+    }
+
+    /// What one of its ids is called.
+    pub fn unit(&self) -> Unit {
+        match self {
+            AnyTokenizer::Chars(_) => Unit { one: "character", many: "characters", nats: "nats/char" },
+            AnyTokenizer::Pairs(_) => Unit { one: "token", many: "tokens", nats: "nats/token" },
+        }
+    }
+}
+
+impl Default for AnyTokenizer {
+    /// 256 characters.
+    fn default() -> AnyTokenizer {
+        AnyTokenizer::Chars(CharTokenizer::default())
+    }
+}
+
+impl From<CharTokenizer> for AnyTokenizer {
+    fn from(tokenizer: CharTokenizer) -> AnyTokenizer {
+        AnyTokenizer::Chars(tokenizer)
+    }
+}
+
+impl From<BytePair> for AnyTokenizer {
+    fn from(tokenizer: BytePair) -> AnyTokenizer {
+        AnyTokenizer::Pairs(Arc::new(tokenizer))
+    }
+}
+
+impl From<&BytePair> for AnyTokenizer {
+    fn from(tokenizer: &BytePair) -> AnyTokenizer {
+        AnyTokenizer::from(tokenizer.clone())
+    }
+}
+
+impl Tokenizer for AnyTokenizer {
+    fn n_vocab(&self) -> i64 {
+        self.inner().n_vocab()
+    }
+
+    fn encode_into(&self, text: &str, take: &mut dyn FnMut(i64)) -> usize {
+        self.inner().encode_into(text, take)
+    }
+
+    fn piece(&self, id: i64) -> Result<Cow<'_, [u8]>> {
+        self.inner().piece(id)
+    }
+
+    fn knows(&self, character: char) -> bool {
+        self.inner().knows(character)
+    }
+
+    fn decode(&self, ids: &[i64]) -> Result<String> {
+        self.inner().decode(ids)
+    }
+
+    fn width(&self, id: i64) -> Result<usize> {
+        self.inner().width(id)
+    }
+
+    fn as_chars(&self) -> Option<CharTokenizer> {
+        self.inner().as_chars()
+    }
+}
+
+/// A text as a model takes it.
+#[derive(Debug, Clone)]
+pub struct Pieces {
+    /// The ids.
+    pub ids: Vec<i64>,
+    /// What each stands for, as a plot shows it.
+    pub labels: Vec<String>,
+    /// The text of the ids.
+    pub text: String,
+    /// The characters that have no id, in order.
+    pub dropped: Vec<char>,
+}
+
+impl Pieces {
+    /// What is left out of the text, in words, if anything is.
+    pub(crate) fn lost(&self) -> Option<String> {
+        let examples: String = self.dropped.iter().take(20).collect();
+        let count = self.dropped.len();
+        (count > 0).then(|| format!("{count} characters are outside the vocabulary and were left out: {examples:?}"))
+    }
+}
+
+/// What the ids of a tokenizer are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unit {
+    /// `character` or `token`.
+    pub one: &'static str,
+    /// `characters` or `tokens`.
+    pub many: &'static str,
+    /// What a mean loss is counted in.
+    pub nats: &'static str,
+}
