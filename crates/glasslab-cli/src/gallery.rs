@@ -279,9 +279,10 @@ impl Gallery {
             effects.push((format!("model.ablate(Cut::{cut:?}, {short:?})?"), model.ablate(cut, &short)?));
         }
         // The stream of the word's last character, as another text had made it after the first block.
-        let (step, place) = ("block.0.after_mlp", short.chars().count() / 2);
+        let (step, middle) = ("block.0.after_mlp", short.chars().count() / 2);
         let other: String =
-            short.chars().enumerate().map(|(at, character)| if at == place { 'x' } else { character }).collect();
+            short.chars().enumerate().map(|(at, character)| if at == middle { 'x' } else { character }).collect();
+        let place = model.trace(&short)?.labels.len().min(model.trace(&other)?.labels.len()) / 2;
         let patched = model.patch(&short, &model.trace(&other)?, step, Some(place))?;
         effects.push((format!("model.patch({short:?}, &model.trace({other:?})?, {step:?}, Some({place}))?"), patched));
         let mut table = String::from("<table><tr><th>change</th><th>on the text</th><th>held out</th></tr>");
