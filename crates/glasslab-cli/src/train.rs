@@ -44,7 +44,7 @@ impl Train {
         let new = || AnyModel::new(config, best_device())?.with_tokenizer(tokenizer.clone());
         let (mut model, stopped) = match begin {
             Begin::Anew => (new()?, None),
-            Begin::From(model) => (model, None),
+            Begin::From(model) => (*model, None),
             Begin::Stopped(saved) => (new()?, Some(saved)),
         };
         let parameters = count_parameters(&model);

@@ -163,7 +163,7 @@ pub enum Begin {
     /// Random numbers.
     Anew,
     /// Those of a model that was kept.
-    From(AnyModel),
+    From(Box<AnyModel>),
     /// Where a training was stopped.
     Stopped(Box<SavedTraining>),
 }
@@ -181,7 +181,7 @@ impl Settings {
         let state = out.with_extension("training");
         check_state(&state, options.resume)?;
         let mut begin = match &options.from {
-            Some(path) => Begin::From(AnyModel::load(path, best_device())?),
+            Some(path) => Begin::From(Box::new(AnyModel::load(path, best_device())?)),
             None if options.resume => Begin::Stopped(Box::new(SavedTraining::read(&state)?)),
             None => Begin::Anew,
         };
