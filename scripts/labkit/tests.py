@@ -1,4 +1,4 @@
-"""Runs the project's tests side by side and counts them.
+"""Runs the project's tests, two at a time where there are two processors, and counts them.
 
 What can't run here for want of something (a browser, PyTorch, a GPU) is skipped, counted, and named with its reason at
 the end; `scripts/test --skipped` runs just that once it is there.
@@ -25,8 +25,6 @@ TESTS = ROOT / "scripts" / "tests"
 # The tests that the last run skipped, with their reasons, by suite.
 SKIPPED = LAB / "skipped.json"
 SUITES = ("scripts", "crates", "notebooks")
-# Jobs at a time: one more than processors, because a third of a kernel's time is waiting; each holds half a gigabyte.
-LANES = min(4, (os.cpu_count() or 1) + 1)
 # By the reason that stands in the `#[ignore]` of a test of cargo's: its program, and whether what it needs is here.
 NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
          "needs an NVIDIA GPU": ("gpu", libtorch.has_nvidia_gpu)}
@@ -145,7 +143,7 @@ def runner() -> Path:
 def notebook(path: Path) -> Job:
     """A solved notebook through the real kernel. Its cells must run; the models that it trains need not write well."""
     environment = {**python_env.environment(), "GLASSLAB_TRAINING_SECONDS": lab.BRIEF_SECONDS}
-    return Job("notebooks", path.stem[:2], lab.execution([path]), lambda _, status: one(path.name, status), environment)
+    return Job("notebooks", path.stem.split("_")[0], lab.execution([path]), lambda _, status: one(path.name, status), environment)
 
 
 def cargo(label: str, name: str, targets: list[str], *test_options: str) -> Job:
@@ -253,7 +251,7 @@ def run(made: list[Job]) -> dict[str, Count]:
                 counts[job.suite].add(count)
                 line(f"== {job.name}: {len(count.failed)} failed, {count.passed} passed, {time.monotonic() - started:.0f} s")
 
-    lanes = [threading.Thread(target=work) for _ in range(LANES)]
+    lanes = [threading.Thread(target=work) for _ in range(min(2, os.cpu_count() or 1))]
     for lane in lanes:
         lane.start()
     for lane in lanes:

@@ -282,9 +282,12 @@ impl Gallery {
         let (step, middle) = ("block.0.after_mlp", short.chars().count() / 2);
         let other: String =
             short.chars().enumerate().map(|(at, character)| if at == middle { 'x' } else { character }).collect();
-        let place = model.trace(&short)?.labels.len().min(model.trace(&other)?.labels.len()) / 2;
-        let patched = model.patch(&short, &model.trace(&other)?, step, Some(place))?;
-        effects.push((format!("model.patch({short:?}, &model.trace({other:?})?, {step:?}, Some({place}))?"), patched));
+        // With tokens the other text may be the longer one, and only from the shorter one all can be taken.
+        let is_longer = model.trace(&other)?.labels.len() > model.trace(&short)?.labels.len();
+        let (text, source) = if is_longer { (&other, &short) } else { (&short, &other) };
+        let place = model.trace(source)?.labels.len() / 2;
+        let patched = model.patch(text, &model.trace(source)?, step, Some(place))?;
+        effects.push((format!("model.patch({text:?}, &model.trace({source:?})?, {step:?}, Some({place}))?"), patched));
         let mut table = String::from("<table><tr><th>change</th><th>on the text</th><th>held out</th></tr>");
         let before = evaluate_some(model, held_out, MEASURED)?.nats_per_char;
         for (_, effect) in &effects {

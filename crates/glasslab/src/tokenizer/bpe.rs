@@ -6,7 +6,7 @@
 //! belongs to the word after it.
 //!
 //! It is the tokenizer of GPT-2 and of most models since: what is learnt here, and how a text is cut, equals what the
-//! `tokenizers` library of Hugging Face gives (`tests/tokenizers.rs`).
+//! `tokenizers` library of Hugging Face gives (`tests/byte_pairs.rs`).
 //!
 //! A token stands for several characters, so the same context reaches further. Losses per token can't be compared, since a
 //! longer token is harder to guess; per character and per byte they can, and that is what an

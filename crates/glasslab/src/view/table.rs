@@ -91,7 +91,7 @@ impl Trace {
 
     /// The text, spaces and newlines visible.
     pub(crate) fn visible_text(&self) -> String {
-        self.labels.concat()
+        self.text.chars().map(visible).collect()
     }
 
     /// The heatmaps of a step: one, or one for each head.
