@@ -1,14 +1,12 @@
 //! The exercises on tokens: counting a pair, merging it, encoding, decoding, and a loss that compares.
 
 use super::answer::Shown;
-use super::exercise::Exercise;
-use super::judge::{Given, Judge, Mistake};
+use super::exercise::exercise;
 use super::{inputs, reference, verdict::Verdict};
-use crate::error::Result;
 use crate::rng::Rng;
 
-pub(super) const COUNT_PAIR: Exercise = Exercise {
-    name: "count_pair",
+exercise! {
+    COUNT_PAIR: WithPair => usize = count_pair(ids, pair),
     task: "Count how often a pair of ids can be merged in a text, from the left: the ids of the text and the pair go in, a number comes \
            out. An id that belongs to one pair is gone: it can't belong to the next one as well.",
     hints: [
@@ -16,11 +14,29 @@ pub(super) const COUNT_PAIR: Exercise = Exercise {
         "let mut place = 0; while place + 1 < ids.len() { … }: in it, a pair is counted and jumped over, both of its ids.",
         "if (ids[place], ids[place + 1]) == pair { count += 1; place += … } else { place += 1 }",
     ],
-    reference: "count_pair(ids, pair)",
-};
+    input: WithPair::make,
+    given: it,
+    reference: reference::count_pair(&it.ids, it.pair),
+    mistakes: {
+        "you counted overlapping pairs: in [97, 97, 97] only one pair (97, 97) can be merged, then the last 97 has \
+            no partner left"
+            => it.places(true).len(),
+        "you looked at every second pair only: a pair may begin at any place"
+            => (0..it.ids.len()).step_by(2).filter(|place| it.matches(*place)).count(),
+        "you counted the first id of the pair, whatever comes behind it"
+            => it.ids.iter().filter(|id| **id == it.pair.0).count(),
+        "you counted the pair the other way round as well: (98, 97) is another pair than (97, 98)"
+            => {
+                let turned = WithPair { ids: it.ids.clone(), pair: (it.pair.1, it.pair.0) };
+                let both: Vec<usize> = [it.places(true), turned.places(true)].concat();
+                (0..it.ids.len()).filter(|place| both.contains(place)).count()
+            },
+        "you only told whether the pair comes, not how often" => it.places(false).len().min(1),
+    },
+}
 
 /// The ids of a text, and a pair.
-struct WithPair {
+pub(super) struct WithPair {
     ids: Vec<i64>,
     pair: (i64, i64),
 }
@@ -71,46 +87,11 @@ impl Shown for WithPair {
 
 /// Checks `count_pair`: ids and a pair → how often it can be merged.
 pub fn count_pair(f: impl Fn(&[i64], (i64, i64)) -> usize) -> Verdict {
-    fn judged(f: Given<'_, WithPair, usize>) -> Verdict {
-        let judge = Judge {
-            exercise: COUNT_PAIR,
-            input: WithPair::make,
-            reference: |it: &WithPair| Ok(reference::count_pair(&it.ids, it.pair)),
-            mistakes: vec![
-                Mistake {
-                    named: "you counted overlapping pairs: in [97, 97, 97] only one pair (97, 97) can be merged, then the last 97 has \
-                            no partner left",
-                    done: |it| Ok(it.places(true).len()),
-                },
-                Mistake {
-                    named: "you looked at every second pair only: a pair may begin at any place",
-                    done: |it| Ok((0..it.ids.len()).step_by(2).filter(|place| it.matches(*place)).count()),
-                },
-                Mistake {
-                    named: "you counted the first id of the pair, whatever comes behind it",
-                    done: |it| Ok(it.ids.iter().filter(|id| **id == it.pair.0).count()),
-                },
-                Mistake {
-                    named: "you counted the pair the other way round as well: (98, 97) is another pair than (97, 98)",
-                    done: |it| {
-                        let turned = WithPair { ids: it.ids.clone(), pair: (it.pair.1, it.pair.0) };
-                        let both: Vec<usize> = [it.places(true), turned.places(true)].concat();
-                        Ok((0..it.ids.len()).filter(|place| both.contains(place)).count())
-                    },
-                },
-                Mistake {
-                    named: "you only told whether the pair comes, not how often",
-                    done: |it| Ok(it.places(false).len().min(1)),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|it| f(&it.ids, it.pair))
+    COUNT_PAIR.judge(&|it| f(&it.ids, it.pair))
 }
 
-pub(super) const MERGE_PAIR: Exercise = Exercise {
-    name: "merge_pair",
+exercise! {
+    MERGE_PAIR: WithPair => Vec<i64> = merge_pair(ids, pair, new),
     task: "Merge a pair in a text: the ids, the pair and a new id go in; out come the ids with the new one in the place of each pair, from \
            the left. All else stays, in its order.",
     hints: [
@@ -119,67 +100,49 @@ pub(super) const MERGE_PAIR: Exercise = Exercise {
         "while place < ids.len() { if ids[place..].starts_with(&[pair.0, pair.1]) { merged.push(…); place += 2 } else { merged.push(…); \
          place += 1 } }",
     ],
-    reference: "merge_pair(ids, pair, new)",
-};
+    input: WithPair::make,
+    given: it,
+    reference: reference::merge_pair(&it.ids, it.pair, NEW),
+    mistakes: {
+        "you forgot the rest: the last id of a text that is in no pair is still there"
+            => {
+                let mut merged = it.merged_at(&it.places(false), &[NEW]);
+                let last = it.ids.len() - 1;
+                if !it.places(false).contains(&(last - 1)) {
+                    merged.pop();
+                }
+                merged
+            },
+        "you kept the second id of a pair: the new one stands for both, so jump over both"
+            => {
+                let found = it.places(true);
+                let of = |place: usize| if found.contains(&place) { NEW } else { it.ids[place] };
+                (0..it.ids.len()).map(of).collect()
+            },
+        "you put the new id behind the pair: it stands in its place"
+            => it.merged_at(&it.places(false), &[it.pair.0, it.pair.1, NEW]),
+        "you took the pair out and put nothing in its place" => it.merged_at(&it.places(false), &[]),
+        "you merged the first of them only: every pair of the text is merged"
+            => it.merged_at(&it.places(false)[..it.places(false).len().min(1)], &[NEW]),
+        "you merged from the right: in [97, 97, 97] the first two belong together"
+            => {
+                let mut turned = WithPair { ids: it.ids.clone(), pair: (it.pair.1, it.pair.0) };
+                turned.ids.reverse();
+                let merged = turned.merged_at(&turned.places(false), &[NEW]);
+                merged.into_iter().rev().collect()
+            },
+    },
+}
+
+const NEW: i64 = 256;
 
 /// Checks `merge_pair`: ids, a pair and a new id → ids.
 pub fn merge_pair(f: impl Fn(&[i64], (i64, i64), i64) -> Vec<i64>) -> Verdict {
-    const NEW: i64 = 256;
-    fn judged(f: Given<'_, WithPair, Vec<i64>>) -> Verdict {
-        let judge = Judge {
-            exercise: MERGE_PAIR,
-            input: WithPair::make,
-            reference: |it: &WithPair| Ok(reference::merge_pair(&it.ids, it.pair, NEW)),
-            mistakes: vec![
-                Mistake {
-                    named: "you forgot the rest: the last id of a text that is in no pair is still there",
-                    done: |it| {
-                        let mut merged = it.merged_at(&it.places(false), &[NEW]);
-                        let last = it.ids.len() - 1;
-                        if !it.places(false).contains(&(last - 1)) {
-                            merged.pop();
-                        }
-                        Ok(merged)
-                    },
-                },
-                Mistake {
-                    named: "you kept the second id of a pair: the new one stands for both, so jump over both",
-                    done: |it| {
-                        let found = it.places(true);
-                        let of = |place: usize| if found.contains(&place) { NEW } else { it.ids[place] };
-                        Ok((0..it.ids.len()).map(of).collect())
-                    },
-                },
-                Mistake {
-                    named: "you put the new id behind the pair: it stands in its place",
-                    done: |it| Ok(it.merged_at(&it.places(false), &[it.pair.0, it.pair.1, NEW])),
-                },
-                Mistake {
-                    named: "you took the pair out and put nothing in its place",
-                    done: |it| Ok(it.merged_at(&it.places(false), &[])),
-                },
-                Mistake {
-                    named: "you merged the first of them only: every pair of the text is merged",
-                    done: |it| Ok(it.merged_at(&it.places(false)[..it.places(false).len().min(1)], &[NEW])),
-                },
-                Mistake {
-                    named: "you merged from the right: in [97, 97, 97] the first two belong together",
-                    done: |it| {
-                        let mut turned = WithPair { ids: it.ids.clone(), pair: (it.pair.1, it.pair.0) };
-                        turned.ids.reverse();
-                        let merged = turned.merged_at(&turned.places(false), &[NEW]);
-                        Ok(merged.into_iter().rev().collect())
-                    },
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|it| f(&it.ids, it.pair, NEW))
+    MERGE_PAIR.judge(&|it| f(&it.ids, it.pair, NEW))
 }
 
-pub(super) const ENCODE_PAIRS: Exercise = Exercise {
-    name: "encode_pairs",
+exercise! {
+    ENCODE_PAIRS: WithMerges => Vec<i64> = encode_pairs(text, merges),
     task: "Encode a text by merges: the text and the list of merged pairs go in, ids come out. Begin with the bytes of the text; then merge \
            each pair of the list, in its order. The first pair of the list made the id 256, the next one 257, and so on.",
     hints: [
@@ -187,11 +150,40 @@ pub(super) const ENCODE_PAIRS: Exercise = Exercise {
         "merges.iter().enumerate() gives each pair with its number, 0, 1, …; the id that it makes is 256 + number as i64.",
         "for (number, pair) in merges.iter().enumerate() { ids = my_merge_pair(&ids, *pair, …); }",
     ],
-    reference: "encode_pairs(text, merges)",
-};
+    input: WithMerges::make,
+    given: it,
+    reference: reference::encode_pairs(it.text, &it.merges),
+    mistakes: {
+        "you merged in the wrong order, the last pair of the list first: what was learnt first is merged first"
+            => it.merged(it.bytes(), it.ids_from(256).rev()),
+        "you took the longest token that fits at each place: the merges decide, in the order in which they were learnt"
+            => {
+                let (mut ids, mut rest) = (Vec::new(), it.text.as_bytes());
+                let known = 256 + it.merges.len() as i64;
+                let fits = |rest: &[u8]| {
+                    let fitting = (0..known).filter(|id| rest.starts_with(&it.piece(*id)));
+                    fitting.max_by_key(|id| it.piece(*id).len())
+                };
+                while let Some(id) = fits(rest) {
+                    rest = &rest[it.piece(id).len()..];
+                    ids.push(id);
+                }
+                ids
+            },
+        "you began with the code points of the characters: the first 256 ids are bytes, and é is two of them"
+            => {
+                let ids = it.text.chars().map(|character| i64::from(u32::from(character))).collect();
+                it.merged(ids, it.ids_from(256))
+            },
+        "you gave the first merge the id 0: the ids below 256 are the bytes, so merge number i makes 256 + i"
+            => it.merged(it.bytes(), it.ids_from(0)),
+        "your new ids are off by one: the first merge makes 256" => it.merged(it.bytes(), it.ids_from(257)),
+        "you gave back the bytes: the merges are still to be done" => it.bytes(),
+    },
+}
 
 /// A text, and merges.
-struct WithMerges {
+pub(super) struct WithMerges {
     text: &'static str,
     merges: Vec<(i64, i64)>,
 }
@@ -234,60 +226,11 @@ impl Shown for WithMerges {
 
 /// Checks `encode_pairs`: a text and merges → ids.
 pub fn encode_pairs(f: impl Fn(&str, &[(i64, i64)]) -> Vec<i64>) -> Verdict {
-    fn judged(f: Given<'_, WithMerges, Vec<i64>>) -> Verdict {
-        let judge = Judge {
-            exercise: ENCODE_PAIRS,
-            input: WithMerges::make,
-            reference: |it: &WithMerges| Ok(reference::encode_pairs(it.text, &it.merges)),
-            mistakes: vec![
-                Mistake {
-                    named: "you merged in the wrong order, the last pair of the list first: what was learnt first is merged first",
-                    done: |it| Ok(it.merged(it.bytes(), it.ids_from(256).rev())),
-                },
-                Mistake {
-                    named: "you took the longest token that fits at each place: the merges decide, in the order in which they were learnt",
-                    done: |it| {
-                        let (mut ids, mut rest) = (Vec::new(), it.text.as_bytes());
-                        let known = 256 + it.merges.len() as i64;
-                        let fits = |rest: &[u8]| {
-                            let fitting = (0..known).filter(|id| rest.starts_with(&it.piece(*id)));
-                            fitting.max_by_key(|id| it.piece(*id).len())
-                        };
-                        while let Some(id) = fits(rest) {
-                            rest = &rest[it.piece(id).len()..];
-                            ids.push(id);
-                        }
-                        Ok(ids)
-                    },
-                },
-                Mistake {
-                    named: "you began with the code points of the characters: the first 256 ids are bytes, and é is two of them",
-                    done: |it| {
-                        let ids = it.text.chars().map(|character| i64::from(u32::from(character))).collect();
-                        Ok(it.merged(ids, it.ids_from(256)))
-                    },
-                },
-                Mistake {
-                    named: "you gave the first merge the id 0: the ids below 256 are the bytes, so merge number i makes 256 + i",
-                    done: |it| Ok(it.merged(it.bytes(), it.ids_from(0))),
-                },
-                Mistake {
-                    named: "your new ids are off by one: the first merge makes 256",
-                    done: |it| Ok(it.merged(it.bytes(), it.ids_from(257))),
-                },
-                Mistake {
-                    named: "you gave back the bytes: the merges are still to be done",
-                    done: |it| Ok(it.bytes()),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|it| f(it.text, &it.merges))
+    ENCODE_PAIRS.judge(&|it| f(it.text, &it.merges))
 }
 
-pub(super) const DECODE_PAIRS: Exercise = Exercise {
-    name: "decode_pairs",
+exercise! {
+    DECODE_PAIRS: WithPieces => String = decode_pairs(ids, pieces),
     task: "Turn ids back into a text: the ids go in, and the piece of each id, a list of bytes; the text comes out. Where the bytes are no \
            characters, as at the end of a text that was cut, String::from_utf8_lossy puts the sign � for them.",
     hints: [
@@ -295,11 +238,23 @@ pub(super) const DECODE_PAIRS: Exercise = Exercise {
         "Join the bytes of all tokens in one list, then make one text of it, once.",
         "let bytes: Vec<u8> = ids.iter().flat_map(|id| pieces[*id as usize].clone()).collect(); and String::from_utf8_lossy(…).into_owned()",
     ],
-    reference: "decode_pairs(ids, pieces)",
-};
+    input: WithPieces::make,
+    given: it,
+    reference: reference::decode_pairs(&it.ids, &it.pieces),
+    mistakes: {
+        "you made a text of each token by itself, which splits inside a character: join the bytes first"
+            => each(it, |_, piece| String::from_utf8_lossy(piece).into_owned()),
+        "you left out the tokens that are no text by themselves: together with their neighbours they are"
+            => each(it, |_, piece| String::from_utf8(piece.to_vec()).unwrap_or_default()),
+        "you took each byte for a character: é is two bytes, and became Ã©"
+            => each(it, |_, piece| piece.iter().map(|byte| char::from(*byte)).collect()),
+        "you took the ids for code points: an id from 256 on stands for the bytes of its piece"
+            => each(it, |id, _| char::from_u32(id as u32).map_or(String::new(), String::from)),
+    },
+}
 
 /// Ids, and what each stands for.
-struct WithPieces {
+pub(super) struct WithPieces {
     ids: Vec<i64>,
     pieces: Vec<Vec<u8>>,
 }
@@ -333,42 +288,17 @@ impl Shown for WithPieces {
     }
 }
 
-/// Checks `decode_pairs`: ids and pieces → the text.
-pub fn decode_pairs(f: impl Fn(&[i64], &[Vec<u8>]) -> String) -> Verdict {
-    fn judged(f: Given<'_, WithPieces, String>) -> Verdict {
-        fn each(it: &WithPieces, text: impl Fn(i64, &[u8]) -> String) -> Result<String> {
-            Ok(it.ids.iter().map(|id| text(*id, it.of(*id))).collect())
-        }
-        let judge = Judge {
-            exercise: DECODE_PAIRS,
-            input: WithPieces::make,
-            reference: |it: &WithPieces| Ok(reference::decode_pairs(&it.ids, &it.pieces)),
-            mistakes: vec![
-                Mistake {
-                    named: "you made a text of each token by itself, which splits inside a character: join the bytes first",
-                    done: |it| each(it, |_, piece| String::from_utf8_lossy(piece).into_owned()),
-                },
-                Mistake {
-                    named: "you left out the tokens that are no text by themselves: together with their neighbours they are",
-                    done: |it| each(it, |_, piece| String::from_utf8(piece.to_vec()).unwrap_or_default()),
-                },
-                Mistake {
-                    named: "you took each byte for a character: é is two bytes, and became Ã©",
-                    done: |it| each(it, |_, piece| piece.iter().map(|byte| char::from(*byte)).collect()),
-                },
-                Mistake {
-                    named: "you took the ids for code points: an id from 256 on stands for the bytes of its piece",
-                    done: |it| each(it, |id, _| char::from_u32(id as u32).map_or(String::new(), String::from)),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|it| f(&it.ids, &it.pieces))
+fn each(it: &WithPieces, text: impl Fn(i64, &[u8]) -> String) -> String {
+    it.ids.iter().map(|id| text(*id, it.of(*id))).collect()
 }
 
-pub(super) const NATS_PER_CHAR: Exercise = Exercise {
-    name: "nats_per_char",
+/// Checks `decode_pairs`: ids and pieces → the text.
+pub fn decode_pairs(f: impl Fn(&[i64], &[Vec<u8>]) -> String) -> Verdict {
+    DECODE_PAIRS.judge(&|it| f(&it.ids, &it.pieces))
+}
+
+exercise! {
+    NATS_PER_CHAR: Losses => f64 = nats_per_char(nats, widths),
     task: "Make a loss that can be compared: the nats that a model lost at each token of a text, and how many characters each token has, go \
            in; the nats per character of the whole text come out.",
     hints: [
@@ -376,11 +306,27 @@ pub(super) const NATS_PER_CHAR: Exercise = Exercise {
         "nats.iter().sum::<f64>() is the sum of the one list; widths.iter().sum::<usize>() as f64 of the other.",
         "nats.iter().sum::<f64>() / widths.iter().…",
     ],
-    reference: "nats_per_char(nats, widths)",
-};
+    input: Losses::make,
+    given: it,
+    reference: reference::nats_per_char(&it.nats, &it.widths),
+    mistakes: {
+        "you divided by the number of tokens: that is nats per token, which no other tokenizer can be compared with"
+            => it.sums().0 / it.nats.len() as f64,
+        "you took the mean of each token's nats per character: so a character of a short token counts more than one of a \
+            long token. Add up first, then divide once"
+            => {
+                let each = it.nats.iter().zip(&it.widths).map(|(nats, width)| nats / *width as f64);
+                each.sum::<f64>() / it.nats.len() as f64
+            },
+        "you divided characters by nats: it is the other way round" => it.sums().1 / it.sums().0,
+        "you gave the sum: divide it by the number of characters" => it.sums().0,
+        "you multiplied by the characters of a token: a longer token spreads its loss over more characters, so divide"
+            => it.sums().0 * it.sums().1 / (it.nats.len() as f64).powi(2),
+    },
+}
 
 /// The loss of each token, and its characters.
-struct Losses {
+pub(super) struct Losses {
     nats: Vec<f64>,
     widths: Vec<usize>,
 }
@@ -405,41 +351,7 @@ impl Shown for Losses {
 
 /// Checks `nats_per_char`: the loss of each token and its characters → nats per character.
 pub fn nats_per_char(f: impl Fn(&[f64], &[usize]) -> f64) -> Verdict {
-    fn judged(f: Given<'_, Losses, f64>) -> Verdict {
-        let judge = Judge {
-            exercise: NATS_PER_CHAR,
-            input: Losses::make,
-            reference: |it: &Losses| Ok(reference::nats_per_char(&it.nats, &it.widths)),
-            mistakes: vec![
-                Mistake {
-                    named: "you divided by the number of tokens: that is nats per token, which no other tokenizer can be compared with",
-                    done: |it| Ok(it.sums().0 / it.nats.len() as f64),
-                },
-                Mistake {
-                    named: "you took the mean of each token's nats per character: so a character of a short token counts more than one of a \
-                            long token. Add up first, then divide once",
-                    done: |it| {
-                        let each = it.nats.iter().zip(&it.widths).map(|(nats, width)| nats / *width as f64);
-                        Ok(each.sum::<f64>() / it.nats.len() as f64)
-                    },
-                },
-                Mistake {
-                    named: "you divided characters by nats: it is the other way round",
-                    done: |it| Ok(it.sums().1 / it.sums().0),
-                },
-                Mistake {
-                    named: "you gave the sum: divide it by the number of characters",
-                    done: |it| Ok(it.sums().0),
-                },
-                Mistake {
-                    named: "you multiplied by the characters of a token: a longer token spreads its loss over more characters, so divide",
-                    done: |it| Ok(it.sums().0 * it.sums().1 / (it.nats.len() as f64).powi(2)),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|it| f(&it.nats, &it.widths))
+    NATS_PER_CHAR.judge(&|it| f(&it.nats, &it.widths))
 }
 
 #[cfg(test)]

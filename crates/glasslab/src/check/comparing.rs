@@ -1,15 +1,13 @@
 //! The exercises on why the transformer is so much better: what its numbers are spent on, a model with a fixed window, and
 //! what each one would write next.
 
-use super::exercise::Exercise;
-use super::judge::{Given, Judge, Mistake};
-use super::{inputs, reference, verdict::Verdict};
-use crate::error::Result;
+use super::exercise::exercise;
+use super::{inputs, inputs::plain, reference, verdict::Verdict};
 use crate::model::TransformerConfig;
 use tch::Tensor;
 
-pub(super) const TRANSFORMER_PARAMETERS: Exercise = Exercise {
-    name: "transformer_parameters",
+exercise! {
+    TRANSFORMER_PARAMETERS: TransformerConfig => i64 = transformer_parameters(config),
     task: "Write a function of a TransformerConfig (its fields are the sizes) like original() (learnt positions, layer norm, biases in the MLP, tied head, no \
            final norm) that gives the number of parameters.",
     hints: [
@@ -18,98 +16,66 @@ pub(super) const TRANSFORMER_PARAMETERS: Exercise = Exercise {
          one back, all without bias. The MLP has two linear layers with biases. original() must give 21,920.",
         "(n_vocab + context_len) * emb_dim + n_layers * (2 * 2 * emb_dim + 4 * emb_dim * n_heads * head_dim + …)",
     ],
-    reference: "transformer_parameters(config)",
-};
+    input: |number, rng| {
+        let original = TransformerConfig::original();
+        let n_heads = inputs::between(rng, 2, 4);
+        match number {
+            0 => original,
+            _ => TransformerConfig {
+                n_vocab: inputs::between(rng, 20, 40),
+                context_len: inputs::between(rng, 41, 50),
+                emb_dim: inputs::between(rng, 5, 9),
+                n_layers: inputs::between(rng, 2, 4),
+                n_heads,
+                n_kv_heads: n_heads,
+                head_dim: inputs::between(rng, 3, 6),
+                n_hidden: inputs::between(rng, 10, 18),
+                ..original
+            },
+        }
+    },
+    given: config,
+    reference: reference::transformer_parameters(config),
+    mistakes: {
+        "you forgot the positions: a row of emb_dim numbers for each of context_len places"
+            => Parts::of(config).total() - config.context_len * config.emb_dim,
+        "you counted the output head, too: it is the embedding table itself (weight tying)"
+            => Parts::of(config).total() + config.n_vocab * config.emb_dim,
+        "you forgot the norms: two in each layer, each with a scale and a shift"
+            => Parts { norms: 0, ..Parts::of(config) }.total(),
+        "you counted only one of the two norms of a layer (or only the scales)"
+            => Parts { norms: 2 * config.emb_dim, ..Parts::of(config) }.total(),
+        "you forgot the biases of the MLP"
+            => {
+                let parts = Parts::of(config);
+                Parts { mlp: parts.mlp - config.n_hidden - config.emb_dim, ..parts }.total()
+            },
+        "you forgot the output projection of attention: the heads' results are brought back to emb_dim"
+            => {
+                let parts = Parts::of(config);
+                Parts { attention: parts.attention / 4 * 3, ..parts }.total()
+            },
+        "you counted one head only: each has its own queries, keys and values"
+            => {
+                let parts = Parts::of(config);
+                Parts { attention: parts.attention / config.n_heads, ..parts }.total()
+            },
+        "you took head_dim to be emb_dim / n_heads: here it is a size of its own"
+            => Parts { attention: 4 * config.emb_dim * config.emb_dim, ..Parts::of(config) }.total(),
+        "you gave the projections of attention a bias: these have none"
+            => {
+                let parts = Parts::of(config);
+                let biases = 3 * config.n_heads * config.head_dim + config.emb_dim;
+                Parts { attention: parts.attention + biases, ..parts }.total()
+            },
+        "you counted one layer only: there are n_layers" => Parts { layers: 1, ..Parts::of(config) }.total(),
+        "you counted a final norm: original() has none" => Parts::of(config).total() + 2 * config.emb_dim,
+    },
+}
 
 /// Checks `transformer_parameters`: sizes → the number of parameters.
 pub fn transformer_parameters(f: impl Fn(&TransformerConfig) -> i64) -> Verdict {
-    fn judged(f: Given<'_, TransformerConfig, i64>) -> Verdict {
-        let judge = Judge {
-            exercise: TRANSFORMER_PARAMETERS,
-            input: |number, rng| {
-                let original = TransformerConfig::original();
-                let n_heads = inputs::between(rng, 2, 4);
-                match number {
-                    0 => original,
-                    _ => TransformerConfig {
-                        n_vocab: inputs::between(rng, 20, 40),
-                        context_len: inputs::between(rng, 41, 50),
-                        emb_dim: inputs::between(rng, 5, 9),
-                        n_layers: inputs::between(rng, 2, 4),
-                        n_heads,
-                        n_kv_heads: n_heads,
-                        head_dim: inputs::between(rng, 3, 6),
-                        n_hidden: inputs::between(rng, 10, 18),
-                        ..original
-                    },
-                }
-            },
-            reference: |config| Ok(reference::transformer_parameters(config)),
-            mistakes: vec![
-                Mistake {
-                    named: "you forgot the positions: a row of emb_dim numbers for each of context_len places",
-                    done: |config| Ok(Parts::of(config).total() - config.context_len * config.emb_dim),
-                },
-                Mistake {
-                    named: "you counted the output head, too: it is the embedding table itself (weight tying)",
-                    done: |config| Ok(Parts::of(config).total() + config.n_vocab * config.emb_dim),
-                },
-                Mistake {
-                    named: "you forgot the norms: two in each layer, each with a scale and a shift",
-                    done: |config| Ok(Parts { norms: 0, ..Parts::of(config) }.total()),
-                },
-                Mistake {
-                    named: "you counted only one of the two norms of a layer (or only the scales)",
-                    done: |config| Ok(Parts { norms: 2 * config.emb_dim, ..Parts::of(config) }.total()),
-                },
-                Mistake {
-                    named: "you forgot the biases of the MLP",
-                    done: |config| {
-                        let parts = Parts::of(config);
-                        Ok(Parts { mlp: parts.mlp - config.n_hidden - config.emb_dim, ..parts }.total())
-                    },
-                },
-                Mistake {
-                    named: "you forgot the output projection of attention: the heads' results are brought back to emb_dim",
-                    done: |config| {
-                        let parts = Parts::of(config);
-                        Ok(Parts { attention: parts.attention / 4 * 3, ..parts }.total())
-                    },
-                },
-                Mistake {
-                    named: "you counted one head only: each has its own queries, keys and values",
-                    done: |config| {
-                        let parts = Parts::of(config);
-                        Ok(Parts { attention: parts.attention / config.n_heads, ..parts }.total())
-                    },
-                },
-                Mistake {
-                    named: "you took head_dim to be emb_dim / n_heads: here it is a size of its own",
-                    done: |config| {
-                        Ok(Parts { attention: 4 * config.emb_dim * config.emb_dim, ..Parts::of(config) }.total())
-                    },
-                },
-                Mistake {
-                    named: "you gave the projections of attention a bias: these have none",
-                    done: |config| {
-                        let parts = Parts::of(config);
-                        let biases = 3 * config.n_heads * config.head_dim + config.emb_dim;
-                        Ok(Parts { attention: parts.attention + biases, ..parts }.total())
-                    },
-                },
-                Mistake {
-                    named: "you counted one layer only: there are n_layers",
-                    done: |config| Ok(Parts { layers: 1, ..Parts::of(config) }.total()),
-                },
-                Mistake {
-                    named: "you counted a final norm: original() has none",
-                    done: |config| Ok(Parts::of(config).total() + 2 * config.emb_dim),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&f)
+    TRANSFORMER_PARAMETERS.judge(&f)
 }
 
 /// The parameters of each part, to leave one out.
@@ -138,8 +104,8 @@ impl Parts {
     }
 }
 
-pub(super) const WINDOWS: Exercise = Exercise {
-    name: "windows",
+exercise! {
+    WINDOWS: (Tensor, i64) => Tensor = windows(ids, width),
     task: "Write what a model with a fixed window sees: ids (B, T) and a width W → (B, T, W), whole numbers: at place t the ids of the \
            places t − W + 1 to t, the current one last, and 0 where there is none before the text.",
     hints: [
@@ -148,112 +114,76 @@ pub(super) const WINDOWS: Exercise = Exercise {
          width - 1], (Kind::Int64, ids.device())). x.unfold(1, size, 1) takes all pieces of a size, each one place further on.",
         "Tensor::cat(&[&zeros, ids], 1).unfold(1, …, 1)",
     ],
-    reference: "windows(ids, width)",
-};
+    input: |number, rng| {
+        let (batch, time) = (1 + number as i64 % 2, 5 + number as i64);
+        // No id is 0: that stands for none.
+        let ids: Vec<i64> = inputs::ids(rng, batch * time, 9).iter().map(|id| id + 1).collect();
+        (Tensor::from_slice(&ids).view([batch, time]), [3, 2, 4, 3, 5, 8][number])
+    },
+    given: input @ (ids, width),
+    reference: reference::windows(ids, *width),
+    mistakes: {
+        "each window is one place ahead: it sees the next character, which is its own target, so the model would only copy"
+            => padded(input, input.1 - 2, 1),
+        "your windows run backwards: the current character stands last" => padded(input, input.1 - 1, 0).flip([-1]),
+        "the current character is missing: a window ends with the one that it stands on, t, not with the one before"
+            => padded(input, input.1, 0).narrow(1, 0, input.0.size()[1]),
+        "you filled up at the end: a window looks back, so the zeros stand before the text. Yours sees its targets"
+            => padded(input, 0, input.1 - 1),
+        "you left out the places that have no whole window before them: zeros fill it up, so that each place has one"
+            => padded(input, 0, 0),
+        "you filled up with the first character: 0 stands for none"
+            => {
+                let (ids, width) = input;
+                let before = ids.narrow(1, 0, 1).repeat([1, width - 1]);
+                Tensor::cat(&[&before, ids], 1).unfold(1, *width, 1)
+            },
+    },
+}
+
+/// Windows over a text with so many zeros before it, and so many behind.
+fn padded((ids, width): &(Tensor, i64), before: i64, behind: i64) -> Tensor {
+    ids.constant_pad_nd([before, behind]).unfold(1, *width, 1)
+}
 
 /// Checks `windows`: ids (B, T) and W → (B, T, W).
 pub fn windows(f: impl Fn(&Tensor, i64) -> Tensor) -> Verdict {
-    fn judged(f: Given<'_, (Tensor, i64), Tensor>) -> Verdict {
-        /// Windows over a text with so many zeros before it, and so many behind.
-        fn padded((ids, width): &(Tensor, i64), before: i64, behind: i64) -> Result<Tensor> {
-            Ok(ids.f_constant_pad_nd([before, behind])?.f_unfold(1, *width, 1)?)
-        }
-        let judge = Judge {
-            exercise: WINDOWS,
-            input: |number, rng| {
-                let (batch, time) = (1 + number as i64 % 2, 5 + number as i64);
-                // No id is 0: that stands for none.
-                let ids: Vec<i64> = inputs::ids(rng, batch * time, 9).iter().map(|id| id + 1).collect();
-                (Tensor::from_slice(&ids).view([batch, time]), [3, 2, 4, 3, 5, 8][number])
-            },
-            reference: |(ids, width)| Ok(reference::windows(ids, *width)),
-            mistakes: vec![
-                Mistake {
-                    named: "each window is one place ahead: it sees the next character, which is its own target, so the model would only copy",
-                    done: |input| padded(input, input.1 - 2, 1),
-                },
-                Mistake {
-                    named: "your windows run backwards: the current character stands last",
-                    done: |input| Ok(padded(input, input.1 - 1, 0)?.f_flip([-1])?),
-                },
-                Mistake {
-                    named: "the current character is missing: a window ends with the one that it stands on, t, not with the one before",
-                    done: |input| Ok(padded(input, input.1, 0)?.f_narrow(1, 0, input.0.size()[1])?),
-                },
-                Mistake {
-                    named: "you filled up at the end: a window looks back, so the zeros stand before the text. Yours sees its targets",
-                    done: |input| padded(input, 0, input.1 - 1),
-                },
-                Mistake {
-                    named: "you left out the places that have no whole window before them: zeros fill it up, so that each place has one",
-                    done: |input| padded(input, 0, 0),
-                },
-                Mistake {
-                    named: "you filled up with the first character: 0 stands for none",
-                    done: |input| {
-                        let (ids, width) = input;
-                        let before = ids.f_narrow(1, 0, 1)?.f_repeat([1, width - 1])?;
-                        Ok(Tensor::f_cat(&[&before, ids], 1)?.f_unfold(1, *width, 1)?)
-                    },
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|(ids, width)| f(ids, *width))
+    WINDOWS.judge(&|(ids, width)| f(ids, *width))
 }
 
-pub(super) const BEST_NEXT: Exercise = Exercise {
-    name: "best_next",
+exercise! {
+    BEST_NEXT: Tensor => Vec<i64> = best_next(logits),
     task: "Write what a model thinks comes next at each place of a text: logits (T, V) → a list of T ids, the likeliest one at each place.",
     hints: [
         "The likeliest character has the highest score. Which axis holds the scores of one place?",
         "x.argmax(axis, false) says where along an axis the largest number stands; the last axis is -1. It gives (T) whole numbers.",
         "Vec::try_from(logits.argmax(…, false)).unwrap() makes a list of them.",
     ],
-    reference: "best_next(logits)",
-};
+    input: |number, rng| inputs::tensor(rng, &[3 + number as i64, 6], 1.5),
+    given: logits,
+    reference: reference::best_next(logits),
+    mistakes: {
+        "you looked for the place where each character is likeliest: it is the characters of one place that compete (axis −1)"
+            => list(&logits.argmax(0, false)),
+        "you took the least likely one: argmax, not argmin" => list(&logits.argmin(-1, false)),
+        "you answered for the last place only: one id for each place"
+            => list(&logits.narrow(0, -1, 1).argmax(-1, false)),
+        "the first place is missing: one id for each place"
+            => list(&logits.narrow(0, 1, logits.size()[0] - 1).argmax(-1, false)),
+        "the last place is missing: one id for each place, also where nothing follows any more"
+            => list(&logits.narrow(0, 0, logits.size()[0] - 1).argmax(-1, false)),
+        "you looked at the sizes of the scores without their sign: the highest one counts"
+            => list(&logits.abs().argmax(-1, false)),
+    },
+}
+
+fn list(ids: &Tensor) -> Vec<i64> {
+    plain(Vec::try_from(ids).map_err(Into::into))
+}
 
 /// Checks `best_next`: logits (T, V) → T ids.
 pub fn best_next(f: impl Fn(&Tensor) -> Vec<i64>) -> Verdict {
-    fn judged(f: Given<'_, Tensor, Vec<i64>>) -> Verdict {
-        fn list(ids: &Tensor) -> Result<Vec<i64>> {
-            Ok(Vec::try_from(ids)?)
-        }
-        let judge = Judge {
-            exercise: BEST_NEXT,
-            input: |number, rng| inputs::tensor(rng, &[3 + number as i64, 6], 1.5),
-            reference: |logits| Ok(reference::best_next(logits)),
-            mistakes: vec![
-                Mistake {
-                    named: "you looked for the place where each character is likeliest: it is the characters of one place that compete (axis −1)",
-                    done: |logits| list(&logits.f_argmax(0, false)?),
-                },
-                Mistake {
-                    named: "you took the least likely one: argmax, not argmin",
-                    done: |logits| list(&logits.f_argmin(-1, false)?),
-                },
-                Mistake {
-                    named: "you answered for the last place only: one id for each place",
-                    done: |logits| list(&logits.f_narrow(0, -1, 1)?.f_argmax(-1, false)?),
-                },
-                Mistake {
-                    named: "the first place is missing: one id for each place",
-                    done: |logits| list(&logits.f_narrow(0, 1, logits.size()[0] - 1)?.f_argmax(-1, false)?),
-                },
-                Mistake {
-                    named: "the last place is missing: one id for each place, also where nothing follows any more",
-                    done: |logits| list(&logits.f_narrow(0, 0, logits.size()[0] - 1)?.f_argmax(-1, false)?),
-                },
-                Mistake {
-                    named: "you looked at the sizes of the scores without their sign: the highest one counts",
-                    done: |logits| list(&logits.f_abs()?.f_argmax(-1, false)?),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&f)
+    BEST_NEXT.judge(&f)
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! The exercises on experiments: what a few measurements say, and how sure one can be of it.
 
-use super::exercise::Exercise;
-use super::judge::{Given, Judge, Mistake};
+use super::exercise::exercise;
 use super::{reference, verdict::Verdict};
 
-pub(super) const MEAN_AND_ERROR: Exercise = Exercise {
-    name: "mean_and_error",
+exercise! {
+    MEAN_AND_ERROR: Vec<f64> => (f64, f64) = mean_and_error(results),
     task: "Write a function of n ≥ 2 measurements (a list of numbers) that gives a pair: their mean, and its standard error: the standard deviation (with n − 1) \
            divided by √n.",
     hints: [
@@ -15,63 +14,44 @@ pub(super) const MEAN_AND_ERROR: Exercise = Exercise {
         "let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0); and then \
          (mean, (variance / …).sqrt())",
     ],
-    reference: "mean_and_error(results)",
-};
+    input: |number, rng| (0..[3, 2, 5, 10, 4, 7][number]).map(|_| 2.0 + rng.normal()).collect::<Vec<f64>>(),
+    given: values,
+    reference: reference::mean_and_error(values),
+    mistakes: {
+        "you divided by n instead of n − 1: a few measurements lie closer to their own mean than to the true one"
+            => spread(values, |n| n * n),
+        "you gave the standard deviation: the error of the mean is smaller, by √n" => spread(values, |n| n - 1.0),
+        "you gave the standard deviation, with n instead of n − 1: the error of the mean is smaller, by √n"
+            => spread(values, |n| n),
+        "you divided by n where √n belongs" => spread(values, |n| (n - 1.0) * n * n),
+        "you gave the variance: take its root and divide by √n"
+            => {
+                let (mean, deviation) = spread(values, |n| n - 1.0);
+                (mean, deviation.powi(2))
+            },
+        "you forgot the root"
+            => {
+                let (mean, error) = spread(values, |n| (n - 1.0) * n);
+                (mean, error.powi(2))
+            },
+    },
+}
+
+/// The mean, and √(sum of squares / by).
+fn spread(values: &[f64], by: fn(f64) -> f64) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, (squares / by(n)).sqrt())
+}
 
 /// Checks `mean_and_error`: n measurements → their mean and its standard error.
 pub fn mean_and_error(f: impl Fn(&[f64]) -> (f64, f64)) -> Verdict {
-    fn judged(f: Given<'_, Vec<f64>, (f64, f64)>) -> Verdict {
-        /// The mean, and √(sum of squares / by).
-        fn spread(values: &[f64], by: fn(f64) -> f64) -> (f64, f64) {
-            let n = values.len() as f64;
-            let mean = values.iter().sum::<f64>() / n;
-            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-            (mean, (squares / by(n)).sqrt())
-        }
-        let judge = Judge {
-            exercise: MEAN_AND_ERROR,
-            input: |number, rng| (0..[3, 2, 5, 10, 4, 7][number]).map(|_| 2.0 + rng.normal()).collect::<Vec<f64>>(),
-            reference: |values| Ok(reference::mean_and_error(values)),
-            mistakes: vec![
-                Mistake {
-                    named: "you divided by n instead of n − 1: a few measurements lie closer to their own mean than to the true one",
-                    done: |values| Ok(spread(values, |n| n * n)),
-                },
-                Mistake {
-                    named: "you gave the standard deviation: the error of the mean is smaller, by √n",
-                    done: |values| Ok(spread(values, |n| n - 1.0)),
-                },
-                Mistake {
-                    named: "you gave the standard deviation, with n instead of n − 1: the error of the mean is smaller, by √n",
-                    done: |values| Ok(spread(values, |n| n)),
-                },
-                Mistake {
-                    named: "you divided by n where √n belongs",
-                    done: |values| Ok(spread(values, |n| (n - 1.0) * n * n)),
-                },
-                Mistake {
-                    named: "you gave the variance: take its root and divide by √n",
-                    done: |values| {
-                        let (mean, deviation) = spread(values, |n| n - 1.0);
-                        Ok((mean, deviation.powi(2)))
-                    },
-                },
-                Mistake {
-                    named: "you forgot the root",
-                    done: |values| {
-                        let (mean, error) = spread(values, |n| (n - 1.0) * n);
-                        Ok((mean, error.powi(2)))
-                    },
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|values| f(values))
+    MEAN_AND_ERROR.judge(&|values| f(values))
 }
 
-pub(super) const ERRORS_APART: Exercise = Exercise {
-    name: "errors_apart",
+exercise! {
+    ERRORS_APART: Result2 => f64 = errors_apart(one, other),
     task: "Write how far apart two results are, in units of their common standard error: two pairs (mean, standard error) → one number, \
            |m₁ − m₂| / √(e₁² + e₂²). Below 2 or so, the difference may be chance; from 3 on, believe it.",
     hints: [
@@ -80,74 +60,45 @@ pub(super) const ERRORS_APART: Exercise = Exercise {
          one.0 and one.1.",
         "(one.0 - other.0).abs() / (one.1.powi(2) + …).sqrt()",
     ],
-    reference: "errors_apart(one, other)",
-};
+    input: |number, rng| -> Result2 {
+        let mut result = || (1.0 + rng.unit(), 0.01 + 0.1 * rng.unit());
+        let (one, other) = (result(), result());
+        // Both the better and the worse one come first.
+        if (one.0 < other.0) == (number % 2 == 0) { (one, other) } else { (other, one) }
+    },
+    given: both @ (one, other),
+    reference: reference::errors_apart(*one, *other),
+    mistakes: {
+        "you added the errors: they seldom go the same way, so it is their squares that add up, √(e₁² + e₂²)"
+            => apart(both) / (both.0.1 + both.1.1),
+        "you used one of the two errors only: both means are uncertain" => apart(both) / both.0.1,
+        "you used one of the two errors only: both means are uncertain" => apart(both) / both.1.1,
+        "you used the longer of the two errors only: both means are uncertain" => apart(both) / both.0.1.max(both.1.1),
+        "you forgot the root: e₁² + e₂² is the square of the common error" => apart(both) / common(both).powi(2),
+        "you kept the sign: how far two results are apart does not depend on which comes first"
+            => (both.0.0 - both.1.0) / common(both),
+        "you kept the sign: how far two results are apart does not depend on which comes first"
+            => (both.1.0 - both.0.0) / common(both),
+        "you divided by the mean of the results: it is their error that says what a difference is worth"
+            => apart(both) / ((both.0.0 + both.1.0) / 2.0),
+        "you divided by the mean of the two errors: the error of a difference is √(e₁² + e₂²)"
+            => apart(both) / ((both.0.1 + both.1.1) / 2.0),
+        "you gave the difference alone: divide it by the common error" => apart(both),
+    },
+}
+
+type Result2 = ((f64, f64), (f64, f64));
+fn apart((one, other): &Result2) -> f64 {
+    (one.0 - other.0).abs()
+}
+
+fn common((one, other): &Result2) -> f64 {
+    one.1.hypot(other.1)
+}
 
 /// Checks `errors_apart`: two results, each a mean and its standard error → one number.
 pub fn errors_apart(f: impl Fn((f64, f64), (f64, f64)) -> f64) -> Verdict {
-    type Result2 = ((f64, f64), (f64, f64));
-    fn judged(f: Given<'_, Result2, f64>) -> Verdict {
-        fn apart((one, other): &Result2) -> f64 {
-            (one.0 - other.0).abs()
-        }
-        fn common((one, other): &Result2) -> f64 {
-            one.1.hypot(other.1)
-        }
-        let judge = Judge {
-            exercise: ERRORS_APART,
-            input: |number, rng| -> Result2 {
-                let mut result = || (1.0 + rng.unit(), 0.01 + 0.1 * rng.unit());
-                let (one, other) = (result(), result());
-                // Both the better and the worse one come first.
-                if (one.0 < other.0) == (number % 2 == 0) { (one, other) } else { (other, one) }
-            },
-            reference: |(one, other)| Ok(reference::errors_apart(*one, *other)),
-            mistakes: vec![
-                Mistake {
-                    named: "you added the errors: they seldom go the same way, so it is their squares that add up, √(e₁² + e₂²)",
-                    done: |both| Ok(apart(both) / (both.0.1 + both.1.1)),
-                },
-                Mistake {
-                    named: "you used one of the two errors only: both means are uncertain",
-                    done: |both| Ok(apart(both) / both.0.1),
-                },
-                Mistake {
-                    named: "you used one of the two errors only: both means are uncertain",
-                    done: |both| Ok(apart(both) / both.1.1),
-                },
-                Mistake {
-                    named: "you used the longer of the two errors only: both means are uncertain",
-                    done: |both| Ok(apart(both) / both.0.1.max(both.1.1)),
-                },
-                Mistake {
-                    named: "you forgot the root: e₁² + e₂² is the square of the common error",
-                    done: |both| Ok(apart(both) / common(both).powi(2)),
-                },
-                Mistake {
-                    named: "you kept the sign: how far two results are apart does not depend on which comes first",
-                    done: |both| Ok((both.0.0 - both.1.0) / common(both)),
-                },
-                Mistake {
-                    named: "you kept the sign: how far two results are apart does not depend on which comes first",
-                    done: |both| Ok((both.1.0 - both.0.0) / common(both)),
-                },
-                Mistake {
-                    named: "you divided by the mean of the results: it is their error that says what a difference is worth",
-                    done: |both| Ok(apart(both) / ((both.0.0 + both.1.0) / 2.0)),
-                },
-                Mistake {
-                    named: "you divided by the mean of the two errors: the error of a difference is √(e₁² + e₂²)",
-                    done: |both| Ok(apart(both) / ((both.0.1 + both.1.1) / 2.0)),
-                },
-                Mistake {
-                    named: "you gave the difference alone: divide it by the common error",
-                    done: |both| Ok(apart(both)),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|(one, other)| f(*one, *other))
+    ERRORS_APART.judge(&|(one, other)| f(*one, *other))
 }
 
 #[cfg(test)]

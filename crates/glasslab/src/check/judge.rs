@@ -3,7 +3,6 @@
 use super::answer::{Answer, Difference, Shown};
 use super::exercise::Exercise;
 use super::verdict::{Outcome, Verdict};
-use crate::error::Result;
 use crate::rng::Rng;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
@@ -20,21 +19,30 @@ pub(super) type Given<'a, I, A> = &'a dyn Fn(&I) -> A;
 pub struct Mistake<I, A> {
     /// Ends the sentence "It looks as if …".
     pub named: &'static str,
-    /// The mistake, done on purpose.
-    pub done: fn(&I) -> Result<A>,
+    /// The mistake, done on purpose. It may panic where the function that it stands for would.
+    pub done: fn(&I) -> A,
 }
 
 /// What a function is compared with.
-pub struct Judge<I, A> {
+pub struct Judge<I: 'static, A: 'static> {
     /// The exercise.
     pub exercise: Exercise,
     /// Makes input number 0, 1, …. It is called anew for each function, so that one that changes its input in
     /// place can't change what it is compared with.
     pub input: fn(usize, &mut Rng) -> I,
     /// The right function.
-    pub reference: fn(&I) -> Result<A>,
+    pub reference: fn(&I) -> A,
     /// What people often write instead.
-    pub mistakes: Vec<Mistake<I, A>>,
+    pub mistakes: &'static [Mistake<I, A>],
+    /// [`Judge::judged`] for these types: named here, it is compiled here once, and not in each cell that checks.
+    pub judged: fn(&Self, Given<'_, I, A>) -> Verdict,
+}
+
+impl<I, A> Judge<I, A> {
+    /// Calls a learner's function on every input, and says what it did.
+    pub fn judge(&self, f: Given<'_, I, A>) -> Verdict {
+        (self.judged)(self, f)
+    }
 }
 
 impl<I: Shown, A: Answer> Judge<I, A> {
@@ -42,47 +50,46 @@ impl<I: Shown, A: Answer> Judge<I, A> {
         (self.input)(number, &mut Rng::new(number as u64))
     }
 
-    /// Calls a learner's function on every input, and says what it did.
-    ///
-    /// The function comes behind a `dyn`, so that all of this is compiled here once, and not in each cell that checks.
-    pub fn judge(&self, f: Given<'_, I, A>) -> Verdict {
+    /// The same, compiled where the exercise stands.
+    pub fn judged(&self, f: Given<'_, I, A>) -> Verdict {
         let _guard = tch::no_grad_guard();
-        let outcome = self.outcome(f).unwrap_or_else(|error| Outcome::Panicked {
+        // What it tries itself may fail, too: a reference that panics would be a fault of ours.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.outcome(f))).unwrap_or_else(|panic| Outcome::Panicked {
             input: "(none)".to_owned(),
-            message: format!("the check itself failed, which is not your fault: {error}"),
+            message: format!("the check itself failed, which is not your fault: {}", message(&*panic)),
             named: None,
         });
         Verdict { exercise: self.exercise, outcome, note: None }
     }
 
-    fn outcome(&self, f: Given<'_, I, A>) -> Result<Outcome> {
+    fn outcome(&self, f: Given<'_, I, A>) -> Outcome {
         let mut answers = Vec::with_capacity(INPUTS);
         for number in 0..INPUTS {
             let input = self.make(number);
             match quietly(|| f(&input)) {
                 Ok(answer) => answers.push(answer),
-                Err(message) if is_unwritten(&message) => return Ok(Outcome::NotWritten),
+                Err(message) if is_unwritten(&message) => return Outcome::NotWritten,
                 Err(message) => {
                     let input = self.make(number).shown();
-                    return Ok(Outcome::Panicked { input, message, named: self.named(&answers, |_| true) });
+                    return Outcome::Panicked { input, message, named: self.named(&answers, |_| true) };
                 }
             }
         }
         let mut first = None;
         for (number, answer) in answers.iter().enumerate() {
             let input = self.make(number);
-            if let Some(place) = answer.difference(&(self.reference)(&input)?) {
+            if let Some(place) = answer.difference(&(self.reference)(&input)) {
                 first = first.or(Some(Difference { input: input.shown(), place }));
             }
         }
-        let Some(difference) = first else { return Ok(Outcome::Right { inputs: INPUTS }) };
+        let Some(difference) = first else { return Outcome::Right { inputs: INPUTS } };
         // A mistake that makes everything infinite on one input may be another one on all the rest.
         let finite: Vec<bool> = answers.iter().map(Answer::is_finite).collect();
         let on_the_rest = || if finite.contains(&false) { self.named(&answers, |number| finite[number]) } else { None };
-        Ok(match self.named(&answers, |_| true).or_else(on_the_rest) {
+        match self.named(&answers, |_| true).or_else(on_the_rest) {
             Some(named) => Outcome::Mistake { named, difference },
             None => Outcome::Different { difference },
-        })
+        }
     }
 
     /// The mistake that gives exactly these answers to the inputs that count.
@@ -94,15 +101,13 @@ impl<I: Shown, A: Answer> Judge<I, A> {
     /// Whether a mistake gives exactly these answers, on at least one input not the right ones. Where the function stopped
     /// before the last input, it is enough that the mistake stops there as well: a shape that it can't take is wrong, too.
     fn is_seen(&self, mistake: &Mistake<I, A>, answers: &[A], counts: impl Fn(usize) -> bool) -> bool {
-        let stops = |number: usize| !matches!(quietly(|| (mistake.done)(&self.make(number))), Ok(Ok(_)));
-        let mut wrong = (1..INPUTS).contains(&answers.len()) && stops(answers.len());
+        let done = |number: usize| quietly(|| (mistake.done)(&self.make(number)));
+        let mut wrong = (1..INPUTS).contains(&answers.len()) && done(answers.len()).is_err();
         for (number, answer) in answers.iter().enumerate().filter(|(number, _)| counts(*number)) {
-            match quietly(|| (mistake.done)(&self.make(number))) {
-                Ok(Ok(done)) if answer.difference(&done).is_none() => {}
-                _ => return false,
+            if done(number).map_or(true, |done| answer.difference(&done).is_some()) {
+                return false;
             }
-            let right = (self.reference)(&self.make(number));
-            wrong |= right.is_ok_and(|right| answer.difference(&right).is_some());
+            wrong |= answer.difference(&(self.reference)(&self.make(number))).is_some();
         }
         wrong
     }

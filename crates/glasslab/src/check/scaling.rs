@@ -1,70 +1,44 @@
 //! The exercises on scaling: what a longer text costs, in memory and in products.
 
-use super::exercise::Exercise;
-use super::judge::{Given, Judge, Mistake};
+use super::exercise::exercise;
 use super::{inputs, reference, verdict::Verdict};
 
-pub(super) const KV_CACHE_BYTES: Exercise = Exercise {
-    name: "kv_cache_bytes",
+exercise! {
+    KV_CACHE_BYTES: (i64, i64, i64, i64) => i64 = kv_cache_bytes(n_layers, n_kv_heads, head_dim, characters),
     task: "Write a function of layers, key-value heads, head_dim and characters that gives the bytes of a KV cache of 32-bit floats.",
     hints: [
         "For one character: each layer keeps, for each of its key-value heads, a key and a value of head_dim numbers.",
         "A 32-bit float takes 4 bytes. The queries are not kept: nobody will ask them again.",
         "layers * kv_heads * head_dim * characters * … * 4",
     ],
-    reference: "kv_cache_bytes(n_layers, n_kv_heads, head_dim, characters)",
-};
+    input: |number, rng| match number {
+        0 => (3, 4, 24, 64), // TransformerConfig::small()
+        _ => {
+            let mut size = |low| inputs::between(rng, low, low + 4);
+            (size(2), size(3), size(6), size(11))
+        }
+    },
+    given: &(l, k, d, t),
+    reference: reference::kv_cache_bytes(l, k, d, t),
+    mistakes: {
+        "you forgot the values: keys say where to look, and the values are what is found there" => 4 * l * k * d * t,
+        "you counted numbers, not bytes: a 32-bit float takes 4" => 2 * l * k * d * t,
+        "you counted the queries, too: nobody asks them again, so they are not kept" => 3 * 4 * l * k * d * t,
+        "you counted 8 bytes for a number: 32-bit floats have 4" => 2 * 8 * l * k * d * t,
+        "you counted one layer: each has keys and values of its own" => 2 * 4 * k * d * t,
+        "you counted one head only" => 2 * 4 * l * d * t,
+        "you counted a number for each pair of characters: those are the scores, which are not kept"
+            => 2 * 4 * l * k * d * t * t,
+    },
+}
 
 /// Checks `kv_cache_bytes`: layers, key-value heads, head_dim, characters → bytes.
 pub fn kv_cache_bytes(f: impl Fn(i64, i64, i64, i64) -> i64) -> Verdict {
-    fn judged(f: Given<'_, (i64, i64, i64, i64), i64>) -> Verdict {
-        let judge = Judge {
-            exercise: KV_CACHE_BYTES,
-            input: |number, rng| match number {
-                0 => (3, 4, 24, 64), // TransformerConfig::small()
-                _ => {
-                    let mut size = |low| inputs::between(rng, low, low + 4);
-                    (size(2), size(3), size(6), size(11))
-                }
-            },
-            reference: |&(layers, heads, head_dim, characters)| {
-                Ok(reference::kv_cache_bytes(layers, heads, head_dim, characters))
-            },
-            mistakes: vec![
-                Mistake {
-                    named: "you forgot the values: keys say where to look, and the values are what is found there",
-                    done: |&(l, k, d, t)| Ok(4 * l * k * d * t),
-                },
-                Mistake {
-                    named: "you counted numbers, not bytes: a 32-bit float takes 4",
-                    done: |&(l, k, d, t)| Ok(2 * l * k * d * t),
-                },
-                Mistake {
-                    named: "you counted the queries, too: nobody asks them again, so they are not kept",
-                    done: |&(l, k, d, t)| Ok(3 * 4 * l * k * d * t),
-                },
-                Mistake {
-                    named: "you counted 8 bytes for a number: 32-bit floats have 4",
-                    done: |&(l, k, d, t)| Ok(2 * 8 * l * k * d * t),
-                },
-                Mistake {
-                    named: "you counted one layer: each has keys and values of its own",
-                    done: |&(_, k, d, t)| Ok(2 * 4 * k * d * t),
-                },
-                Mistake { named: "you counted one head only", done: |&(l, _, d, t)| Ok(2 * 4 * l * d * t) },
-                Mistake {
-                    named: "you counted a number for each pair of characters: those are the scores, which are not kept",
-                    done: |&(l, k, d, t)| Ok(2 * 4 * l * k * d * t * t),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|&(layers, heads, head_dim, characters)| f(layers, heads, head_dim, characters))
+    KV_CACHE_BYTES.judge(&|&(layers, heads, head_dim, characters)| f(layers, heads, head_dim, characters))
 }
 
-pub(super) const GENERATION_COST: Exercise = Exercise {
-    name: "generation_cost",
+exercise! {
+    GENERATION_COST: u64 => (u64, u64) = generation_cost(n),
     task: "Write a function that counts query·key products while a text grows from 1 to n characters, one forward pass at each \
            length: without a cache all t queries meet all t keys, with one only the newest query does. Gives both sums, as a pair.",
     hints: [
@@ -72,53 +46,33 @@ pub(super) const GENERATION_COST: Exercise = Exercise {
         "(1..=n) are the lengths; .map(|t| …).sum() adds up.",
         "((1..=n).map(|t| t * t).sum(), (1..=n).…())",
     ],
-    reference: "generation_cost(n)",
-};
+    input: |number, _| [5, 1, 2, 10, 64, 100][number],
+    given: &n,
+    reference: reference::generation_cost(n),
+    mistakes: {
+        "you counted the last pass only: the text passes through every length from 1 to n" => (n * n, n),
+        "you left the masked products out: they are computed, too, and then set to −∞"
+            => sums(1..=n, |t| t * (t + 1) / 2),
+        "the two are exchanged: without a cache comes first, and costs more"
+            => {
+                let (without, with) = sums(1..=n, |t| t * t);
+                (with, without)
+            },
+        "you stopped at n − 1: off by one (1..=n has n in it, 1..n has not)" => sums(1..n, |t| t * t),
+        "with a cache you counted one product for each new character: its query still meets all t keys"
+            => (sums(1..=n, |t| t * t).0, n),
+        "you counted n² products in each of the n passes: a text of t characters has only t²" => (n * n * n, n * n),
+    },
+}
+
+/// The sums over all lengths.
+fn sums(lengths: impl Iterator<Item = u64> + Clone, without: fn(u64) -> u64) -> (u64, u64) {
+    (lengths.clone().map(without).sum(), lengths.sum())
+}
 
 /// Checks `generation_cost`: n characters → products without and with a cache.
 pub fn generation_cost(f: impl Fn(u64) -> (u64, u64)) -> Verdict {
-    fn judged(f: Given<'_, u64, (u64, u64)>) -> Verdict {
-        /// The sums over all lengths.
-        fn sums(lengths: impl Iterator<Item = u64> + Clone, without: fn(u64) -> u64) -> (u64, u64) {
-            (lengths.clone().map(without).sum(), lengths.sum())
-        }
-        let judge = Judge {
-            exercise: GENERATION_COST,
-            input: |number, _| [5, 1, 2, 10, 64, 100][number],
-            reference: |&n| Ok(reference::generation_cost(n)),
-            mistakes: vec![
-                Mistake {
-                    named: "you counted the last pass only: the text passes through every length from 1 to n",
-                    done: |&n| Ok((n * n, n)),
-                },
-                Mistake {
-                    named: "you left the masked products out: they are computed, too, and then set to −∞",
-                    done: |&n| Ok(sums(1..=n, |t| t * (t + 1) / 2)),
-                },
-                Mistake {
-                    named: "the two are exchanged: without a cache comes first, and costs more",
-                    done: |&n| {
-                        let (without, with) = sums(1..=n, |t| t * t);
-                        Ok((with, without))
-                    },
-                },
-                Mistake {
-                    named: "you stopped at n − 1: off by one (1..=n has n in it, 1..n has not)",
-                    done: |&n| Ok(sums(1..n, |t| t * t)),
-                },
-                Mistake {
-                    named: "with a cache you counted one product for each new character: its query still meets all t keys",
-                    done: |&n| Ok((sums(1..=n, |t| t * t).0, n)),
-                },
-                Mistake {
-                    named: "you counted n² products in each of the n passes: a text of t characters has only t²",
-                    done: |&n| Ok((n * n * n, n * n)),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|n| f(*n))
+    GENERATION_COST.judge(&|n| f(*n))
 }
 
 #[cfg(test)]

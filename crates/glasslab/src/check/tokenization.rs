@@ -1,58 +1,41 @@
 //! The exercises on tokenization: text to ids and back, and where the targets come from.
 
-use super::exercise::Exercise;
-use super::judge::{Given, Judge, Mistake};
+use super::exercise::exercise;
 use super::{inputs, reference, verdict::Verdict};
-use crate::error::Result;
 use crate::rng::Rng;
 
-pub(super) const ENCODE: Exercise = Exercise {
-    name: "encode",
+exercise! {
+    ENCODE: String => Vec<i64> = encode(text),
     task: "Write a function that turns a text into its ids, a list: the code point of each character, without those that are 256 or above.",
     hints: [
         "text.chars() gives the characters one by one. What number does `character as i64` give?",
         "Two steps: map each character to its number, then filter out the numbers that are not below 256.",
         "text.chars().map(|character| character as i64).filter(|id| …).collect(), with a condition for the dots.",
     ],
-    reference: "encode(text)",
-};
+    input: text,
+    given: text,
+    reference: reference::encode(text),
+    mistakes: {
+        "you kept the characters outside of the vocabulary: only ids below 256 have a row in the model"
+            => kept(text, Some),
+        "you took the bytes of the text instead of its code points: é is two bytes, but one character"
+            => text.bytes().map(i64::from).collect(),
+        "you kept 256 too: with n_vocab = 256 the ids are 0 to 255"
+            => kept(text, |code| Some(code).filter(|code| *code <= 256)),
+        "you cut large code points down to one byte (`as u8`): 🦀 then becomes some other character"
+            => kept(text, |code| Some(code % 256)),
+        "you dropped everything above ASCII: é is 233, and has a place below 256"
+            => kept(text, |code| Some(code).filter(|code| *code < 128)),
+    },
+}
+
+fn kept(text: &str, change: fn(i64) -> Option<i64>) -> Vec<i64> {
+    text.chars().filter_map(|character| change(i64::from(u32::from(character)))).collect()
+}
 
 /// Checks `encode`: a text → the ids of its characters below 256.
 pub fn encode(f: impl Fn(&str) -> Vec<i64>) -> Verdict {
-    fn judged(f: Given<'_, String, Vec<i64>>) -> Verdict {
-        fn kept(text: &str, change: fn(i64) -> Option<i64>) -> Result<Vec<i64>> {
-            Ok(text.chars().filter_map(|character| change(i64::from(u32::from(character)))).collect())
-        }
-        let judge = Judge {
-            exercise: ENCODE,
-            input: text,
-            reference: |text| Ok(reference::encode(text)),
-            mistakes: vec![
-                Mistake {
-                    named: "you kept the characters outside of the vocabulary: only ids below 256 have a row in the model",
-                    done: |text| kept(text, Some),
-                },
-                Mistake {
-                    named: "you took the bytes of the text instead of its code points: é is two bytes, but one character",
-                    done: |text| Ok(text.bytes().map(i64::from).collect()),
-                },
-                Mistake {
-                    named: "you kept 256 too: with n_vocab = 256 the ids are 0 to 255",
-                    done: |text| kept(text, |code| Some(code).filter(|code| *code <= 256)),
-                },
-                Mistake {
-                    named: "you cut large code points down to one byte (`as u8`): 🦀 then becomes some other character",
-                    done: |text| kept(text, |code| Some(code % 256)),
-                },
-                Mistake {
-                    named: "you dropped everything above ASCII: é is 233, and has a place below 256",
-                    done: |text| kept(text, |code| Some(code).filter(|code| *code < 128)),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|text| f(text))
+    ENCODE.judge(&|text| f(text))
 }
 
 /// Ordinary text first, then more and more that falls out.
@@ -69,60 +52,44 @@ fn text(number: usize, rng: &mut Rng) -> String {
     }
 }
 
-pub(super) const DECODE: Exercise = Exercise {
-    name: "decode",
+exercise! {
+    DECODE: Vec<i64> => String = decode(ids),
     task: "Write a function that turns ids (each in 0..256) back into a text.",
     hints: [
         "Each id is the code point of one character. What is the way back from a number to a character?",
         "`*id as u8 as char` is the character of an id below 256 that a list lends you.",
         "ids.iter().map(|id| …).collect(): collecting characters gives a String.",
     ],
-    reference: "decode(ids)",
-};
+    input: |number, rng| match number {
+        0 => vec![79, 110, 99, 101],
+        1 => Vec::new(),
+        _ => [inputs::ids(rng, 5, 128), inputs::ids(rng, 2, 256), vec![233]].concat(),
+    },
+    given: ids,
+    reference: reference::decode(ids),
+    mistakes: {
+        "you took the ids for the bytes of UTF-8: above 127 these are no longer the code points"
+            => {
+                let bytes: Vec<u8> = ids.iter().map(|id| *id as u8).collect();
+                String::from_utf8_lossy(&bytes).into_owned()
+            },
+        "you wrote the numbers themselves: 79 should become O" => ids.iter().map(i64::to_string).collect(),
+        "you put a space between the characters: the spaces of the text are ids of their own (32)"
+            => {
+                let known: Vec<String> = ids.iter().map(|id| char::from(*id as u8).to_string()).collect();
+                known.join(" ")
+            },
+        "your text runs backwards" => ids.iter().rev().map(|id| char::from(*id as u8)).collect(),
+    },
+}
 
 /// Checks `decode`: ids → the text.
 pub fn decode(f: impl Fn(&[i64]) -> String) -> Verdict {
-    fn judged(f: Given<'_, Vec<i64>, String>) -> Verdict {
-        let judge = Judge {
-            exercise: DECODE,
-            input: |number, rng| match number {
-                0 => vec![79, 110, 99, 101],
-                1 => Vec::new(),
-                _ => [inputs::ids(rng, 5, 128), inputs::ids(rng, 2, 256), vec![233]].concat(),
-            },
-            reference: |ids: &Vec<i64>| Ok(reference::decode(ids)),
-            mistakes: vec![
-                Mistake {
-                    named: "you took the ids for the bytes of UTF-8: above 127 these are no longer the code points",
-                    done: |ids| {
-                        let bytes: Vec<u8> = ids.iter().map(|id| *id as u8).collect();
-                        Ok(String::from_utf8_lossy(&bytes).into_owned())
-                    },
-                },
-                Mistake {
-                    named: "you wrote the numbers themselves: 79 should become O",
-                    done: |ids| Ok(ids.iter().map(i64::to_string).collect()),
-                },
-                Mistake {
-                    named: "you put a space between the characters: the spaces of the text are ids of their own (32)",
-                    done: |ids| {
-                        let known: Vec<String> = ids.iter().map(|id| char::from(*id as u8).to_string()).collect();
-                        Ok(known.join(" "))
-                    },
-                },
-                Mistake {
-                    named: "your text runs backwards",
-                    done: |ids| Ok(ids.iter().rev().map(|id| char::from(*id as u8)).collect()),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|ids| f(ids))
+    DECODE.judge(&|ids| f(ids))
 }
 
-pub(super) const TARGETS: Exercise = Exercise {
-    name: "targets",
+exercise! {
+    TARGETS: Vec<i64> => (Vec<i64>, Vec<i64>) = targets(ids),
     task: "Write a function that gives, for the T ids of a text, a pair: T − 1 inputs and T − 1 targets. The target of each input is \
            the id that comes next. The last id has no target, so it is no input.",
     hints: [
@@ -130,37 +97,24 @@ pub(super) const TARGETS: Exercise = Exercise {
         "Both are slices of ids, one shorter than it: inputs without the last, targets without the first.",
         "(ids[..ids.len() - 1].to_vec(), ids[…].to_vec())",
     ],
-    reference: "targets(ids)",
-};
+    input: |number, rng| inputs::ids(rng, 4 + number as i64, 256),
+    given: ids,
+    reference: reference::targets(ids),
+    mistakes: {
+        SAME => (ids[..ids.len() - 1].to_vec(), ids[..ids.len() - 1].to_vec()),
+        SAME => (ids.clone(), ids.clone()),
+        "each target is two places on: off by one" => (ids[..ids.len() - 2].to_vec(), ids[2..].to_vec()),
+        "the targets are the characters before instead of the next ones: the two are exchanged"
+            => (ids[1..].to_vec(), ids[..ids.len() - 1].to_vec()),
+        "you kept the last character as an input, but nothing comes after it" => (ids.clone(), ids[1..].to_vec()),
+    },
+}
+
+const SAME: &str = "each target is its own input: a model would learn to repeat what it sees, with a loss of 0";
 
 /// Checks `targets`: T ids → T − 1 inputs and T − 1 targets.
 pub fn targets(f: impl Fn(&[i64]) -> (Vec<i64>, Vec<i64>)) -> Verdict {
-    fn judged(f: Given<'_, Vec<i64>, (Vec<i64>, Vec<i64>)>) -> Verdict {
-        const SAME: &str = "each target is its own input: a model would learn to repeat what it sees, with a loss of 0";
-        let judge = Judge {
-            exercise: TARGETS,
-            input: |number, rng| inputs::ids(rng, 4 + number as i64, 256),
-            reference: |ids: &Vec<i64>| Ok(reference::targets(ids)),
-            mistakes: vec![
-                Mistake { named: SAME, done: |ids| Ok((ids[..ids.len() - 1].to_vec(), ids[..ids.len() - 1].to_vec())) },
-                Mistake { named: SAME, done: |ids| Ok((ids.clone(), ids.clone())) },
-                Mistake {
-                    named: "each target is two places on: off by one",
-                    done: |ids| Ok((ids[..ids.len() - 2].to_vec(), ids[2..].to_vec())),
-                },
-                Mistake {
-                    named: "the targets are the characters before instead of the next ones: the two are exchanged",
-                    done: |ids| Ok((ids[1..].to_vec(), ids[..ids.len() - 1].to_vec())),
-                },
-                Mistake {
-                    named: "you kept the last character as an input, but nothing comes after it",
-                    done: |ids| Ok((ids.clone(), ids[1..].to_vec())),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|ids| f(ids))
+    TARGETS.judge(&|ids| f(ids))
 }
 
 #[cfg(test)]

@@ -1,61 +1,44 @@
 //! The exercises on tracing the MLP: looking ids up, counting pairs, and reading a loss.
 
-use super::exercise::Exercise;
-use super::judge::{Given, Judge, Mistake};
+use super::exercise::exercise;
 use super::{inputs, reference, verdict::Verdict};
-use crate::error::Result;
 use tch::{Kind, Tensor};
 
-pub(super) const EMBED: Exercise = Exercise {
-    name: "embed",
+exercise! {
+    EMBED: (Tensor, Vec<i64>) => Tensor = embed(table, ids),
     task: "Write the look-up: a table (V, C) and T ids → the row of each id, (T, C).",
     hints: [
         "No arithmetic at all: row number id of the table, for each id, one below the other.",
         "table.index_select(axis, &numbers) picks rows or columns; Tensor::from_slice(ids) makes a tensor of the ids.",
         "table.index_select(0, &Tensor::from_slice(…)): axis 0 are the rows.",
     ],
-    reference: "embed(table, ids)",
-};
+    input: |number, rng| {
+        let ids = [vec![3, 3], inputs::ids(rng, 1 + number as i64, 7)].concat();
+        (inputs::tensor(rng, &[9, 7], 1.0), ids)
+    },
+    given: (table, ids),
+    reference: reference::embed(table, ids),
+    mistakes: {
+        "you picked columns of the table: each character has a row" => pick(table, 1, ids),
+        "you picked columns of the table, and turned them into rows: each character has a row"
+            => pick(table, 1, ids).tr(),
+        "your answer is turned around, (C, T): one row for each character of the text, please"
+            => pick(table, 0, ids).tr(),
+        "you are one row off: ids count from 0" => pick(table, 0, &ids.iter().map(|id| id + 1).collect::<Vec<_>>()),
+    },
+}
+
+fn pick(table: &Tensor, axis: i64, ids: &[i64]) -> Tensor {
+    table.index_select(axis, &Tensor::from_slice(ids))
+}
 
 /// Checks `embed`: a table (V, C) and T ids → (T, C).
 pub fn embed(f: impl Fn(&Tensor, &[i64]) -> Tensor) -> Verdict {
-    fn judged(f: Given<'_, (Tensor, Vec<i64>), Tensor>) -> Verdict {
-        fn pick(table: &Tensor, axis: i64, ids: &[i64]) -> Result<Tensor> {
-            Ok(table.f_index_select(axis, &Tensor::f_from_slice(ids)?)?)
-        }
-        let judge = Judge {
-            exercise: EMBED,
-            input: |number, rng| {
-                let ids = [vec![3, 3], inputs::ids(rng, 1 + number as i64, 7)].concat();
-                (inputs::tensor(rng, &[9, 7], 1.0), ids)
-            },
-            reference: |(table, ids)| Ok(reference::embed(table, ids)),
-            mistakes: vec![
-                Mistake {
-                    named: "you picked columns of the table: each character has a row",
-                    done: |(table, ids)| pick(table, 1, ids),
-                },
-                Mistake {
-                    named: "you picked columns of the table, and turned them into rows: each character has a row",
-                    done: |(table, ids)| Ok(pick(table, 1, ids)?.f_tr()?),
-                },
-                Mistake {
-                    named: "your answer is turned around, (C, T): one row for each character of the text, please",
-                    done: |(table, ids)| Ok(pick(table, 0, ids)?.f_tr()?),
-                },
-                Mistake {
-                    named: "you are one row off: ids count from 0",
-                    done: |(table, ids)| pick(table, 0, &ids.iter().map(|id| id + 1).collect::<Vec<_>>()),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|(table, ids)| f(table, ids))
+    EMBED.judge(&|(table, ids)| f(table, ids))
 }
 
-pub(super) const BIGRAM_COUNTS: Exercise = Exercise {
-    name: "bigram_counts",
+exercise! {
+    BIGRAM_COUNTS: Vec<i64> => Tensor = bigram_counts(ids),
     task: "Write a function that counts pairs: ids of a text → a table (256, 256) whose number in row a, column b says how often \
            b came right after a.",
     hints: [
@@ -64,62 +47,44 @@ pub(super) const BIGRAM_COUNTS: Exercise = Exercise {
         "for pair in ids.windows(2) { counts[pair[0] as usize * 256 + …] += 1; } and then \
          Tensor::from_slice(&counts).view([256, 256])",
     ],
-    reference: "bigram_counts(ids)",
-};
+    input: |number, rng| {
+        // Few different characters, so that pairs come again; the highest id, so that nothing is cut off.
+        let ids = inputs::ids(rng, 30 + 10 * number as i64, 4);
+        ids.iter().map(|&id| [97, 98, 32, 255][id as usize]).collect::<Vec<i64>>()
+    },
+    given: ids,
+    reference: reference::bigram_counts(ids),
+    mistakes: {
+        "your table is transposed: the row is the first character of a pair, the column the one after it"
+            => count(pairs(ids)).tr(),
+        "you counted pairs that are two places apart: off by one"
+            => count(ids.windows(3).map(|three| (three[0], three[2]))),
+        "you counted each character with itself" => count(ids.iter().map(|&id| (id, id))),
+        "you noted that a pair came, but not how often: add 1 each time" => count(pairs(ids)).clamp_max(1.0),
+        "you counted every second pair only: each character but the last begins a pair (windows, not chunks)"
+            => count(ids.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
+        "you counted a pair more: nothing comes after the last character, not the first one either"
+            => count(pairs(ids).chain(ids.last().copied().zip(ids.first().copied()))),
+    },
+}
+
+fn count(pairs: impl Iterator<Item = (i64, i64)>) -> Tensor {
+    let mut counts = vec![0.0_f32; 256 * 256];
+    pairs.for_each(|(before, after)| counts[before as usize * 256 + after as usize] += 1.0);
+    Tensor::from_slice(&counts).view([256, 256])
+}
+
+fn pairs(ids: &[i64]) -> impl Iterator<Item = (i64, i64)> + '_ {
+    ids.windows(2).map(|pair| (pair[0], pair[1]))
+}
 
 /// Checks `bigram_counts`: ids → (256, 256).
 pub fn bigram_counts(f: impl Fn(&[i64]) -> Tensor) -> Verdict {
-    fn judged(f: Given<'_, Vec<i64>, Tensor>) -> Verdict {
-        fn count(pairs: impl Iterator<Item = (i64, i64)>) -> Result<Tensor> {
-            let mut counts = vec![0.0_f32; 256 * 256];
-            pairs.for_each(|(before, after)| counts[before as usize * 256 + after as usize] += 1.0);
-            Ok(Tensor::f_from_slice(&counts)?.f_view([256, 256])?)
-        }
-        fn pairs(ids: &[i64]) -> impl Iterator<Item = (i64, i64)> + '_ {
-            ids.windows(2).map(|pair| (pair[0], pair[1]))
-        }
-        let judge = Judge {
-            exercise: BIGRAM_COUNTS,
-            input: |number, rng| {
-                // Few different characters, so that pairs come again; the highest id, so that nothing is cut off.
-                let ids = inputs::ids(rng, 30 + 10 * number as i64, 4);
-                ids.iter().map(|&id| [97, 98, 32, 255][id as usize]).collect::<Vec<i64>>()
-            },
-            reference: |ids| Ok(reference::bigram_counts(ids)),
-            mistakes: vec![
-                Mistake {
-                    named: "your table is transposed: the row is the first character of a pair, the column the one after it",
-                    done: |ids| Ok(count(pairs(ids))?.f_tr()?),
-                },
-                Mistake {
-                    named: "you counted pairs that are two places apart: off by one",
-                    done: |ids| count(ids.windows(3).map(|three| (three[0], three[2]))),
-                },
-                Mistake {
-                    named: "you counted each character with itself",
-                    done: |ids| count(ids.iter().map(|&id| (id, id))),
-                },
-                Mistake {
-                    named: "you noted that a pair came, but not how often: add 1 each time",
-                    done: |ids| Ok(count(pairs(ids))?.f_clamp_max(1.0)?),
-                },
-                Mistake {
-                    named: "you counted every second pair only: each character but the last begins a pair (windows, not chunks)",
-                    done: |ids| count(ids.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
-                },
-                Mistake {
-                    named: "you counted a pair more: nothing comes after the last character, not the first one either",
-                    done: |ids| count(pairs(ids).chain(ids.last().copied().zip(ids.first().copied()))),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|ids| f(ids))
+    BIGRAM_COUNTS.judge(&|ids| f(ids))
 }
 
-pub(super) const NORMALISE_ROWS: Exercise = Exercise {
-    name: "normalise_rows",
+exercise! {
+    NORMALISE_ROWS: Tensor => Tensor = normalise_rows(counts),
     task: "Write a function that makes probabilities of counts: (R, K) → (R, K), every row divided by its sum.",
     hints: [
         "Each row is a question of its own (what follows this character?), so each row must sum to 1.",
@@ -127,54 +92,37 @@ pub(super) const NORMALISE_ROWS: Exercise = Exercise {
          it, with size 1, so that dividing goes row by row.",
         "counts / counts.sum_dim_intlist(-1, true, …)",
     ],
-    reference: "normalise_rows(counts)",
-};
+    input: |number, rng| {
+        // Square, so that dividing along the wrong axis gives numbers, too, instead of an error.
+        let size = 3 + number as i64;
+        let counts: Vec<f32> = (0..size * size).map(|_| (1 + rng.below(9)) as f32).collect();
+        Tensor::from_slice(&counts).view([size, size])
+    },
+    given: counts,
+    reference: reference::normalise_rows(counts),
+    mistakes: {
+        "you made the columns sum to 1: a row says what follows one character, so the rows must"
+            => divided(counts, 0, true),
+        "the sums lost their axis (keepdim = false), so that each column was divided by the sum of a row"
+            => divided(counts, -1, false),
+        "you divided by the sum of the whole table" => counts / counts.sum(Kind::Float),
+        "you took softmax: counts are not scores, e to the power of a count means nothing here"
+            => counts.softmax(-1, Kind::Float),
+        "you divided by the largest number of each row instead of its sum" => counts / counts.amax(-1, true),
+    },
+}
+
+fn divided(counts: &Tensor, axis: i64, keep: bool) -> Tensor {
+    counts / counts.sum_dim_intlist(axis, keep, Kind::Float)
+}
 
 /// Checks `normalise_rows`: (R, K) → (R, K).
 pub fn normalise_rows(f: impl Fn(&Tensor) -> Tensor) -> Verdict {
-    fn judged(f: Given<'_, Tensor, Tensor>) -> Verdict {
-        fn divided(counts: &Tensor, axis: i64, keep: bool) -> Result<Tensor> {
-            Ok(counts.f_div(&counts.f_sum_dim_intlist(axis, keep, Kind::Float)?)?)
-        }
-        let judge = Judge {
-            exercise: NORMALISE_ROWS,
-            input: |number, rng| {
-                // Square, so that dividing along the wrong axis gives numbers, too, instead of an error.
-                let size = 3 + number as i64;
-                let counts: Vec<f32> = (0..size * size).map(|_| (1 + rng.below(9)) as f32).collect();
-                Tensor::from_slice(&counts).view([size, size])
-            },
-            reference: |counts| Ok(reference::normalise_rows(counts)),
-            mistakes: vec![
-                Mistake {
-                    named: "you made the columns sum to 1: a row says what follows one character, so the rows must",
-                    done: |counts| divided(counts, 0, true),
-                },
-                Mistake {
-                    named: "the sums lost their axis (keepdim = false), so that each column was divided by the sum of a row",
-                    done: |counts| divided(counts, -1, false),
-                },
-                Mistake {
-                    named: "you divided by the sum of the whole table",
-                    done: |counts| Ok(counts.f_div(&counts.f_sum(Kind::Float)?)?),
-                },
-                Mistake {
-                    named: "you took softmax: counts are not scores, e to the power of a count means nothing here",
-                    done: |counts| Ok(counts.f_softmax(-1, Kind::Float)?),
-                },
-                Mistake {
-                    named: "you divided by the largest number of each row instead of its sum",
-                    done: |counts| Ok(counts.f_div(&counts.f_amax(-1, true)?)?),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&f)
+    NORMALISE_ROWS.judge(&f)
 }
 
-pub(super) const BITS_AND_PERPLEXITY: Exercise = Exercise {
-    name: "bits_and_perplexity",
+exercise! {
+    BITS_AND_PERPLEXITY: f64 => (f64, f64) = bits_and_perplexity(nats),
     task: "Write a function that turns a loss in nats per character into a pair: bits per character, and perplexity.",
     hints: [
         "One bit is ln 2 nats. Perplexity is the number of equally likely characters that would give this loss: guessing among \
@@ -182,40 +130,24 @@ pub(super) const BITS_AND_PERPLEXITY: Exercise = Exercise {
         "So bits are nats divided by ln 2, and perplexity undoes the ln.",
         "(nats / 2_f64.ln(), nats.…()) with the method that raises e to a number.",
     ],
-    reference: "bits_and_perplexity(nats)",
-};
+    input: |number, rng| if number == 0 { 256_f64.ln() } else { 0.5 + 3.0 * rng.unit() },
+    given: nats,
+    reference: reference::bits_and_perplexity(*nats),
+    mistakes: {
+        "you multiplied by ln 2: a bit is smaller than a nat, so there are more bits than nats"
+            => (nats * LN_2, nats.exp()),
+        "you raised 2 to the power of the nats: 2 belongs to bits, e to nats" => (nats / LN_2, nats.exp2()),
+        "you raised e to the power of the bits: e belongs to nats, 2 to bits" => (nats / LN_2, (nats / LN_2).exp()),
+        "you took the logarithm of the nats: the loss is a logarithm already" => (nats.log2(), nats.exp()),
+        "the two are exchanged: bits come first" => (nats.exp(), nats / LN_2),
+    },
+}
+
+const LN_2: f64 = std::f64::consts::LN_2;
 
 /// Checks `bits_and_perplexity`: nats per character → bits per character, perplexity.
 pub fn bits_and_perplexity(f: impl Fn(f64) -> (f64, f64)) -> Verdict {
-    fn judged(f: Given<'_, f64, (f64, f64)>) -> Verdict {
-        const LN_2: f64 = std::f64::consts::LN_2;
-        let judge = Judge {
-            exercise: BITS_AND_PERPLEXITY,
-            input: |number, rng| if number == 0 { 256_f64.ln() } else { 0.5 + 3.0 * rng.unit() },
-            reference: |&nats| Ok(reference::bits_and_perplexity(nats)),
-            mistakes: vec![
-                Mistake {
-                    named: "you multiplied by ln 2: a bit is smaller than a nat, so there are more bits than nats",
-                    done: |nats| Ok((nats * LN_2, nats.exp())),
-                },
-                Mistake {
-                    named: "you raised 2 to the power of the nats: 2 belongs to bits, e to nats",
-                    done: |nats| Ok((nats / LN_2, nats.exp2())),
-                },
-                Mistake {
-                    named: "you raised e to the power of the bits: e belongs to nats, 2 to bits",
-                    done: |nats| Ok((nats / LN_2, (nats / LN_2).exp())),
-                },
-                Mistake {
-                    named: "you took the logarithm of the nats: the loss is a logarithm already",
-                    done: |nats| Ok((nats.log2(), nats.exp())),
-                },
-                Mistake { named: "the two are exchanged: bits come first", done: |nats| Ok((nats.exp(), nats / LN_2)) },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|nats| f(*nats))
+    BITS_AND_PERPLEXITY.judge(&|nats| f(*nats))
 }
 
 /// Sizes of a table for a test.

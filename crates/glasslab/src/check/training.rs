@@ -1,16 +1,14 @@
 //! The exercises on training and writing: the batch, one step downhill, and the loop that draws a text.
 
 use super::answer::{Answer, Place, Shown, shape};
-use super::exercise::Exercise;
-use super::judge::{Given, Judge, Mistake};
-use super::{inputs, reference, verdict::Verdict};
-use crate::error::Result;
+use super::exercise::exercise;
+use super::{inputs, inputs::plain, reference, verdict::Verdict};
 use crate::model::{LanguageModel, MlpConfig, TransformerConfig};
 use crate::rng::Rng;
 use tch::{Kind, Tensor};
 
-pub(super) const BATCH: Exercise = Exercise {
-    name: "batch",
+exercise! {
+    BATCH: Input => (Tensor, Tensor) = batch(ids, starts, context_len),
     task: "Write the batch: the ids of a text, B starts, and context_len (T) → inputs (B, T) and targets (B, T), whole numbers. \
            Row b of the inputs are the T ids from start b on; the targets are the same places, one further on.",
     hints: [
@@ -20,80 +18,57 @@ pub(super) const BATCH: Exercise = Exercise {
         "let inputs: Vec<Tensor> = starts.iter().map(|&s| Tensor::from_slice(&ids[s..s + context_len])).collect(); the targets \
          with s + 1..s + 1 + context_len; and then (Tensor::stack(&inputs, 0), …)",
     ],
-    reference: "batch(ids, starts, context_len)",
-};
+    input: |number, rng| -> Input {
+        // Each start leaves room before and after it, and no two of a batch are alike.
+        let starts = (0..2 + number % 3).map(|row| 2 + 7 * row + rng.below(5)).collect();
+        (inputs::ids(rng, 40, 256), starts, 3 + number)
+    },
+    given: input @ (ids, starts, context_len),
+    reference: reference::batch(ids, starts, *context_len),
+    mistakes: {
+        SAME => (pieces(input, 0, input.2), pieces(input, 0, input.2)),
+        "the targets are the characters before, not after: + 1, not − 1"
+            => (pieces(input, 0, input.2), pieces(input, -1, input.2)),
+        "the targets are two places on: off by one" => (pieces(input, 0, input.2), pieces(input, 2, input.2)),
+        "inputs and targets are exchanged" => (pieces(input, 1, input.2), pieces(input, 0, input.2)),
+        LESS => (pieces(input, 0, input.2 - 1), pieces(input, 1, input.2 - 1)),
+        "your targets are one shorter than the inputs: each input has a target, the last one as well"
+            => (pieces(input, 0, input.2), pieces(input, 1, input.2 - 1)),
+        "you used the first start only: one row for each start, please"
+            => {
+                let first = (input.0.clone(), input.1[..1].to_vec(), input.2);
+                (pieces(&first, 0, input.2), pieces(&first, 1, input.2))
+            },
+        "every row begins at the first start: one row for each start, please"
+            => {
+                let first = (input.0.clone(), vec![input.1[0]; input.1.len()], input.2);
+                (pieces(&first, 0, input.2), pieces(&first, 1, input.2))
+            },
+        "your tables are turned around, (T, B): one row for each start (Tensor::stack(&rows, 0))"
+            => (pieces(input, 0, input.2).tr(), pieces(input, 1, input.2).tr()),
+    },
+}
+
+type Input = (Vec<i64>, Vec<usize>, usize);
+/// Pieces of a length that begin so far from each start.
+fn pieces((ids, starts, _): &Input, from: i64, length: usize) -> Tensor {
+    let begin = |start: &usize| (*start as i64 + from) as usize;
+    let piece = |start: &usize| Tensor::from_slice(&ids[begin(start)..begin(start) + length]);
+    Tensor::stack(&starts.iter().map(piece).collect::<Vec<Tensor>>(), 0)
+}
+
+const SAME: &str =
+    "the targets are the inputs themselves: a model would learn to repeat what it sees, with a loss of 0";
+const LESS: &str =
+    "your pieces have T − 1 characters: a piece of T needs T + 1 ids, since its last one has a target, too";
 
 /// Checks `batch`: ids of a text, B starts and T → inputs (B, T), targets (B, T).
 pub fn batch(f: impl Fn(&[i64], &[usize], usize) -> (Tensor, Tensor)) -> Verdict {
-    type Input = (Vec<i64>, Vec<usize>, usize);
-    fn judged(f: Given<'_, Input, (Tensor, Tensor)>) -> Verdict {
-        /// Pieces of a length that begin so far from each start.
-        fn pieces((ids, starts, _): &Input, from: i64, length: usize) -> Tensor {
-            let begin = |start: &usize| (*start as i64 + from) as usize;
-            let piece = |start: &usize| Tensor::from_slice(&ids[begin(start)..begin(start) + length]);
-            Tensor::stack(&starts.iter().map(piece).collect::<Vec<Tensor>>(), 0)
-        }
-        const SAME: &str =
-            "the targets are the inputs themselves: a model would learn to repeat what it sees, with a loss of 0";
-        const LESS: &str =
-            "your pieces have T − 1 characters: a piece of T needs T + 1 ids, since its last one has a target, too";
-        let judge = Judge {
-            exercise: BATCH,
-            input: |number, rng| -> Input {
-                // Each start leaves room before and after it, and no two of a batch are alike.
-                let starts = (0..2 + number % 3).map(|row| 2 + 7 * row + rng.below(5)).collect();
-                (inputs::ids(rng, 40, 256), starts, 3 + number)
-            },
-            reference: |(ids, starts, context_len)| Ok(reference::batch(ids, starts, *context_len)),
-            mistakes: vec![
-                Mistake { named: SAME, done: |input| Ok((pieces(input, 0, input.2), pieces(input, 0, input.2))) },
-                Mistake {
-                    named: "the targets are the characters before, not after: + 1, not − 1",
-                    done: |input| Ok((pieces(input, 0, input.2), pieces(input, -1, input.2))),
-                },
-                Mistake {
-                    named: "the targets are two places on: off by one",
-                    done: |input| Ok((pieces(input, 0, input.2), pieces(input, 2, input.2))),
-                },
-                Mistake {
-                    named: "inputs and targets are exchanged",
-                    done: |input| Ok((pieces(input, 1, input.2), pieces(input, 0, input.2))),
-                },
-                Mistake {
-                    named: LESS,
-                    done: |input| Ok((pieces(input, 0, input.2 - 1), pieces(input, 1, input.2 - 1))),
-                },
-                Mistake {
-                    named: "your targets are one shorter than the inputs: each input has a target, the last one as well",
-                    done: |input| Ok((pieces(input, 0, input.2), pieces(input, 1, input.2 - 1))),
-                },
-                Mistake {
-                    named: "you used the first start only: one row for each start, please",
-                    done: |input| {
-                        let first = (input.0.clone(), input.1[..1].to_vec(), input.2);
-                        Ok((pieces(&first, 0, input.2), pieces(&first, 1, input.2)))
-                    },
-                },
-                Mistake {
-                    named: "every row begins at the first start: one row for each start, please",
-                    done: |input| {
-                        let first = (input.0.clone(), vec![input.1[0]; input.1.len()], input.2);
-                        Ok((pieces(&first, 0, input.2), pieces(&first, 1, input.2)))
-                    },
-                },
-                Mistake {
-                    named: "your tables are turned around, (T, B): one row for each start (Tensor::stack(&rows, 0))",
-                    done: |input| Ok((pieces(input, 0, input.2).f_tr()?, pieces(input, 1, input.2).f_tr()?)),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|(ids, starts, context_len)| f(ids, starts, *context_len))
+    BATCH.judge(&|(ids, starts, context_len)| f(ids, starts, *context_len))
 }
 
-pub(super) const SGD_STEP: Exercise = Exercise {
-    name: "sgd_step",
+exercise! {
+    SGD_STEP: Step => Stepped = sgd_step(parameters, loss, lr),
     task: "Write one step of training: parameters (a list of tensors that require gradients), a loss that hangs on them, and the \
            learning rate lr. Each parameter changes in place, by −lr times its gradient; the function returns nothing.",
     hints: [
@@ -103,18 +78,44 @@ pub(super) const SGD_STEP: Exercise = Exercise {
         "for p in parameters.iter_mut() { p.zero_grad(); } loss.backward(); and then, in tch::no_grad(|| { … }), for each p: let \
          gradient = p.grad(); *p -= gradient * …;",
     ],
-    reference: "sgd_step(parameters, loss, lr)",
-};
+    input: Step::random,
+    given: step,
+    reference: step.taken(reference::sgd_step),
+    mistakes: {
+        "the gradients were not zeroed: backward adds to what is there, so the last step's gradient still counts"
+            => step.taken(|parameters, loss, lr| {
+                loss.backward();
+                let _guard = tch::no_grad_guard();
+                for parameter in parameters {
+                    *parameter -= parameter.grad() * lr;
+                }
+            }),
+        "you went uphill: the gradient points to where the loss grows, so it is subtracted"
+            => step.by(|gradient, lr| gradient * lr),
+        "you forgot the learning rate: the whole gradient is far too long a step" => step.by(|gradient, _| -gradient),
+        "you put new tensors into the list: the model keeps the old ones. Change them in place, *p -= …"
+            => Stepped { replaced: true, ..step.by(|gradient, _| gradient * 0.0) },
+        "no parameter has changed: the step comes after backward, and is taken from each of them"
+            => step.by(|gradient, _| gradient * 0.0),
+        "you divided by the learning rate" => step.by(|gradient, lr| -gradient / lr),
+        "you made each gradient one unit long: how steep it is says how far to go"
+            => step.by(|gradient, lr| -gradient * lr / gradient.norm()),
+        "you took the sign of each gradient: how steep it is says how far to go"
+            => step.by(|gradient, lr| -gradient.sign() * lr),
+        "only the first parameter has changed: each of them takes a step"
+            => step.taken(|parameters, loss, lr| reference::sgd_step(&mut parameters[..1], loss, lr)),
+    },
+}
 
 /// What a step is given.
-struct Step {
+pub(super) struct Step {
     parameters: Vec<Tensor>,
     loss: Tensor,
     lr: f64,
 }
 
 /// What a step leaves behind.
-struct Stepped {
+pub(super) struct Stepped {
     /// The tensors that were given, after it.
     parameters: Vec<Tensor>,
     /// Whether other tensors have taken their place in the list.
@@ -189,67 +190,11 @@ impl Step {
 
 /// Checks `sgd_step`: parameters, a loss, lr → the parameters, changed in place.
 pub fn sgd_step(f: impl Fn(&mut [Tensor], &Tensor, f64)) -> Verdict {
-    fn judged(f: Given<'_, Step, Stepped>) -> Verdict {
-        let judge = Judge {
-            exercise: SGD_STEP,
-            input: Step::random,
-            reference: |step| Ok(step.taken(reference::sgd_step)),
-            mistakes: vec![
-                Mistake {
-                    named: "the gradients were not zeroed: backward adds to what is there, so the last step's gradient still counts",
-                    done: |step| {
-                        Ok(step.taken(|parameters, loss, lr| {
-                            loss.backward();
-                            let _guard = tch::no_grad_guard();
-                            for parameter in parameters {
-                                *parameter -= parameter.grad() * lr;
-                            }
-                        }))
-                    },
-                },
-                Mistake {
-                    named: "you went uphill: the gradient points to where the loss grows, so it is subtracted",
-                    done: |step| Ok(step.by(|gradient, lr| gradient * lr)),
-                },
-                Mistake {
-                    named: "you forgot the learning rate: the whole gradient is far too long a step",
-                    done: |step| Ok(step.by(|gradient, _| -gradient)),
-                },
-                Mistake {
-                    named: "you put new tensors into the list: the model keeps the old ones. Change them in place, *p -= …",
-                    done: |step| Ok(Stepped { replaced: true, ..step.by(|gradient, _| gradient * 0.0) }),
-                },
-                Mistake {
-                    named: "no parameter has changed: the step comes after backward, and is taken from each of them",
-                    done: |step| Ok(step.by(|gradient, _| gradient * 0.0)),
-                },
-                Mistake {
-                    named: "you divided by the learning rate",
-                    done: |step| Ok(step.by(|gradient, lr| -gradient / lr)),
-                },
-                Mistake {
-                    named: "you made each gradient one unit long: how steep it is says how far to go",
-                    done: |step| Ok(step.by(|gradient, lr| -gradient * lr / gradient.norm())),
-                },
-                Mistake {
-                    named: "you took the sign of each gradient: how steep it is says how far to go",
-                    done: |step| Ok(step.by(|gradient, lr| -gradient.sign() * lr)),
-                },
-                Mistake {
-                    named: "only the first parameter has changed: each of them takes a step",
-                    done: |step| {
-                        Ok(step.taken(|parameters, loss, lr| reference::sgd_step(&mut parameters[..1], loss, lr)))
-                    },
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|step| step.taken(&f))
+    SGD_STEP.judge(&|step| step.taken(&f))
 }
 
-pub(super) const WRITE: Exercise = Exercise {
-    name: "write",
+exercise! {
+    WRITE: Writing => Vec<i64> = write(model, prompt, chars, temperature, rng),
     task: "Write the loop that writes: a model, the ids of a prompt, how many characters to write, a temperature, and a random \
            generator → the prompt's ids, followed by those that were drawn. Each time: the logits at the last place, divided by \
            the temperature, softmax, one draw (rng.draw(&probabilities)), append, and ask again. The model is given at most the \
@@ -260,11 +205,42 @@ pub(super) const WRITE: Exercise = Exercise {
          last place, (1, V). Before that, cut: let seen = &ids[ids.len().saturating_sub(model.context_len() as usize)..];",
         "let probabilities = (logits.select(1, -1) / temperature).softmax(-1, Kind::Double); ids.push(rng.draw(…));",
     ],
-    reference: "write(model, prompt, chars, temperature, rng)",
-};
+    input: Writing::random,
+    given: it,
+    reference: {
+        let mut rng = Rng::new(it.seed);
+        reference::write(&*it.model, &it.prompt, it.chars, it.temperature, &mut rng)
+    },
+    mistakes: {
+        "you always took the likeliest character: draw, each with its probability (rng.draw)"
+            => it.by(all, |_, logits, _| logits.select(1, -1).argmax(-1, false).int64_value(&[0])),
+        "you took the logits of the first place: what comes next is told at the last one, select(1, -1)"
+            => it.by(all, |it, logits, rng| it.draw(logits.narrow(1, 0, 1), it.temperature, rng)),
+        "the prompt is missing from your answer: give its ids first, and then those that you drew"
+            => {
+                let ids = it.by(all, usual);
+                ids[it.prompt.len()..].to_vec()
+            },
+        "you did not use the temperature" => it.by(all, |it, logits, rng| it.draw(logits, 1.0, rng)),
+        "you multiplied by the temperature: then a low one would make the model reckless"
+            => it.by(all, |it, logits, rng| it.draw(logits, 1.0 / it.temperature, rng)),
+        "you always asked about the prompt: what was drawn must be appended before the model is asked again"
+            => it.by(|it, _| it.prompt.clone(), usual),
+        "you drew once and repeated it: ask the model again after each character"
+            => {
+                let ids = it.by(all, usual);
+                let first = ids[it.prompt.len()];
+                [it.prompt.clone(), vec![first; it.chars]].concat()
+            },
+        "you drew from the scores: softmax makes probabilities of them"
+            => it.by(all, |it, logits, rng| rng.draw(&(logits.select(1, -1) / it.temperature))),
+        "you gave the model the last character only: it can look back over model.context_len() of them"
+            => it.by(|_, ids| ids[ids.len() - 1..].to_vec(), usual),
+    },
+}
 
 /// What is to be written, and by which model.
-struct Writing {
+pub(super) struct Writing {
     model: Box<dyn LanguageModel>,
     prompt: Vec<i64>,
     chars: usize,
@@ -302,19 +278,15 @@ impl Writing {
     }
 
     /// Writes by a rule: what the model is given of the prompt and what was drawn, and what is drawn of its logits (1, T, V).
-    fn by(
-        &self,
-        seen: fn(&Writing, &[i64]) -> Vec<i64>,
-        draw: fn(&Writing, Tensor, &mut Rng) -> i64,
-    ) -> Result<Vec<i64>> {
+    fn by(&self, seen: fn(&Writing, &[i64]) -> Vec<i64>, draw: fn(&Writing, Tensor, &mut Rng) -> i64) -> Vec<i64> {
         let (mut ids, mut rng) = (self.prompt.clone(), Rng::new(self.seed));
         for _ in 0..self.chars {
             let seen = seen(self, &ids);
             let seen = &seen[seen.len().saturating_sub(self.model.context_len() as usize)..];
-            let logits = self.model.logits(&Tensor::from_slice(seen).unsqueeze(0))?;
+            let logits = plain(self.model.logits(&Tensor::from_slice(seen).unsqueeze(0)));
             ids.push(draw(self, logits, &mut rng));
         }
-        Ok(ids)
+        ids
     }
 
     /// A draw as it should be, at a temperature.
@@ -323,74 +295,20 @@ impl Writing {
     }
 }
 
+/// The model is given all that there is.
+fn all(_: &Writing, ids: &[i64]) -> Vec<i64> {
+    ids.to_vec()
+}
+
+/// As it should be.
+fn usual(it: &Writing, logits: Tensor, rng: &mut Rng) -> i64 {
+    it.draw(logits, it.temperature, rng)
+}
+
 /// Checks `write`: a model, the ids of a prompt, how many characters, the temperature, and a random generator → the prompt's
 /// ids and those written.
 pub fn write(f: impl Fn(&dyn LanguageModel, &[i64], usize, f64, &mut Rng) -> Vec<i64>) -> Verdict {
-    fn judged(f: Given<'_, Writing, Vec<i64>>) -> Verdict {
-        /// The model is given all that there is.
-        fn all(_: &Writing, ids: &[i64]) -> Vec<i64> {
-            ids.to_vec()
-        }
-        /// As it should be.
-        fn usual(it: &Writing, logits: Tensor, rng: &mut Rng) -> i64 {
-            it.draw(logits, it.temperature, rng)
-        }
-        let judge = Judge {
-            exercise: WRITE,
-            input: Writing::random,
-            reference: |it| {
-                let mut rng = Rng::new(it.seed);
-                Ok(reference::write(&*it.model, &it.prompt, it.chars, it.temperature, &mut rng))
-            },
-            mistakes: vec![
-                Mistake {
-                    named: "you always took the likeliest character: draw, each with its probability (rng.draw)",
-                    done: |it| it.by(all, |_, logits, _| logits.select(1, -1).argmax(-1, false).int64_value(&[0])),
-                },
-                Mistake {
-                    named: "you took the logits of the first place: what comes next is told at the last one, select(1, -1)",
-                    done: |it| it.by(all, |it, logits, rng| it.draw(logits.narrow(1, 0, 1), it.temperature, rng)),
-                },
-                Mistake {
-                    named: "the prompt is missing from your answer: give its ids first, and then those that you drew",
-                    done: |it| {
-                        let ids = it.by(all, usual)?;
-                        Ok(ids[it.prompt.len()..].to_vec())
-                    },
-                },
-                Mistake {
-                    named: "you did not use the temperature",
-                    done: |it| it.by(all, |it, logits, rng| it.draw(logits, 1.0, rng)),
-                },
-                Mistake {
-                    named: "you multiplied by the temperature: then a low one would make the model reckless",
-                    done: |it| it.by(all, |it, logits, rng| it.draw(logits, 1.0 / it.temperature, rng)),
-                },
-                Mistake {
-                    named: "you always asked about the prompt: what was drawn must be appended before the model is asked again",
-                    done: |it| it.by(|it, _| it.prompt.clone(), usual),
-                },
-                Mistake {
-                    named: "you drew once and repeated it: ask the model again after each character",
-                    done: |it| {
-                        let ids = it.by(all, usual)?;
-                        let first = ids[it.prompt.len()];
-                        Ok([it.prompt.clone(), vec![first; it.chars]].concat())
-                    },
-                },
-                Mistake {
-                    named: "you drew from the scores: softmax makes probabilities of them",
-                    done: |it| it.by(all, |it, logits, rng| rng.draw(&(logits.select(1, -1) / it.temperature))),
-                },
-                Mistake {
-                    named: "you gave the model the last character only: it can look back over model.context_len() of them",
-                    done: |it| it.by(|_, ids| ids[ids.len() - 1..].to_vec(), usual),
-                },
-            ],
-        };
-        judge.judge(f)
-    }
-    judged(&|it| f(&*it.model, &it.prompt, it.chars, it.temperature, &mut Rng::new(it.seed)))
+    WRITE.judge(&|it| f(&*it.model, &it.prompt, it.chars, it.temperature, &mut Rng::new(it.seed)))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! they part.
 
 use super::answer::{Answer, Shown};
-use super::exercise::Exercise;
-use super::judge::{Given, Judge, Mistake, quietly};
+use super::exercise::exercise;
+use super::judge::quietly;
 use super::verdict::{Outcome, Verdict};
 use super::{inputs, inputs::plain};
 use crate::error::{Error, Result};
@@ -21,8 +21,11 @@ use crate::trace::Traceable;
 use std::fmt::Display;
 use tch::{Device, Kind, Tensor};
 
-pub(super) const TRANSFORMER: Exercise = Exercise {
-    name: "transformer",
+/// As in `original()`: head_dim.
+const D: f64 = 16.0;
+
+exercise! {
+    TRANSFORMER: Weighted => Tensor = transformer(self, ids, probe),
     task: "Write the forward pass of a transformer as large as TransformerConfig::original(): ids (B, T) → logits (B, T, V). Embedding plus \
            positions; one block, that is layer norm, attention with one head, residual, layer norm, an MLP with ReLU, residual; \
            and the embedding table as the output head. No norm at the end.",
@@ -35,8 +38,91 @@ pub(super) const TRANSFORMER: Exercise = Exercise {
         "Name each step as the library does, let x = probe.at(\"positioned\", …);, then this check names the first one that is not right. \
          The last line is Ok(probe.at(\"logits\", x.linear(&self.embedding, None::<&Tensor>))).",
     ],
-    reference: "transformer(self, ids, probe)",
-};
+    input: Weighted::random,
+    given: it,
+    reference: plain(it.library.logits(&it.ids)),
+    mistakes: {
+        "there is no mask: the future leaks into the past"
+            => it.instead("block.0.attn.masked", "block.0.attn.scores", Tensor::shallow_clone),
+        "you masked after softmax: the rest of a row no longer sums to 1"
+            => it.altered(|name, tensor, before| match name {
+                "block.0.attn.masked" => before.get("block.0.attn.scores").map(Tensor::shallow_clone),
+                "block.0.attn.weights" => Some(tensor.tril(0)),
+                _ => None,
+            }),
+        "time runs backwards: you hid the past and kept the future, it is the other triangle of the mask"
+            => it.instead("block.0.attn.masked", "block.0.attn.scores", |scores| {
+                let past = scores.ones_like().tril(-1).to_kind(Kind::Bool);
+                scores.masked_fill(&past, f64::NEG_INFINITY)
+            }),
+        "time runs backwards: the positions are in the wrong order, row 0 belongs to the first character"
+            => it.instead("positioned", "embedded", |embedded| {
+                let table = it.library.position.as_ref().unwrap_or(&it.library.embedding);
+                embedded + table.narrow(0, 0, embedded.size()[1]).flip([0])
+            }),
+        "the scores are not divided by √head_dim" => it.scaled(D.sqrt()),
+        "the scores are divided by √emb_dim: it is head_dim, the length of a query, that counts"
+            => it.scaled((D / 32.0).sqrt()),
+        "the scores are divided by √T: it is head_dim, the length of a query, that counts"
+            => it.scaled((D / it.ids.size()[1] as f64).sqrt()),
+        "the scores are divided by head_dim instead of its root" => it.scaled(1.0 / D.sqrt()),
+        "queries and keys are exchanged: the first third of qkv are the queries, and the rows are those who ask"
+            => it.altered(|name, scores, _| (name == "block.0.attn.scores").then(|| scores.transpose(-2, -1))),
+        "the positions are forgotten: then the model can't tell the order of the characters"
+            => it.instead("positioned", "embedded", Tensor::shallow_clone),
+        "the same position was added to every character: row t of the table belongs to place t"
+            => it.instead("positioned", "embedded", |embedded| {
+                let table = it.library.position.as_ref().unwrap_or(&it.library.embedding);
+                embedded + table.narrow(0, 0, 1)
+            }),
+        "the norm before the attention is forgotten"
+            => it.instead("block.0.norm1", "positioned", Tensor::shallow_clone),
+        "the norm before the MLP is forgotten"
+            => it.instead("block.0.norm2", "block.0.after_attn", Tensor::shallow_clone),
+        "both norms are forgotten"
+            => it.altered(|name, _, before| match name {
+                "block.0.norm1" => before.get("positioned").map(Tensor::shallow_clone),
+                "block.0.norm2" => before.get("block.0.after_attn").map(Tensor::shallow_clone),
+                _ => None,
+            }),
+        "the norms have no scale and shift: what is normalised is multiplied with the norm's weight, and its bias is added"
+            => {
+                let bare = |x: &Tensor| x.layer_norm([32], None::<&Tensor>, None::<&Tensor>, 1e-5, false);
+                it.altered(|name, _, before| match name {
+                    "block.0.norm1" => before.get("positioned").map(bare),
+                    "block.0.norm2" => before.get("block.0.after_attn").map(bare),
+                    _ => None,
+                })
+            },
+        "the residual around the attention is forgotten: x = x + attention(…)"
+            => it.instead("block.0.after_attn", "block.0.attn.output", Tensor::shallow_clone),
+        "the residual around the MLP is forgotten: x = x + mlp(…)"
+            => it.instead("block.0.after_mlp", "block.0.mlp.output", Tensor::shallow_clone),
+        "both residuals are forgotten: each part is added to x"
+            => it.altered(|name, _, before| match name {
+                "block.0.after_attn" => before.get("block.0.attn.output").map(Tensor::shallow_clone),
+                "block.0.after_mlp" => before.get("block.0.mlp.output").map(Tensor::shallow_clone),
+                _ => None,
+            }),
+        "the ReLU is forgotten: without it, the MLP's two layers are no more than one"
+            => it.instead("block.0.mlp.activated", "block.0.mlp.hidden", Tensor::shallow_clone),
+        "the biases of the MLP are forgotten"
+            => {
+                let mlp = &it.library.blocks[0].mlp;
+                it.altered(|name, _, before| match name {
+                    "block.0.mlp.hidden" => before.get("block.0.norm2").map(|x| x.matmul(&mlp.hidden_weight.tr())),
+                    "block.0.mlp.output" => {
+                        before.get("block.0.mlp.activated").map(|x| x.matmul(&mlp.output_weight.tr()))
+                    }
+                    _ => None,
+                })
+            },
+        "you gave probabilities: logits are the scores before softmax"
+            => plain(it.library.logits(&it.ids)).softmax(-1, Kind::Float),
+        "you gave log-probabilities: logits are the scores before softmax"
+            => plain(it.library.logits(&it.ids)).log_softmax(-1, Kind::Float),
+    },
+}
 
 /// The library's model of the course's sizes, made of these parameters themselves: what changes one changes the other.
 pub(super) fn with_parameters(parameters: &[Parameter]) -> Result<TransformerLm> {
@@ -124,7 +210,7 @@ fn unfit(parameters: &[Parameter]) -> Option<String> {
 }
 
 /// Weights, and the ids that a model with them is given.
-struct Weighted {
+pub(super) struct Weighted {
     library: TransformerLm,
     ids: Tensor,
 }
@@ -144,13 +230,18 @@ impl Weighted {
     }
 
     /// The library's logits with some steps done otherwise: `change` gets a step's name, its numbers, and the steps before it.
-    fn altered(&self, change: impl Fn(&str, &Tensor, &Recording) -> Option<Tensor>) -> Result<Tensor> {
-        self.library.forward(&self.ids, &mut Altering { change, before: Recording::default() })
+    fn altered(&self, change: impl Fn(&str, &Tensor, &Recording) -> Option<Tensor>) -> Tensor {
+        plain(self.library.forward(&self.ids, &mut Altering { change, before: Recording::default() }))
     }
 
     /// The same for one step: made of another one before it.
-    fn instead(&self, step: &str, of: &str, make: impl Fn(&Tensor) -> Tensor) -> Result<Tensor> {
+    fn instead(&self, step: &str, of: &str, make: impl Fn(&Tensor) -> Tensor) -> Tensor {
         self.altered(|name, _, before| (name == step).then(|| before.get(of).map(&make)).flatten())
+    }
+
+    /// With the scores times a number.
+    fn scaled(&self, by: f64) -> Tensor {
+        self.altered(|name, scores, _| (name == "block.0.attn.scores").then(|| scores * by))
     }
 }
 
@@ -264,7 +355,8 @@ impl Learner<'_> {
 pub fn transformer(model: &impl Model) -> Verdict {
     fn checked(learner: &Learner<'_>) -> Verdict {
         let _guard = tch::no_grad_guard();
-        let unfit = |message| Verdict { exercise: TRANSFORMER, outcome: Outcome::Unfit { message }, note: None };
+        let unfit =
+            |message| Verdict { exercise: TRANSFORMER.exercise, outcome: Outcome::Unfit { message }, note: None };
         let parameters = match quietly(|| (learner.parameters)()) {
             Ok(parameters) => parameters,
             Err(message) => return unfit(format!("`parameters` stopped with: {message}")),
@@ -274,7 +366,7 @@ pub fn transformer(model: &impl Model) -> Verdict {
         }
         let still = parameters.iter().find(|parameter| !parameter.tensor.requires_grad()).map(|one| one.name.clone());
         let _kept = Kept { weights: weights(&parameters), parameters };
-        let mut verdict = judged(&|given: &Weighted| {
+        let mut verdict = TRANSFORMER.judge(&|given: &Weighted| {
             plain(learner.take(&given.library));
             plain((learner.logits)(&given.ids))
         });
@@ -299,158 +391,6 @@ pub fn transformer(model: &impl Model) -> Verdict {
             Ok(recording)
         },
     })
-}
-
-fn judged(f: Given<'_, Weighted, Tensor>) -> Verdict {
-    const D: f64 = 16.0;
-    /// The scores times a number.
-    fn scaled(given: &Weighted, by: f64) -> Result<Tensor> {
-        given.altered(|name, scores, _| (name == "block.0.attn.scores").then(|| scores * by))
-    }
-    let judge = Judge {
-        exercise: TRANSFORMER,
-        input: Weighted::random,
-        reference: |given| given.library.logits(&given.ids),
-        mistakes: vec![
-            Mistake {
-                named: "there is no mask: the future leaks into the past",
-                done: |it| it.instead("block.0.attn.masked", "block.0.attn.scores", Tensor::shallow_clone),
-            },
-            Mistake {
-                named: "you masked after softmax: the rest of a row no longer sums to 1",
-                done: |it| {
-                    it.altered(|name, tensor, before| match name {
-                        "block.0.attn.masked" => before.get("block.0.attn.scores").map(Tensor::shallow_clone),
-                        "block.0.attn.weights" => Some(tensor.tril(0)),
-                        _ => None,
-                    })
-                },
-            },
-            Mistake {
-                named: "time runs backwards: you hid the past and kept the future, it is the other triangle of the mask",
-                done: |it| {
-                    it.instead("block.0.attn.masked", "block.0.attn.scores", |scores| {
-                        let past = scores.ones_like().tril(-1).to_kind(Kind::Bool);
-                        scores.masked_fill(&past, f64::NEG_INFINITY)
-                    })
-                },
-            },
-            Mistake {
-                named: "time runs backwards: the positions are in the wrong order, row 0 belongs to the first character",
-                done: |it| {
-                    it.instead("positioned", "embedded", |embedded| {
-                        let table = it.library.position.as_ref().unwrap_or(&it.library.embedding);
-                        embedded + table.narrow(0, 0, embedded.size()[1]).flip([0])
-                    })
-                },
-            },
-            Mistake { named: "the scores are not divided by √head_dim", done: |it| scaled(it, D.sqrt()) },
-            Mistake {
-                named: "the scores are divided by √emb_dim: it is head_dim, the length of a query, that counts",
-                done: |it| scaled(it, (D / 32.0).sqrt()),
-            },
-            Mistake {
-                named: "the scores are divided by √T: it is head_dim, the length of a query, that counts",
-                done: |it| scaled(it, (D / it.ids.size()[1] as f64).sqrt()),
-            },
-            Mistake {
-                named: "the scores are divided by head_dim instead of its root",
-                done: |it| scaled(it, 1.0 / D.sqrt()),
-            },
-            Mistake {
-                named: "queries and keys are exchanged: the first third of qkv are the queries, and the rows are those who ask",
-                done: |it| {
-                    it.altered(|name, scores, _| (name == "block.0.attn.scores").then(|| scores.transpose(-2, -1)))
-                },
-            },
-            Mistake {
-                named: "the positions are forgotten: then the model can't tell the order of the characters",
-                done: |it| it.instead("positioned", "embedded", Tensor::shallow_clone),
-            },
-            Mistake {
-                named: "the same position was added to every character: row t of the table belongs to place t",
-                done: |it| {
-                    it.instead("positioned", "embedded", |embedded| {
-                        let table = it.library.position.as_ref().unwrap_or(&it.library.embedding);
-                        embedded + table.narrow(0, 0, 1)
-                    })
-                },
-            },
-            Mistake {
-                named: "the norm before the attention is forgotten",
-                done: |it| it.instead("block.0.norm1", "positioned", Tensor::shallow_clone),
-            },
-            Mistake {
-                named: "the norm before the MLP is forgotten",
-                done: |it| it.instead("block.0.norm2", "block.0.after_attn", Tensor::shallow_clone),
-            },
-            Mistake {
-                named: "both norms are forgotten",
-                done: |it| {
-                    it.altered(|name, _, before| match name {
-                        "block.0.norm1" => before.get("positioned").map(Tensor::shallow_clone),
-                        "block.0.norm2" => before.get("block.0.after_attn").map(Tensor::shallow_clone),
-                        _ => None,
-                    })
-                },
-            },
-            Mistake {
-                named: "the norms have no scale and shift: what is normalised is multiplied with the norm's weight, and its bias is added",
-                done: |it| {
-                    let bare = |x: &Tensor| x.layer_norm([32], None::<&Tensor>, None::<&Tensor>, 1e-5, false);
-                    it.altered(|name, _, before| match name {
-                        "block.0.norm1" => before.get("positioned").map(bare),
-                        "block.0.norm2" => before.get("block.0.after_attn").map(bare),
-                        _ => None,
-                    })
-                },
-            },
-            Mistake {
-                named: "the residual around the attention is forgotten: x = x + attention(…)",
-                done: |it| it.instead("block.0.after_attn", "block.0.attn.output", Tensor::shallow_clone),
-            },
-            Mistake {
-                named: "the residual around the MLP is forgotten: x = x + mlp(…)",
-                done: |it| it.instead("block.0.after_mlp", "block.0.mlp.output", Tensor::shallow_clone),
-            },
-            Mistake {
-                named: "both residuals are forgotten: each part is added to x",
-                done: |it| {
-                    it.altered(|name, _, before| match name {
-                        "block.0.after_attn" => before.get("block.0.attn.output").map(Tensor::shallow_clone),
-                        "block.0.after_mlp" => before.get("block.0.mlp.output").map(Tensor::shallow_clone),
-                        _ => None,
-                    })
-                },
-            },
-            Mistake {
-                named: "the ReLU is forgotten: without it, the MLP's two layers are no more than one",
-                done: |it| it.instead("block.0.mlp.activated", "block.0.mlp.hidden", Tensor::shallow_clone),
-            },
-            Mistake {
-                named: "the biases of the MLP are forgotten",
-                done: |it| {
-                    let mlp = &it.library.blocks[0].mlp;
-                    it.altered(|name, _, before| match name {
-                        "block.0.mlp.hidden" => before.get("block.0.norm2").map(|x| x.matmul(&mlp.hidden_weight.tr())),
-                        "block.0.mlp.output" => {
-                            before.get("block.0.mlp.activated").map(|x| x.matmul(&mlp.output_weight.tr()))
-                        }
-                        _ => None,
-                    })
-                },
-            },
-            Mistake {
-                named: "you gave probabilities: logits are the scores before softmax",
-                done: |it| Ok(it.library.logits(&it.ids)?.f_softmax(-1, Kind::Float)?),
-            },
-            Mistake {
-                named: "you gave log-probabilities: logits are the scores before softmax",
-                done: |it| Ok(it.library.logits(&it.ids)?.f_log_softmax(-1, Kind::Float)?),
-            },
-        ],
-    };
-    judge.judge(f)
 }
 
 #[cfg(test)]
