@@ -62,8 +62,8 @@ impl Dataset {
     /// None in practice: the stories are part of the library.
     pub fn embedded() -> Result<Dataset> {
         Ok(Dataset {
-            train: Stories::parse(include_str!("../../../data/stories-train.txt"))?,
-            held_out: Stories::parse(include_str!("../../../data/stories-valid.txt"))?,
+            train: Stories::parse(include_str!("../data/stories-train.txt"))?,
+            held_out: Stories::parse(include_str!("../data/stories-valid.txt"))?,
             source: "the stories that come with glasslab".to_owned(),
         })
     }
@@ -159,7 +159,7 @@ mod tests {
         let data = Dataset::embedded().unwrap();
         assert!(data.train.len() + data.held_out.len() >= 300);
         assert!(data.train.chars() + data.held_out.chars() >= 200_000);
-        let card = include_str!("../../../data/README.md");
+        let card = include_str!("../data/README.md");
         for stories in [&data.train, &data.held_out] {
             let count = format!("| {} | {},{:03} |", stories.len(), stories.chars() / 1000, stories.chars() % 1000);
             assert!(card.contains(&count), "data/README.md does not say {count}");

@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+#[cfg(feature = "plotters")]
 pub mod check;
 pub mod checkpoint;
 pub mod data;
@@ -46,6 +47,7 @@ mod stopping;
 pub mod tokenizer;
 pub mod trace;
 pub mod train;
+#[cfg(feature = "plotters")]
 pub mod view;
 mod waiting;
 

@@ -1,6 +1,7 @@
 //! What a notebook cell sees: `use glasslab::prelude::*;` stands before every one.
 
 pub use crate::best_device;
+#[cfg(feature = "plotters")]
 pub use crate::check;
 pub use crate::checkpoint::{AnyModel, ModelConfig};
 pub use crate::data::{Batch, Batches, Dataset, Epoch, Stories, Tokens};
@@ -27,6 +28,7 @@ pub use crate::train::{
     Course, Downhill, History, Landscape, LandscapeConfig, Learning, Length, OptimiserKind, Race, StepByStep,
     TrainConfig, TrainStep, resume, train,
 };
+#[cfg(feature = "plotters")]
 pub use crate::view::{
     Attention, Bars, Comparison, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise,
 };

@@ -221,23 +221,30 @@ fn compile(folder: &Path, words: &[String], aim: Aim) -> i32 {
 }
 
 /// Calls the compiler: its status, and what it said. What it keeps of the last cell's machine code may lack a piece that the
-/// new cell takes for known (seen once in a thousand cells of which many were stopped half-way); then nothing is taken for
-/// known.
+/// new cell takes for known, or may be cut off in the middle (each seen once in a thousand cells of which many were stopped
+/// half-way: rustc links what it keeps into the new cell's folder, and writes over it). Then nothing is taken for known.
 fn compiled(command: &mut Command, kept: Option<&Path>) -> (i32, Vec<String>) {
-    let (status, lines) = called(command);
-    let lacks_piece = |line: &String| line.contains("linking with") && line.contains("undefined ");
-    match kept.filter(|_| status != 0 && lines.iter().any(lacks_piece)) {
+    // A compiler that fails like this writes a file about it into the folder that it runs in.
+    let (status, lines) = called(command.env("RUSTC_ICE", "0"));
+    let is_of_kept = |line: &String| {
+        let lacks_piece = line.contains("linking with") && line.contains("undefined ");
+        lacks_piece || line.contains("the compiler unexpectedly panicked")
+    };
+    match kept.filter(|_| status == CRASHED || status != 0 && lines.iter().any(is_of_kept)) {
         Some(kept) if fs::remove_dir_all(kept).is_ok() => called(command),
         _ => (status, lines),
     }
 }
 
+/// The status of a compiler that did not end by itself, or did not begin.
+const CRASHED: i32 = 127;
+
 fn called(command: &mut Command) -> (i32, Vec<String>) {
-    let Ok(mut rustc) = command.stderr(Stdio::piped()).spawn() else { return (127, Vec::new()) };
+    let Ok(mut rustc) = command.stderr(Stdio::piped()).spawn() else { return (CRASHED, Vec::new()) };
     let messages = rustc.stderr.take();
     let lines =
         messages.into_iter().flat_map(|messages| BufReader::new(messages).lines().map_while(Result::ok)).collect();
-    (rustc.wait().ok().and_then(|status| status.code()).unwrap_or(127), lines)
+    (rustc.wait().ok().and_then(|status| status.code()).unwrap_or(CRASHED), lines)
 }
 
 /// How far cells are optimised, by the file that says it.
@@ -302,8 +309,7 @@ mod tests {
     fn where_kept_machine_code_lacks_a_piece_all_is_made_anew_once() {
         let folder = tempfile::tempdir().unwrap();
         let (kept, count) = (folder.path().join("incremental"), folder.path().join("count"));
-        let script =
-            "echo x >>\"$0\"; if [ -d \"$1\" ] || [ -n \"$3\" ]; then echo \"$2\" >&2; exit 1; fi; echo '{}' >&2";
+        let script = "echo x >>\"$0\"; if [ -d \"$1\" ] || [ -n \"$3\" ]; then echo \"$2\" >&2; case \"$2\" in kill*) kill -SEGV $$;; esac; exit 1; fi; echo '{}' >&2";
         let lacks =
             r#"{"message":"linking with `cc` failed","children":[{"message":"undefined hidden symbol: drop"}]}"#;
         let run = |said: &str, always: &str| {
@@ -315,6 +321,10 @@ mod tests {
             (status, lines.concat(), fs::read_to_string(&count).unwrap().lines().count())
         };
         assert_eq!(run(lacks, ""), (0, "{}".to_owned(), 2));
+        let panicked = "error: the compiler unexpectedly panicked. This is a bug";
+        assert_eq!(run(panicked, ""), (0, "{}".to_owned(), 2));
+        assert_eq!(run(panicked, "always"), (1, panicked.to_owned(), 2));
+        assert_eq!(run("kill -SEGV $$", ""), (0, "{}".to_owned(), 2));
         assert_eq!(run(lacks, "always"), (1, lacks.to_owned(), 2), "a symbol that is nowhere is told");
         let other = "{\"message\":\"mismatched types\"}";
         assert_eq!(run(other, ""), (1, other.to_owned(), 1));
