@@ -113,11 +113,11 @@ def _torch_sys_source() -> Path:
     return next(Path(package["manifest_path"]).parent for package in packages if package["name"] == "torch-sys")
 
 
-def cargo_config(folder: Path, triple: str, libraries: dict[str, str] = {"tch": "tch"}) -> str:
+def cargo_config(folder: Path, triple: str, libraries: dict[str, str] | None = None) -> str:
     """Where cargo finds what would else be compiled once more: by a crate's `links`, the library that is linked."""
     search = json.dumps("native=" + str(folder))
     tables = [f'[target.{triple}.{links}]\nrustc-link-search = [{search}]\nrustc-link-lib = ["{library}"]\n'
-              for links, library in libraries.items()]
+              for links, library in (libraries or {"tch": "tch"}).items()]
     return "# Written by scripts/lab setup: where cargo finds the C++ binding of tch, compiled once.\n" + "".join(tables)
 
 

@@ -202,7 +202,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     commands.add_parser("clean", help="remove everything that set-up made")
     if arguments[:1] == ["nbgrader"]:
         return argparse.Namespace(command="nbgrader", rest=arguments[1:])
-    if not arguments or arguments[0] == "open" or arguments[0].startswith("--") and arguments[0] not in ("--help",):
+    if not arguments or arguments[0] == "open" or (arguments[0].startswith("--") and arguments[0] not in ("--help",)):
         rest = arguments[1:] if arguments[:1] == ["open"] else arguments
         opened = argparse.ArgumentParser(prog="scripts/lab", add_help=False, allow_abbrev=False)
         opened.add_argument("--from", dest="archive")

@@ -29,7 +29,7 @@ def release(check: bool) -> int:
         line("Run `scripts/lab release`." if stale else f"{len(wanted)} notebooks are up to date.")
     else:
         line(f"{len(stale)} of {len(wanted)} notebooks written, the others were up to date.")
-    return 1 if orphans or check and stale else 0
+    return 1 if orphans or (check and stale) else 0
 
 
 def generate() -> dict[Path, str]:

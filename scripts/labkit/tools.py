@@ -36,7 +36,7 @@ def run(command: list, advice: str, **options) -> str:
     """What a program prints; where it fails, a Problem with the advice and the program's own last words."""
     command = [str(part) for part in command]
     try:
-        answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **TEXT, **options)
+        answer = subprocess.run(command, capture_output=True, **TEXT, **options)
     except OSError as error:
         raise Problem(f"{advice} {command[0]} could not be started: {error.strerror}.") from None
     if answer.returncode != 0:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from labkit.exercises import STUB  # noqa: E402 (the path comes first)
+from labkit.exercises import STUB
 
 c = get_config()  # noqa: F821 (traitlets puts it here)
 c.ClearSolutions.code_stub = {"rust": STUB}

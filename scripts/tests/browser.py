@@ -37,7 +37,7 @@ class Page:
         try:
             port_file = Path(self.folder.name) / "DevToolsActivePort"
             for _ in range(600):
-                if port_file.exists() and "\n" in port_file.read_text() or self.browser.poll() is not None:
+                if (port_file.exists() and "\n" in port_file.read_text()) or self.browser.poll() is not None:
                     break
                 time.sleep(0.05)
             if not port_file.exists():

@@ -44,7 +44,7 @@ class TinyStories(unittest.TestCase):
         self.cache = Path(folder.name)
 
     def start(self, hub):
-        proxies = {name: "" for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")}
+        proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"), "")
         variables = {"GLASSLAB_CACHE": str(self.cache), "GLASSLAB_HUB": hub, **proxies}
         with mock.patch.dict(os.environ, variables):
             kernel = Kernel()

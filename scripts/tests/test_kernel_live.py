@@ -185,7 +185,7 @@ class StopTest(Shared):
         listens = LOOP.format(inside='if n == 3 { println!("go"); } if should_stop() { break; }')
         kernel.client.execute("1 + 1")  # so that the next one is surely compiled after the load
         began = time.monotonic()
-        reply, outputs = kernel.run(listens, on=self.interrupt_when(kernel, "go"))
+        reply, _ = kernel.run(listens, on=self.interrupt_when(kernel, "go"))
         self.assertEqual(reply["status"], "ok")
         self.assertLess(time.monotonic() - began, 20)
         self.assertTrue(3 <= int(kernel.value("n")) < 30)

@@ -9,10 +9,8 @@ import collections
 import os
 import queue
 import random
-import re
 import sys
 import tempfile
-import threading
 import time
 import unittest
 from pathlib import Path
@@ -188,7 +186,7 @@ class SoakTest(unittest.TestCase):
         self.assertLess(after["threads"] - before["threads"], 10)
         family, folder = process.children(recursive=True), self.folder()
         self.end()
-        gone, alive = psutil.wait_procs([process, *family], timeout=30)
+        _, alive = psutil.wait_procs([process, *family], timeout=30)
         self.assertFalse(alive)
         self.assertFalse(folder.exists() and (folder / "soak").exists())
         self.assertEqual([path.name for path in self.temporary.iterdir()], [])
@@ -204,7 +202,7 @@ class SoakTest(unittest.TestCase):
             requests.append(client.complete(look, len(look)) if cells.chance.random() < 0.7 else client.inspect(look, len(look) - 1))
         ids = [client.execute(code, allow_stdin=True) for code, _, _ in wanted]
         requests += ids
-        for (code, status, _), request in zip(wanted, ids):
+        for code, status, _ in wanted:
             if TOLD:
                 print(f"{status:>6} {code[:150]!r}", flush=True)
         # The button is pressed at any time at all: while it is looked at, compiled, run, or just over.

@@ -95,7 +95,7 @@ class Released(unittest.TestCase):
 
     def test_every_exercise_is_one_that_the_library_checks_and_is_asked_once(self):
         library = "".join(path.read_text() for path in (ROOT / "crates/glasslab/src/check").glob("*.rs"))
-        known = re.findall(r'^    name: "(\w+)",$', library, re.M)
+        known = re.findall(r"^exercise! \{\n    [A-Z_0-9]+: .* = (\w+)\(.*\),$", library, re.M)
         notebooks = [(path.name, exercises.read(path)) for path in sorted(SOLUTIONS.glob("*.ipynb"))]
         written = [exercise.name for name, notebook in notebooks for exercise in exercises.find(notebook, name)]
         asked = re.findall(r"check::(\w+)\([^()]+\)\.require\(\)", "\n".join(
@@ -132,7 +132,7 @@ class Pages(unittest.TestCase):
                 for part in quoted.split(" … "):
                     self.assertIn(part, named, row)
             for exercise in re.findall(r"`(\w+)`", row):
-                self.assertIn(f'name: "{exercise}"', named, row)
+                self.assertIn(f" = {exercise}(", named, row)
 
 
 def stream(text, name="stdout"):

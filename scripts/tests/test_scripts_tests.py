@@ -120,7 +120,7 @@ class Counting(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(tests, "SKIPPED", Path(folder) / "skipped.json"):
             tests.SKIPPED.write_text(json.dumps({"crates": {"a": "needs PyTorch", "b": "needs the moon"}}))
             for there, left in [(False, {"a": "needs PyTorch", "b": "needs the moon"}), (True, {"b": "needs the moon"})]:
-                with mock.patch.dict(tests.NEEDS, {"needs PyTorch": ("pytorch", lambda: there)}):
+                with mock.patch.dict(tests.NEEDS, {"needs PyTorch": ("pytorch", lambda there=there: there)}):
                     self.assertEqual(tests.still_skipped(), left)
 
     def test_a_job_that_does_not_begin_or_can_not_be_read_has_failed(self):

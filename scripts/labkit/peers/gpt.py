@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-SMALL = dict(n_vocab=256, context=64, width=96, layers=3, heads=4, modern=True)
-LARGE = dict(n_vocab=256, context=256, width=512, layers=8, heads=8, modern=True)
-NANOGPT = dict(n_vocab=256, context=64, width=128, layers=4, heads=4, modern=False)
+SMALL = {"n_vocab": 256, "context": 64, "width": 96, "layers": 3, "heads": 4, "modern": True}
+LARGE = {"n_vocab": 256, "context": 256, "width": 512, "layers": 8, "heads": 8, "modern": True}
+NANOGPT = {"n_vocab": 256, "context": 64, "width": 128, "layers": 4, "heads": 4, "modern": False}
 
 MODELS = {"small": SMALL, "large": LARGE, "nanogpt": NANOGPT}
 
@@ -78,7 +78,7 @@ class GPT(nn.Module):
             self.norm = nn.LayerNorm(width)
         self.blocks = nn.ModuleList(Block(width, heads, context, modern) for _ in range(layers))
         self.head = nn.Linear(width, n_vocab, bias=False)
-        for name, parameter in self.named_parameters():
+        for parameter in self.parameters():
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02)
         if not modern:
