@@ -23,6 +23,9 @@
 //! # }
 //! ```
 
+// What only pictures use stands beside what it measures.
+#![cfg_attr(not(feature = "plotters"), allow(dead_code, unused_imports))]
+
 #[cfg(feature = "plotters")]
 pub mod check;
 pub mod checkpoint;

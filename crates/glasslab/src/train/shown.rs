@@ -3,12 +3,22 @@
 use super::autosave::AUTOSAVE;
 use super::history::History;
 use super::training::Moment;
+use crate::display::Picture;
+use crate::error::{Error, Result};
 use crate::live::{LiveFigure, Progress, note_saved, setting};
 use glasslab_wire::is_connected;
 use std::ops::ControlFlow;
 
 /// The name of the slider that multiplies the learning rates of a running training.
 pub const LR_SLIDER: &str = "learning rate ×";
+
+/// The curve of the losses. Without the feature `plotters` there is none.
+fn curve(history: &History) -> Result<Picture> {
+    #[cfg(feature = "plotters")]
+    return history.curve().draw();
+    #[cfg(not(feature = "plotters"))]
+    Err(Error::Config(format!("no picture of {} losses: glasslab was built without plotters", history.points.len())))
+}
 
 /// What is on show.
 pub(super) struct Shown {
@@ -28,7 +38,7 @@ impl Shown {
             Some((progress, figure)) => {
                 progress.update(moment.progress, || moment.history.state());
                 // A picture that can't be drawn yet is none; the training goes on.
-                let _ = figure.update(|| moment.history.curve().draw());
+                let _ = figure.update(|| curve(moment.history));
                 moment.kept.map(note_saved);
             }
             None if moment.report => println!("{}", moment.line()),
@@ -48,7 +58,7 @@ impl Shown {
     pub(super) fn finish(self, history: &History) {
         if let Some((progress, mut figure)) = self.live {
             progress.finish(&history.line(1.0));
-            if let Ok(picture) = history.curve().draw() {
+            if let Ok(picture) = curve(history) {
                 figure.show(picture);
             }
             figure.finish();
