@@ -105,7 +105,9 @@ fn the_library_runs_the_command_where_nothing_is_prepared() {
 
     // Damaged: rebuilt from the download, without a network.
     let tokens = folder.path().join("datasets/tinystories-valid.tokens");
-    std::fs::write(&tokens, &std::fs::read(&tokens).unwrap()[..4000]).unwrap();
+    let half = std::fs::read(&tokens).unwrap()[..4000].to_vec();
+    std::fs::remove_file(&tokens).unwrap();
+    std::fs::write(&tokens, half).unwrap();
     let rebuilt = doctor(&server.address);
     assert!(rebuilt.contains("is damaged") && rebuilt.contains("108 stories to learn from"), "{rebuilt}");
 }

@@ -123,6 +123,7 @@ fn a_damaged_or_cut_token_file_is_noticed_and_rebuilt_without_a_network() {
     let mut flipped = whole.clone();
     flipped[5000] ^= 4;
     for damaged in [&flipped[..], &whole[..whole.len() - 9], &whole[..100], b""] {
+        std::fs::remove_file(&first.path).unwrap();
         std::fs::write(&first.path, damaged).unwrap();
         let again = fetch(&store, Split::Validation).unwrap();
         assert!(again.is_new);

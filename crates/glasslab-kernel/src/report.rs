@@ -289,6 +289,9 @@ pub fn crash(status: &str, last_words: &str) -> Report {
     } else if status.contains("SIGSEGV") || status.contains("signal: 11") {
         "it reached for memory that is not its own (SIGSEGV), which happens in unsafe code, or after a struct was changed while \
          old values of it lived on"
+    } else if status.contains("SIGBUS") || status.contains("signal: 7") {
+        "a file that it was reading was cut off meanwhile, or can't be read (SIGBUS): see that nothing else writes into it, and \
+         prepare it anew"
     } else if status.contains("SIGKILL") || status.contains("signal: 9") {
         "the system ended it (SIGKILL), most often because memory ran out: try a smaller batch or model"
     } else if status.contains("SIGABRT") || status.contains("signal: 6") {
@@ -382,6 +385,8 @@ mod tests {
 
     #[test]
     fn a_crash_says_what_is_lost_and_what_works() {
+        let bus = crash("Subprocess terminated with status: signal: 7 (SIGBUS)", "");
+        assert!(bus.value.contains("was cut off meanwhile"));
         let report = crash("Subprocess terminated with status: signal: 11 (SIGSEGV) (core dumped)", "");
         assert!(report.value.contains("SIGSEGV") && report.lines.iter().any(|line| line.contains("variables")));
     }

@@ -35,6 +35,7 @@ mod mlp;
 mod optimising;
 pub mod reference;
 mod scaling;
+mod table;
 mod tokenization;
 mod tracing;
 mod training;

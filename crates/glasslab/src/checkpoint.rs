@@ -6,7 +6,8 @@
 //! never has a checkpoint's name. Of version 2, the metadata was a file of its own, `model.json`; those are read as well.
 
 use crate::error::{Error, Result};
-use crate::model::file::{file_error, named, read_metadata, read_parameters, write_tensors};
+use crate::file::file_error;
+use crate::model::file::{named, read_metadata, read_parameters, write_tensors};
 pub use crate::model::{AnyModel, ModelConfig};
 use crate::model::{LanguageModel, Trainable, Trained};
 use crate::tokenizer::AnyTokenizer;

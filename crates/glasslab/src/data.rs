@@ -128,11 +128,6 @@ fn validation_sibling(path: &Path) -> Option<PathBuf> {
     (sibling != path && sibling.exists()).then_some(sibling)
 }
 
-fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_path_buf();
-    move |source| Error::File { path, source }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! The exercises on self-attention: from one score to many heads. Softmax and the mask have a file of their own.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, inputs::plain, reference, verdict::Verdict};
 use crate::model::NoProbe;
 use crate::model::attention::{self, Head};

@@ -1,6 +1,6 @@
 //! The exercises on a block: what stands around its two parts, forward and back.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, inputs::plain, reference, verdict::Verdict};
 use crate::model::{NoProbe, TransformerConfig, TransformerLm};
 use tch::Tensor;

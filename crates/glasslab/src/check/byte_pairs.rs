@@ -1,7 +1,7 @@
 //! The exercises on tokens: counting a pair, merging it, encoding, decoding, and a loss that compares.
 
 use super::answer::Shown;
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, reference, verdict::Verdict};
 use crate::rng::Rng;
 

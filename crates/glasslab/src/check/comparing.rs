@@ -1,7 +1,7 @@
 //! The exercises on why the transformer is so much better: what its numbers are spent on, a model with a fixed window, and
 //! what each one would write next.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, inputs::plain, reference, verdict::Verdict};
 use crate::model::TransformerConfig;
 use tch::Tensor;

@@ -1,6 +1,6 @@
 //! The exercises on experiments: what a few measurements say, and how sure one can be of it.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{reference, verdict::Verdict};
 
 exercise! {

@@ -1,7 +1,7 @@
 //! The exercises on how a model learns: the gradient of the loss, carried back through each kind of step. What an optimiser does with
 //! it has a file of its own.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, reference, verdict::Verdict};
 use tch::{Kind, Tensor};
 

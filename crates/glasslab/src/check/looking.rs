@@ -1,6 +1,6 @@
 //! The exercises on tracing the transformer: measuring what a head does, and how surprised a model is.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, reference, verdict::Verdict};
 use tch::{Kind, Tensor};
 

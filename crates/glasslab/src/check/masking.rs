@@ -1,6 +1,6 @@
 //! The exercises on what makes weights of scores: softmax, the mask of the future, and the way back through both.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, reference, verdict::Verdict};
 use tch::{Kind, Tensor};
 

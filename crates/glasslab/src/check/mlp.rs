@@ -1,6 +1,6 @@
 //! The exercises on the MLP: the language model, its loss, and the temperature.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, inputs::plain, reference, verdict::Verdict};
 use crate::model::{self, LanguageModel, MlpConfig, MlpLm, Probe};
 use tch::{Kind, Tensor};

@@ -1,6 +1,6 @@
 //! The exercises on what an optimiser does with a gradient: momentum, and Adam.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, reference, verdict::Verdict};
 use crate::rng::Rng;
 use tch::Tensor;

@@ -1,6 +1,6 @@
 //! The exercises on scaling: what a longer text costs, in memory and in products.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, reference, verdict::Verdict};
 
 exercise! {

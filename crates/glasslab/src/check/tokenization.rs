@@ -1,6 +1,6 @@
 //! The exercises on tokenization: text to ids and back, and where the targets come from.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, reference, verdict::Verdict};
 use crate::rng::Rng;
 

@@ -1,6 +1,6 @@
 //! The exercises on tracing the MLP: looking ids up, counting pairs, and reading a loss.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, reference, verdict::Verdict};
 use tch::{Kind, Tensor};
 

@@ -1,7 +1,7 @@
 //! The exercises on training and writing: the batch, one step downhill, and the loop that draws a text.
 
 use super::answer::{Answer, Place, Shown, shape};
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, inputs::plain, reference, verdict::Verdict};
 use crate::model::{LanguageModel, MlpConfig, TransformerConfig};
 use crate::rng::Rng;

@@ -1,7 +1,7 @@
 //! The exercises on the transformer's smaller parts: norms, positions, and choosing among the likeliest. A block and the whole
 //! model have files of their own.
 
-use super::exercise::exercise;
+use super::table::exercise;
 use super::{inputs, reference, verdict::Verdict};
 use crate::rng::Rng;
 use tch::{Kind, Tensor};

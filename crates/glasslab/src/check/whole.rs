@@ -5,8 +5,8 @@
 //! they part.
 
 use super::answer::{Answer, Shown};
-use super::exercise::exercise;
 use super::judge::quietly;
+use super::table::exercise;
 use super::verdict::{Outcome, Verdict};
 use super::{inputs, inputs::plain};
 use crate::error::{Error, Result};

@@ -1,6 +1,7 @@
 //! Bytes in memory, or in a file that is mapped into it: read the same way, and shared instead of copied.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::file::file_error;
 use memmap2::Mmap;
 use std::fmt;
 use std::fs::File;
@@ -29,7 +30,8 @@ impl Bytes {
     pub(crate) fn map(file: &File, path: &Path) -> Result<Bytes> {
         // SAFETY: the mapped bytes would change, or vanish, only if somebody wrote into this very file. glasslab
         // never does: it writes another file and gives that one the name, and this one lives until it is unmapped.
-        let map = unsafe { Mmap::map(file) }.map_err(|source| Error::File { path: path.to_path_buf(), source })?;
+        // For others it is read-only; who cuts it nevertheless ends the process (SIGBUS), and the kernel says why.
+        let map = unsafe { Mmap::map(file) }.map_err(file_error(path))?;
         Ok(Bytes { range: 0..map.len(), place: Place::Map(Arc::new(map)) })
     }
 

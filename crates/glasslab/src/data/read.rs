@@ -38,7 +38,7 @@ pub fn story_of(text: &str) -> Option<Cow<'_, str>> {
 /// If the file can't be read, is UTF-32 or no whole UTF-16, or begins as no text does.
 pub fn as_utf8<'a>(path: &Path, mut input: impl BufRead + 'a) -> Result<Box<dyn BufRead + 'a>> {
     let mut head = Vec::new();
-    (&mut input).take(HEAD as u64).read_to_end(&mut head).map_err(super::file_error(path))?;
+    (&mut input).take(HEAD as u64).read_to_end(&mut head).map_err(crate::file::file_error(path))?;
     let wrong = |what: &str| Error::Data(format!("{} is {what}; save the file as UTF-8 text", path.display()));
     let text = match head[..] {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Err(wrong("UTF-32")),
@@ -90,7 +90,7 @@ pub fn each_story(
 /// What is there, and all that follows, unless the stop button is pressed.
 fn read_to_end(path: &Path, mut bytes: Vec<u8>, input: &mut dyn BufRead) -> Result<Vec<u8>> {
     let mut listening = Listening::new(READING);
-    while input.take(CHUNK).read_to_end(&mut bytes).map_err(super::file_error(path))? > 0 {
+    while input.take(CHUNK).read_to_end(&mut bytes).map_err(crate::file::file_error(path))? > 0 {
         listening.go_on()?;
     }
     Ok(bytes)
@@ -114,7 +114,7 @@ fn each_line(
     let mut bytes = Vec::new();
     for number in 1.. {
         bytes.clear();
-        if input.read_until(b'\n', &mut bytes).map_err(super::file_error(path))? == 0 {
+        if input.read_until(b'\n', &mut bytes).map_err(crate::file::file_error(path))? == 0 {
             break;
         }
         let wrong = |what: &str| Error::Data(format!("{}: line {number} {what}", path.display()));

@@ -24,7 +24,7 @@ impl Sources {
     /// # Errors
     /// If there is nothing at the path, or nothing that can be read as stories.
     pub fn of(path: &Path) -> Result<Sources> {
-        let data = std::fs::metadata(path).map_err(super::file_error(path))?;
+        let data = std::fs::metadata(path).map_err(crate::file::file_error(path))?;
         if !data.is_dir() {
             return Ok(Sources {
                 files: vec![(path.to_path_buf(), Kind::of(path)?)],
@@ -76,14 +76,14 @@ impl Sources {
 /// Gives all files of a folder that are not hidden, in the order of the names, those of subfolders included.
 fn walk(folder: &Path, seen: &mut HashSet<PathBuf>, take: &mut dyn FnMut(PathBuf)) -> Result<()> {
     // A link may lead to a folder above.
-    if !seen.insert(folder.canonicalize().map_err(super::file_error(folder))?) {
+    if !seen.insert(folder.canonicalize().map_err(crate::file::file_error(folder))?) {
         return Ok(());
     }
-    let entries = std::fs::read_dir(folder).map_err(super::file_error(folder))?;
+    let entries = std::fs::read_dir(folder).map_err(crate::file::file_error(folder))?;
     let hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX";
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(super::file_error(folder))?;
+        let entry = entry.map_err(crate::file::file_error(folder))?;
         if !hidden(&entry.file_name()) {
             paths.push(entry.path());
         }

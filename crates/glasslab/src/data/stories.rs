@@ -2,9 +2,10 @@
 
 use super::form::{Form, Kind};
 use super::read::{COLUMN, each_story, story_of};
-use super::{END_OF_STORY, Sources, TokenFile, command, file_error};
+use super::{END_OF_STORY, Sources, TokenFile, command};
 use crate::display::say;
 use crate::error::{Error, Result};
+use crate::file::file_error;
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;

@@ -2,6 +2,7 @@
 
 use super::Parameter;
 use crate::error::{Error, Result};
+use crate::file::{file_error, write_whole};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::HashMap;
@@ -124,29 +125,4 @@ pub(crate) fn read_tensors(path: &Path) -> Result<Vec<(String, Tensor)>> {
         Ok((name, Tensor::f_from_data_size(view.data(), &size, Kind::try_from(view.dtype())?)?))
     };
     tensors.tensors().into_iter().map(read).collect()
-}
-
-/// Lets `write` make a file under another name, and gives it its own name when it is whole.
-fn write_whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    // Another notebook may be writing the same.
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(file_error(folder))?;
-    }
-    let written = write(&part)
-        // On the disk before it has the name: a power cut must not leave an empty file under it.
-        .and_then(|()| std::fs::File::open(&part).and_then(|file| file.sync_all()).map_err(file_error(&part)))
-        .and_then(|()| std::fs::rename(&part, path).map_err(file_error(path)));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    written
-}
-
-/// What the system says of a file.
-pub(crate) fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_path_buf();
-    move |source| Error::File { path, source }
 }

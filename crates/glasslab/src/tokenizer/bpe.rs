@@ -20,6 +20,7 @@ mod learn;
 use super::Tokenizer;
 use super::words::words;
 use crate::error::{Error, Result};
+use crate::file::{file_error, write_whole};
 use crate::stopping::Listening;
 use learn::{Learnt, Pair};
 use serde::{Deserialize, Serialize};
@@ -92,8 +93,7 @@ impl BytePair {
     /// If it can't be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|error| Error::Data(error.to_string()))?;
-        let path = path.as_ref();
-        std::fs::write(path, text + "\n").map_err(|source| Error::File { path: path.to_path_buf(), source })
+        write_whole(path.as_ref(), |part| std::fs::write(part, text + "\n").map_err(file_error(part)))
     }
 
     /// Reads what [`save`](Self::save) kept.
@@ -102,7 +102,7 @@ impl BytePair {
     /// If it can't be read or describes no tokenizer.
     pub fn load(path: impl AsRef<Path>) -> Result<BytePair> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_path_buf(), source })?;
+        let text = std::fs::read_to_string(path).map_err(file_error(path))?;
         serde_json::from_str(&text).map_err(|error| {
             Error::Data(format!("{} is no byte-pair tokenizer ({error}): train it again", path.display()))
         })

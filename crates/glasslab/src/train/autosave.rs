@@ -1,7 +1,7 @@
 //! Where a training keeps its state on its way. That it can't be kept is told, and never ends a training.
 
 use crate::error::Result;
-use crate::model::file::file_error;
+use crate::file::file_error;
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

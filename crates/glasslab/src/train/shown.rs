@@ -4,7 +4,7 @@ use super::autosave::AUTOSAVE;
 use super::history::History;
 use super::training::Moment;
 use crate::display::Picture;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::live::{LiveFigure, Progress, note_saved, setting};
 use glasslab_wire::is_connected;
 use std::ops::ControlFlow;
@@ -17,7 +17,10 @@ fn curve(history: &History) -> Result<Picture> {
     #[cfg(feature = "plotters")]
     return history.curve().draw();
     #[cfg(not(feature = "plotters"))]
-    Err(Error::Config(format!("no picture of {} losses: glasslab was built without plotters", history.points.len())))
+    Err(crate::Error::Config(format!(
+        "no picture of {} losses: glasslab was built without plotters",
+        history.points.len()
+    )))
 }
 
 /// What is on show.

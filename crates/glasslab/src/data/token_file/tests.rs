@@ -46,6 +46,8 @@ fn a_file_cut_off_anywhere_or_grown_is_refused() {
     for length in 0..whole.len() {
         assert!(TokenFile::from_bytes(whole[..length].to_vec()).is_err(), "{length}");
     }
+    assert!(std::fs::metadata(&path).unwrap().permissions().readonly(), "who would cut it while it is mapped is told");
+    std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
     let message = TokenFile::open(&path).unwrap_err().to_string();
     assert!(message.contains("stories.tokens is damaged") && message.contains("prepare it again"), "{message}");

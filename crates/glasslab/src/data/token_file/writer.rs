@@ -3,6 +3,7 @@
 use super::{HEADER, Header, Layout, MAGIC, Origin, TOKENIZER, VERSION, id_of};
 use crate::data::checksum::Checksum;
 use crate::error::{Error, Result};
+use crate::file::file_error as failed;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -117,6 +118,10 @@ impl TokenWriter {
         let sealed = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(&page));
         let flushed = sealed.and_then(|()| self.file.flush()).and_then(|()| self.file.get_ref().sync_all());
         flushed.map_err(failed(&self.part))?;
+        // It will be mapped: who would write into it is told, instead of breaking the process that reads it.
+        let mut permissions = self.file.get_ref().metadata().map_err(failed(&self.part))?.permissions();
+        permissions.set_readonly(true);
+        self.file.get_ref().set_permissions(permissions).map_err(failed(&self.part))?;
         std::fs::rename(&self.part, &self.path).map_err(failed(&self.path))?;
         // The name, too, must outlive a power cut; where a folder can't be flushed, the system sees to it.
         let _ = self.path.parent().map(|folder| File::open(folder).and_then(|folder| folder.sync_all()));
@@ -170,9 +175,4 @@ fn beside(path: &Path, more: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(more);
     path.with_file_name(name)
-}
-
-fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_path_buf();
-    move |source| Error::File { path, source }
 }
