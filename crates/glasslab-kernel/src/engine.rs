@@ -276,6 +276,11 @@ impl Engine {
             self.versions.refused(&rust, self.count, "is unfinished");
             return Err(Report::new("error", format!("The cell is unfinished: {lack}."), &[]));
         }
+        // evcxr would say so after it has asked rust-analyzer for all types.
+        if let Some(name) = code::closure(&rust) {
+            self.versions.refused(&rust, self.count, "did not compile");
+            return Err(report::refusal(&format!("The variable `{name}` is a closure, which cannot be persisted.")));
+        }
         self.evaluate(request, silent, &rest)
     }
 

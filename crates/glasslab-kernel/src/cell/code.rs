@@ -1,6 +1,6 @@
 //! Questions about a cell's text: what it defines, and where a name begins and ends.
 
-use ra_ap_syntax::ast::{HasModuleItem, Impl, Item, MacroCall, Name};
+use ra_ap_syntax::ast::{Expr, HasModuleItem, Impl, Item, LetStmt, MacroCall, Name};
 use ra_ap_syntax::{AstNode, Edition, NodeOrToken, Parse, SourceFile, SyntaxKind};
 
 /// The Rust of a cell.
@@ -49,6 +49,20 @@ pub fn macro_calls(code: &str) -> Vec<(String, Vec<String>)> {
         Some((name, names(&call.token_tree()?.syntax().text().to_string())))
     });
     calls.collect()
+}
+
+/// The first variable of a cell that is a closure, as `let f = |x| x + 1;` makes one. No other cell could use it: its type has
+/// no name. A type beside the name (`let f: fn(i32) -> i32 = …`) makes it another thing.
+pub fn closure(code: &str) -> Option<String> {
+    let parsed = as_function(code);
+    let statements = parsed.tree().items().find_map(|item| match item {
+        Item::Fn(function) => function.body()?.stmt_list(),
+        _ => None,
+    })?;
+    statements.statements().filter_map(|statement| LetStmt::cast(statement.syntax().clone())).find_map(|variable| {
+        let is_closure = matches!(variable.initializer()?, Expr::ClosureExpr(_)) && variable.ty().is_none();
+        is_closure.then(|| Some(variable.pat()?.syntax().text().to_string()))?
+    })
 }
 
 /// The names that stand in a cell, outside of its texts and comments.
@@ -134,6 +148,21 @@ mod tests {
         assert_eq!(defined_types("struct A {"), Vec::<String>::new());
         assert!(is_made_with("Vec<Mine>", "Mine") && is_made_with("&'static Mine", "Mine"));
         assert!(!is_made_with("Miner", "Mine") && !is_made_with("Vec<i32>", "Mine"));
+    }
+
+    #[test]
+    fn a_variable_that_is_a_closure_is_known_by_its_text() {
+        assert_eq!(closure("let a = 1;\nlet add = |x: i32| x + a;").as_deref(), Some("add"));
+        assert_eq!(closure("let go = move || loop {};").as_deref(), Some("go"));
+        for code in [
+            "let f: fn(i32) -> i32 = |x| x + 1;",
+            "let n = [1].map(|x| x + 1);",
+            "{ let f = |x| x + 1; f(2) }",
+            "fn f() { let g = |x| x; }",
+            "let b = Box::new(|x: i32| x) as Box<dyn Fn(i32) -> i32>;",
+        ] {
+            assert_eq!(closure(code), None, "{code}");
+        }
     }
 
     #[test]
