@@ -77,6 +77,7 @@ fn build_by_cargo(folder: &Path, args: &[OsString]) -> i32 {
         return 101;
     }
     let mut cargo = real_command("cargo", args);
+    keep_within(folder, &mut cargo);
     for (name, generation) in generations(&manifest(folder)) {
         // Of two versions of a crate one has another count of units, and with it other types.
         cargo.args(["--config", &format!("profile.dev.package.{name}.codegen-units={}", 16 + generation)]);
@@ -159,6 +160,7 @@ fn with_compiled_store(text: &str) -> String {
 /// cell adds should be there soon, and know its lines.
 fn compile(folder: &Path, words: &[String], aim: Aim) -> i32 {
     let mut command = Command::new(std::env::var_os(format!("{REAL}RUSTC")).unwrap_or("rustc".into()));
+    keep_within(folder, &mut command);
     command.current_dir(folder);
     let source = folder.join("src/lib.rs");
     if aim == Aim::Run {
@@ -233,6 +235,14 @@ fn compiled(command: &mut Command, kept: Option<&Path>) -> (i32, Vec<String>) {
     match kept.filter(|_| status == CRASHED || status != 0 && lines.iter().any(is_of_kept)) {
         Some(kept) if fs::remove_dir_all(kept).is_ok() => called(command),
         _ => (status, lines),
+    }
+}
+
+/// What a compiler and its linker leave that are ended on their way goes with the session's folder.
+fn keep_within(folder: &Path, command: &mut Command) {
+    let temporary = folder.join("tmp");
+    if fs::create_dir_all(&temporary).is_ok() {
+        command.env("TMPDIR", temporary);
     }
 }
 
@@ -328,6 +338,15 @@ mod tests {
         assert_eq!(run(lacks, "always"), (1, lacks.to_owned(), 2), "a symbol that is nowhere is told");
         let other = "{\"message\":\"mismatched types\"}";
         assert_eq!(run(other, ""), (1, other.to_owned(), 1));
+    }
+
+    #[test]
+    fn what_a_compiler_leaves_is_in_the_sessions_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        keep_within(folder.path(), &mut command);
+        let output = command.args(["-c", "mktemp"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with(&format!("{}/tmp/", folder.path().display())));
     }
 
     #[test]
