@@ -51,6 +51,15 @@ class AgainTest(Shared):
         line, marks = [row.split("| ", 1)[1] for row in told(reply).splitlines() if "| " in row][:2]
         self.assertEqual(marks.index("^"), line.index('"x"'), "nothing of what the kernel puts in is seen")
 
+    def test_what_a_macro_declares_is_there_for_the_next_cell_and_can_be_declared_again(self):
+        self.run_well("macro_rules! record { ($name:ident { $($field:ident),* }) => { #[derive(Debug)] struct $name { $($field: i64),* } } }")
+        self.run_well("record!(Made { a });\nlet made = Made { a: 1 };")
+        self.assertEqual(self.kernel.value("Made { a: made.a + 1 }.a"), "2")
+        self.run_well("record!(Made { a, b });")
+        self.assertEqual(self.kernel.value("format!(\"{:?}\", Made { a: 1, b: 2 })"), '"Made { a: 1, b: 2 }"')
+        reply, _ = self.kernel.run("record!(Other { a });\nlet other: i64 = \"x\";")
+        self.assertIn("line  2 | let other: i64 = \"x\";\n        |                  ^^^", told(reply))
+
     def test_a_variable_that_was_given_away_is_found_where_it_went(self):
         self.run_well("let s = String::from(\"a\");")
         away, _ = self.kernel.run("let n = 1;\nlet t = s;")

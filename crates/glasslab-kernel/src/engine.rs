@@ -4,6 +4,7 @@
 //! cell that failed or was stopped, the cells that were already waiting are not run (Jupyter's `stop_on_error`).
 
 use crate::cell::commands::{self, Command, commands};
+use crate::cell::declared::Macros;
 use crate::cell::impls::Impls;
 use crate::cell::versions::Versions;
 use crate::cell::{code, whole};
@@ -49,6 +50,7 @@ pub struct Engine {
     /// Which versions of functions and types are in use.
     versions: Versions,
     impls: Impls,
+    macros: Macros,
     paths: Paths,
     /// Whether `:clear` could not bring the library back, because it was stopped.
     lacks_prelude: bool,
@@ -83,6 +85,7 @@ impl Engine {
             saved: None,
             versions: Versions::default(),
             impls: Impls::default(),
+            macros: Macros::default(),
             paths: Paths::default(),
             lacks_prelude: false,
         }
@@ -309,6 +312,7 @@ impl Engine {
         self.shared.comms.close_all();
         self.versions.clear();
         self.impls.clear();
+        self.macros.clear();
         self.paths.clear();
         Ok("All variables, functions and types are gone; the library is there as at the start.".to_owned())
     }
@@ -335,7 +339,8 @@ impl Engine {
     fn evaluate(&mut self, request: &JupyterMessage, silent: bool, code: &str) -> Result<Map<String, Value>, Report> {
         let context = self.context.as_mut().map_err(|error| Report::new("NotReady", error.clone(), &[]))?;
         self.output.begin(request, silent);
-        let rust = commands::without(code, |_| true);
+        let expanded = self.macros.expanded(code);
+        let rust = commands::without(&expanded, |_| true);
         let earlier = self.versions.notes(&rust);
         if !silent && !earlier.is_empty() {
             let text = earlier.join("\n") + "\n";
@@ -345,7 +350,7 @@ impl Engine {
         let process = self.shared.interrupt.child_id();
         let stamps = Paths::stamps(code);
         let changed = self.paths.changed();
-        let named = self.impls.name(&self.paths.current(code));
+        let named = self.impls.name(&self.paths.current(&expanded));
         let before = variables(context);
         let mut outdated = Vec::new();
         let mut run = |context: &mut CommandContext| {
@@ -357,7 +362,7 @@ impl Engine {
                 if !changed.is_empty() {
                     context.execute(&changed.join("\n"))?;
                 }
-                outdated = let_go_of_outdated(context, code);
+                outdated = let_go_of_outdated(context, &expanded);
                 context.execute_with_callbacks(&named.code, &mut EvalCallbacks::default())
             })
         };
@@ -412,6 +417,7 @@ impl Engine {
         match result {
             Some(Ok(outputs)) => {
                 self.impls.took(named);
+                self.macros.took(code);
                 self.finish(outcome, outputs, code)
             }
             Some(Err(_)) if interrupted && !died => Err(Report::new(

@@ -1,6 +1,6 @@
 //! Questions about a cell's text: what it defines, and where a name begins and ends.
 
-use ra_ap_syntax::ast::{Expr, HasModuleItem, Impl, Item, LetStmt, MacroCall, Name};
+use ra_ap_syntax::ast::{Expr, HasModuleItem, Impl, Item, LetStmt, Name};
 use ra_ap_syntax::{AstNode, Edition, NodeOrToken, Parse, SourceFile, SyntaxKind};
 
 /// The Rust of a cell.
@@ -39,16 +39,6 @@ pub fn owner_of(block: &Impl) -> Option<String> {
     let text = block.self_ty()?.syntax().text().to_string();
     let name: String = text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect();
     (!name.is_empty()).then_some(name)
-}
-
-/// The calls of macros that are statements of a cell: the macro, and the names among its arguments.
-pub fn macro_calls(code: &str) -> Vec<(String, Vec<String>)> {
-    let parsed = as_function(code);
-    let calls = parsed.syntax_node().descendants().filter_map(MacroCall::cast).filter_map(|call| {
-        let name = call.path()?.segment()?.name_ref()?.text().to_string();
-        Some((name, names(&call.token_tree()?.syntax().text().to_string())))
-    });
-    calls.collect()
 }
 
 /// The first variable of a cell that is a closure, as `let f = |x| x + 1;` makes one. No other cell could use it: its type has
@@ -179,7 +169,6 @@ mod tests {
             assert_eq!(defined_names(broken), ["f"], "{broken}");
         }
         assert_eq!(names("let a = b.c(\"d\"); // e"), ["a", "b", "c"]);
-        assert_eq!(macro_calls("let x = 1;\nmk!(Foo, \"Bar\");"), [("mk".to_owned(), vec!["Foo".to_owned()])]);
     }
 
     #[test]

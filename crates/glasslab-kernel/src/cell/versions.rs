@@ -13,8 +13,6 @@ pub struct Versions {
     failed: HashMap<String, (usize, &'static str)>,
     /// Where a variable was given away.
     gone: HashMap<String, String>,
-    /// Names that were given to a cell's own macro, which may have declared them: the macro, and the cell.
-    given: HashMap<String, (String, usize)>,
 }
 
 impl Versions {
@@ -23,10 +21,6 @@ impl Versions {
         for name in code::defined_names(code) {
             self.failed.remove(&name);
             self.used.insert(name, cell);
-        }
-        for (called, names) in code::macro_calls(code).into_iter().filter(|(called, _)| self.used.contains_key(called))
-        {
-            self.given.extend(names.into_iter().map(|name| (name, (called.clone(), cell))));
         }
     }
 
@@ -74,11 +68,6 @@ impl Versions {
         if let Some(gone) = self.gone.get(name) {
             return Some(gone.clone());
         }
-        if let Some((called, cell)) = self.given.get(name).filter(|_| !self.used.contains_key(name)) {
-            return Some(format!(
-                "what {called}!(…) declares in In[{cell}] is known in that cell only: declare {name} itself in a cell"
-            ));
-        }
         let (cell, why) = self.failed.get(name).filter(|_| !self.used.contains_key(name))?;
         Some(format!("{name} stands in In[{cell}], which {why}"))
     }
@@ -117,18 +106,6 @@ mod tests {
         assert_eq!(versions.missing("Mine").unwrap(), "Mine stands in In[3], which did not compile");
         versions.took("struct Mine { x: i64 }", 4);
         assert_eq!(versions.missing("Mine"), None);
-    }
-
-    #[test]
-    fn what_a_macro_has_declared_is_found_in_its_call() {
-        let mut versions = Versions::default();
-        versions.took("macro_rules! mk { ($n:ident) => { struct $n; } }\nmk!(Foo);\nprintln!(\"{}\", bar);", 2);
-        assert!(
-            versions.missing("Foo").unwrap().starts_with("what mk!(…) declares in In[2] is known in that cell only")
-        );
-        assert_eq!(versions.missing("bar"), None);
-        versions.took("struct Foo;", 3);
-        assert_eq!(versions.missing("Foo"), None);
     }
 
     #[test]
