@@ -6,7 +6,7 @@ use glasslab::data::{COLUMN, Checksum, Epoch, Header, Split, Stories, TokenFile,
 use glasslab::tokenizer::CharTokenizer;
 use glasslab_data::clean::Report;
 use glasslab_data::prepare::prepare_own;
-use glasslab_data::{Error, Fetched, Progress, Result, Store};
+use glasslab_data::{Error, Fetched, Meter, Result, Store};
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ impl Fetch {
 
     fn fetch(&self, as_json: bool) -> Result<()> {
         let Data::TinyStories = self.data;
-        let (store, mut progress) = (Store::from_environment()?, Progress::new());
+        let (store, mut progress) = (Store::from_environment()?, Meter::new());
         let splits: &[Split] = match self.split {
             Part::Validation => &[Split::Validation],
             Part::Train => &[Split::Train],
@@ -107,7 +107,7 @@ impl Prepare {
     }
 
     fn prepare(&self, as_json: bool) -> Result<()> {
-        let (store, mut progress) = (Store::from_environment()?, Progress::new());
+        let (store, mut progress) = (Store::from_environment()?, Meter::new());
         let _lock = store.lock(&mut progress)?;
         let file = |source| Error::File { path: self.file.clone(), source };
         let target = match &self.out {

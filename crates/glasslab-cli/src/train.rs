@@ -54,7 +54,7 @@ impl Train {
             train_tokens.len(),
             model.device()
         );
-        let progress = Progress::new()?;
+        let progress = ProgressLine::new()?;
         let history = match stopped {
             Some(saved) => saved.resume_with(&mut model, &train_tokens, &held_out, |moment| progress.show(&moment)),
             None => train_with(&mut model, &train_tokens, &held_out, &training, |moment| progress.show(&moment)),
@@ -124,7 +124,7 @@ fn speed(history: &History) -> f64 {
 }
 
 /// A bar on a terminal, lines elsewhere; and Ctrl-C, which ends the training at its next step.
-struct Progress {
+struct ProgressLine {
     bar: ProgressBar,
     stop: Arc<AtomicBool>,
     shown: Cell<Option<Instant>>,
@@ -132,8 +132,8 @@ struct Progress {
     is_told: Cell<bool>,
 }
 
-impl Progress {
-    fn new() -> Result<Progress> {
+impl ProgressLine {
+    fn new() -> Result<ProgressLine> {
         let stop = Arc::new(AtomicBool::new(false));
         let pressed = Arc::clone(&stop);
         let handler = move || {
@@ -145,7 +145,12 @@ impl Progress {
         ctrlc::set_handler(handler).map_err(|error| Error::Config(format!("could not listen to Ctrl-C: {error}")))?;
         let style = ProgressStyle::with_template("{bar:16} {percent:>3} % {wide_msg}")
             .map_err(|error| Error::Config(error.to_string()))?;
-        Ok(Progress { bar: ProgressBar::new(1000).with_style(style), stop, shown: None.into(), is_told: false.into() })
+        Ok(ProgressLine {
+            bar: ProgressBar::new(1000).with_style(style),
+            stop,
+            shown: None.into(),
+            is_told: false.into(),
+        })
     }
 
     fn say(&self, line: &str) {

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::progress::Progress;
+use crate::progress::Meter;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::{CONTENT_RANGE, ETAG, IF_RANGE, RANGE, RETRY_AFTER};
 use reqwest::{StatusCode, header::HeaderMap};
@@ -98,7 +98,7 @@ impl Downloader {
     /// # Errors
     /// If the server can't be reached or has no such file, if what arrives is not what is known of the file, or if
     /// the disk is full.
-    pub fn fetch(&self, wanted: &Wanted, target: &Path, progress: &mut Progress) -> Result<String> {
+    pub fn fetch(&self, wanted: &Wanted, target: &Path, progress: &mut Meter) -> Result<String> {
         let mut part = Part::open(target, wanted)?;
         let (mut failures, mut reached) = (0, false);
         loop {
@@ -128,7 +128,7 @@ impl Downloader {
         }
     }
 
-    fn attempt(&self, wanted: &Wanted, part: &mut Part, reached: &mut bool, progress: &mut Progress) -> Result<Try> {
+    fn attempt(&self, wanted: &Wanted, part: &mut Part, reached: &mut bool, progress: &mut Meter) -> Result<Try> {
         let mut request = self.client.get(&wanted.address);
         if part.length > 0 {
             request = request.header(RANGE, format!("bytes={}-", part.length));
@@ -190,7 +190,7 @@ impl Downloader {
         mut response: Response,
         part: &mut Part,
         total: Option<u64>,
-        progress: &mut Progress,
+        progress: &mut Meter,
     ) -> Result<Try> {
         progress.begin(&part.label, part.length, total);
         let mut buffer = vec![0; 1 << 16];

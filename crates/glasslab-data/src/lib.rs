@@ -18,5 +18,5 @@ pub mod store;
 
 pub use error::{Error, Result};
 pub use hub::{HubFile, TRAIN, VALIDATION};
-pub use progress::Progress;
+pub use progress::Meter;
 pub use store::{Fetched, Store};

@@ -3,7 +3,7 @@
 
 use crate::clean::Cleaner;
 use crate::error::{Error, Result};
-use crate::progress::Progress;
+use crate::progress::Meter;
 use crate::read::each_story_of;
 use crate::rows::each_row;
 use glasslab::data::{COLUMN, Checksum, Header, Origin, SourceFile, Sources, TokenFile, TokenWriter};
@@ -33,7 +33,7 @@ pub fn prepare_parquet(
     sources: &[Source],
     target: &Path,
     cleans: bool,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<Header> {
     let mut writer = TokenWriter::create(target)?;
     let mut cleaner = Cleaner::new(cleans);
@@ -63,7 +63,7 @@ pub fn prepare_own(
     column: &str,
     target: &Path,
     cleans: bool,
-    progress: &mut Progress,
+    progress: &mut Meter,
 ) -> Result<(Header, bool)> {
     let sources = Sources::of(path)?;
     sources.told().iter().for_each(|told| progress.note(&format!("glasslab: {told}")));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Tells how far a piece of work is.
 #[derive(Debug)]
-pub struct Progress {
+pub struct Meter {
     show: Show,
     label: String,
     unit: Unit,
@@ -29,21 +29,21 @@ enum Unit {
     Rows,
 }
 
-impl Progress {
+impl Meter {
     /// For standard error, as it is.
-    pub fn new() -> Progress {
-        Progress::with(if std::io::stderr().is_terminal() { Show::Bar } else { Show::Lines })
+    pub fn new() -> Meter {
+        Meter::with(if std::io::stderr().is_terminal() { Show::Bar } else { Show::Lines })
     }
 
     /// Tells nothing.
-    pub fn silent() -> Progress {
-        Progress::with(Show::Nothing)
+    pub fn silent() -> Meter {
+        Meter::with(Show::Nothing)
     }
 
-    fn with(show: Show) -> Progress {
+    fn with(show: Show) -> Meter {
         let now = Instant::now();
         let label = String::new();
-        Progress { show, label, unit: Unit::Bytes, total: None, first: 0, began: now, shown: now, on_screen: false }
+        Meter { show, label, unit: Unit::Bytes, total: None, first: 0, began: now, shown: now, on_screen: false }
     }
 
     /// Begins a download, of which some may be there already.
@@ -116,9 +116,9 @@ impl Progress {
     }
 }
 
-impl Default for Progress {
-    fn default() -> Progress {
-        Progress::new()
+impl Default for Meter {
+    fn default() -> Meter {
+        Meter::new()
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_line_tells_share_speed_and_time_left() {
-        let mut progress = Progress::silent();
+        let mut progress = Meter::silent();
         progress.begin("train-00000-of-00004-2d5a1467fff1081b.parquet", 50_000_000, Some(250_000_000));
         let line = progress.line(150_000_000, Duration::from_secs(10));
         assert_eq!(line, "  [#########-------] train-00000-of-00004-2d5: 150.0 of 250.0 MB, 10.0 MB/s, 10 s left");

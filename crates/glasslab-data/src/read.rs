@@ -6,7 +6,7 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::progress::Progress;
+use crate::progress::Meter;
 use crate::rows::each_row;
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 use flate2::bufread::MultiGzDecoder;
@@ -23,7 +23,7 @@ pub fn each_story_of(
     path: &Path,
     kind: Kind,
     column: &str,
-    progress: &mut Progress,
+    progress: &mut Meter,
     take: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
     if kind.form == Form::Parquet {

@@ -1,7 +1,7 @@
 //! The rows of a parquet file: one column of strings, batch by batch.
 
 use crate::error::{Error, Result};
-use crate::progress::Progress;
+use crate::progress::Meter;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use glasslab::data::others;
@@ -27,7 +27,7 @@ const BATCH: usize = 1024;
 pub fn each_row(
     path: &Path,
     column: &str,
-    progress: &mut Progress,
+    progress: &mut Meter,
     mut take: impl FnMut(&str) -> Result<()>,
 ) -> Result<()> {
     let mut rows = Rows::open(path, column)?;

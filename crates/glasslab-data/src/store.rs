@@ -12,7 +12,7 @@ use crate::download::{Downloader, Patience, Wanted, recorded, sha256_of};
 use crate::error::{Error, Result};
 use crate::hub::{Hub, pinned};
 use crate::prepare::{Source, prepare_parquet, recipe};
-use crate::progress::Progress;
+use crate::progress::Meter;
 use glasslab::data::{Checksum, Header, SourceFile, Split, TokenFile, cache_folder};
 use std::fs::File;
 use std::ops::RangeInclusive;
@@ -70,7 +70,7 @@ impl Store {
     ///
     /// # Errors
     /// If the folder can't be written.
-    pub fn lock(&self, progress: &mut Progress) -> Result<Lock> {
+    pub fn lock(&self, progress: &mut Meter) -> Result<Lock> {
         std::fs::create_dir_all(&self.folder).map_err(Error::file(&self.folder))?;
         let path = self.folder.join("lock");
         let file = File::options().create(true).append(true).open(&path).map_err(Error::file(&path))?;
@@ -91,7 +91,7 @@ impl Store {
         split: Split,
         shards: Option<RangeInclusive<usize>>,
         cleans: bool,
-        progress: &mut Progress,
+        progress: &mut Meter,
     ) -> Result<Fetched> {
         let _lock = self.lock(progress)?;
         let target = self.folder.join(split.file_name());
@@ -174,7 +174,7 @@ impl Store {
     }
 
     /// Finds out how many files of its own a mirror has of a split, by fetching the first.
-    fn find_plain(&self, downloader: &Downloader, split: Split, progress: &mut Progress) -> Result<usize> {
+    fn find_plain(&self, downloader: &Downloader, split: Split, progress: &mut Meter) -> Result<usize> {
         for count in 1..=MOST_SHARDS {
             match obtain(downloader, &self.plain(split, count)[0], progress) {
                 Ok(_) => return Ok(count),
@@ -222,7 +222,7 @@ fn choose(
 }
 
 /// The header of a token file that is whole and was made of these files in this way.
-fn fresh(target: &Path, files: &[Shard], cleans: bool, progress: &mut Progress) -> Option<Header> {
+fn fresh(target: &Path, files: &[Shard], cleans: bool, progress: &mut Meter) -> Option<Header> {
     if !target.exists() {
         return None;
     }
@@ -245,7 +245,7 @@ fn fresh(target: &Path, files: &[Shard], cleans: bool, progress: &mut Progress) 
 }
 
 /// A file that is here, whole: it was, or it is fetched.
-fn obtain(downloader: &Downloader, file: &Shard, progress: &mut Progress) -> Result<Source> {
+fn obtain(downloader: &Downloader, file: &Shard, progress: &mut Meter) -> Result<Source> {
     let source = |stamp: String| -> Result<Source> {
         let bytes = std::fs::metadata(&file.path).map_err(Error::file(&file.path))?.len();
         Ok(Source { path: file.path.clone(), file: SourceFile { name: file.name.clone(), bytes, stamp } })

@@ -3,7 +3,7 @@
 mod server;
 
 use glasslab_data::download::{Downloader, Patience, Wanted, recorded, sha256_of};
-use glasslab_data::{Error, Progress};
+use glasslab_data::{Error, Meter};
 use server::{Answer, Request, Server, names};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,7 +47,7 @@ fn unknown(server: &Server) -> Wanted {
 }
 
 fn fetch(wanted: &Wanted, place: &Place) -> Result<String, Error> {
-    Downloader::new(QUICK).unwrap().fetch(wanted, &place.target, &mut Progress::silent())
+    Downloader::new(QUICK).unwrap().fetch(wanted, &place.target, &mut Meter::silent())
 }
 
 fn holds(place: &Place, bytes: &[u8]) {
@@ -80,7 +80,7 @@ fn a_connection_cut_at_any_byte_is_resumed() {
         let place = place();
         let before = server.requests().len();
         let wanted = if cut % 2 == 0 { &with_hash } else { &without };
-        let found = downloader.fetch(wanted, &place.target, &mut Progress::silent()).unwrap();
+        let found = downloader.fetch(wanted, &place.target, &mut Meter::silent()).unwrap();
         assert_eq!(found, sha256(&whole), "cut after {cut} bytes");
         holds(&place, &whole);
         let requests = server.requests().split_off(before);
@@ -268,7 +268,7 @@ fn nobody_waits_long_without_a_network() {
     let started = Instant::now();
     let wanted = Wanted { address: "http://127.0.0.1:9/file.bin".to_owned(), bytes: None, sha256: None };
     let downloader = Downloader::new(Patience::default()).unwrap();
-    let error = downloader.fetch(&wanted, &place().target, &mut Progress::silent()).unwrap_err();
+    let error = downloader.fetch(&wanted, &place().target, &mut Meter::silent()).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains("check the connection"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());

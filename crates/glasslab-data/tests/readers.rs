@@ -10,7 +10,7 @@ use glasslab::data::{COLUMN, Kind, Origin, Stories, TokenFile, TokenWriter, stor
 use glasslab::rng::Rng;
 use glasslab_data::prepare::prepare_own;
 use glasslab_data::read::each_story_of;
-use glasslab_data::{Progress, Result};
+use glasslab_data::{Meter, Result};
 use parquet::basic::{BrotliLevel, Compression};
 use server::{compressions, parquet_of};
 use std::io::Write;
@@ -27,7 +27,7 @@ fn folder() -> tempfile::TempDir {
 
 fn read_column(path: &Path, column: &str) -> Result<Vec<String>> {
     let mut stories = Vec::new();
-    each_story_of(path, Kind::of(path)?, column, &mut Progress::silent(), &mut |story| {
+    each_story_of(path, Kind::of(path)?, column, &mut Meter::silent(), &mut |story| {
         stories.push(story.to_owned());
         Ok(())
     })?;
@@ -270,7 +270,7 @@ fn a_folder_of_shards_is_read_in_order_told_and_prepared_once() {
     write(&folder, "README.md", "not a story");
     let cache = self::folder();
     let target = cache.path().join("mine.tokens");
-    let prepare = || prepare_own(folder.path(), COLUMN, &target, false, &mut Progress::silent()).unwrap();
+    let prepare = || prepare_own(folder.path(), COLUMN, &target, false, &mut Meter::silent()).unwrap();
     assert!(prepare().1);
     let stories = Stories::from_path(&target).unwrap();
     assert_eq!(stories.len(), 6);

@@ -6,7 +6,7 @@ use glasslab::data::{COLUMN, Split, Stories, TokenFile};
 use glasslab_data::download::Patience;
 use glasslab_data::hub::{Hub, VALIDATION};
 use glasslab_data::prepare::prepare_own;
-use glasslab_data::{Error, Fetched, Progress, Store};
+use glasslab_data::{Error, Fetched, Meter, Store};
 use parquet::basic::Compression;
 use server::{Answer, Request, Server, compressions, names, parquet, parquet_of, stories};
 use std::path::Path;
@@ -20,7 +20,7 @@ fn store(folder: &Path, server: &Server) -> Store {
 }
 
 fn fetch(store: &Store, split: Split) -> Result<Fetched, Error> {
-    store.fetch(split, None, true, &mut Progress::silent())
+    store.fetch(split, None, true, &mut Meter::silent())
 }
 
 fn texts(fetched: &Fetched) -> Vec<String> {
@@ -44,7 +44,7 @@ fn a_mirror_s_own_files_are_fetched_prepared_and_then_only_opened() {
     let valid = fetch(&store, Split::Validation).unwrap();
     assert!(valid.is_new);
     assert_eq!(texts(&valid), all[2500..]);
-    let train = store.fetch(Split::Train, Some(1..=2), true, &mut Progress::silent()).unwrap();
+    let train = store.fetch(Split::Train, Some(1..=2), true, &mut Meter::silent()).unwrap();
     assert_eq!(texts(&train), all[..2500]);
     assert_eq!(train.header.origin.counts["rows"], 2500);
     assert_eq!(names(folder.path()), ["downloads", "lock", "tinystories-train.tokens", "tinystories-valid.tokens"]);
@@ -60,11 +60,11 @@ fn a_mirror_s_own_files_are_fetched_prepared_and_then_only_opened() {
     std::fs::remove_file(&shard).unwrap();
     assert!(!fetch(&store, Split::Train).unwrap().is_new, "prepared shards are enough, the downloads may go");
     std::fs::write(&shard, kept).unwrap();
-    let first = store.fetch(Split::Train, Some(1..=1), true, &mut Progress::silent()).unwrap();
+    let first = store.fetch(Split::Train, Some(1..=1), true, &mut Meter::silent()).unwrap();
     assert!(first.is_new);
     assert_eq!(texts(&first), all[..1500]);
     assert_eq!(server.requests().len(), asked, "the shard is here");
-    let message = store.fetch(Split::Train, Some(2..=3), true, &mut Progress::silent()).unwrap_err().to_string();
+    let message = store.fetch(Split::Train, Some(2..=3), true, &mut Meter::silent()).unwrap_err().to_string();
     assert!(message.contains("shards 1..2") && message.contains("2..3"), "{message}");
 }
 
@@ -105,7 +105,7 @@ fn faults_are_mended_and_counted_or_left_alone() {
     );
     assert_eq!(self::texts(&cleaned)[0], "Tom didn't know the answer to that question.");
 
-    let raw = store.fetch(Split::Validation, None, false, &mut Progress::silent()).unwrap();
+    let raw = store.fetch(Split::Validation, None, false, &mut Meter::silent()).unwrap();
     assert!(raw.is_new, "another way of preparing is another file");
     assert_eq!(self::texts(&raw), texts.iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>());
     assert_eq!(server.requests().len(), 2);
@@ -205,7 +205,7 @@ fn a_parquet_file_damaged_anywhere_is_an_error_and_never_a_crash() {
     let mut refused = 0;
     let mut check = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        match prepare_own(&path, COLUMN, &target, false, &mut Progress::silent()) {
+        match prepare_own(&path, COLUMN, &target, false, &mut Meter::silent()) {
             Ok(_) => TokenFile::open(&target).unwrap().verify().unwrap(),
             Err(error) => {
                 assert!(error.to_string().contains("mine"), "{error}");
@@ -230,7 +230,7 @@ fn a_person_s_parquet_is_read_whatever_its_compression_and_prepared_once() {
         let rows = [Some("naïve 🦀 日本"), None, Some("two"), Some("")];
         std::fs::write(&path, parquet_of("text", &rows, compression)).unwrap();
         let target = path.with_extension("tokens");
-        let prepare = || prepare_own(&path, COLUMN, &target, false, &mut Progress::silent()).unwrap();
+        let prepare = || prepare_own(&path, COLUMN, &target, false, &mut Meter::silent()).unwrap();
         let (header, is_new) = prepare();
         assert!(is_new);
         assert_eq!((header.stories, header.dropped), (2, 3));

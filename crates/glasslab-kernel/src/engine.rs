@@ -12,7 +12,7 @@ use crate::completion;
 use crate::interrupt::{Cause, GRACE};
 use crate::job::Job;
 use crate::notebook::content;
-use crate::output::{Outcome, Output};
+use crate::output::{CellResult, Output};
 use crate::panics::{caught, lock};
 use crate::quick::paths::Paths;
 use crate::quick::prepare::PRELUDE;
@@ -438,7 +438,7 @@ impl Engine {
     }
 
     /// A cell that was compiled and has run.
-    fn finish(&self, outcome: Outcome, outputs: EvalOutputs, code: &str) -> Result<Map<String, Value>, Report> {
+    fn finish(&self, outcome: CellResult, outputs: EvalOutputs, code: &str) -> Result<Map<String, Value>, Report> {
         if let Some(panic) = outcome.panic {
             let place = self.place(panic.line, code);
             return Err(report::failure(&panic.message, place, "Panic"));

@@ -65,7 +65,7 @@ struct Now {
 
 /// How a cell that has run came out.
 #[derive(Default)]
-pub struct Outcome {
+pub struct CellResult {
     /// The value of its last expression.
     pub value: Option<Bundle>,
     /// A panic that ended it.
@@ -136,7 +136,7 @@ impl Output {
     }
 
     /// What is known of the cell, which has ended.
-    pub fn take(&self) -> Outcome {
+    pub fn take(&self) -> CellResult {
         let mut now = self.now();
         let left_out = now.text.left_out();
         self.stream(&mut now, "stderr", &left_out);
@@ -144,7 +144,7 @@ impl Output {
         let is_in = |line: &str| now.for_evcxr.iter().any(|other| other == line);
         let (panicked, failed) = (is_in(PANICKED), is_in(FAILED));
         let text = std::mem::take(&mut now.error_text);
-        Outcome {
+        CellResult {
             value: now.value.take(),
             panic: now.panic.take().filter(|_| panicked),
             failure: failed.then(|| (text, now.failed_line)),

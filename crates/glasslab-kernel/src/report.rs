@@ -134,7 +134,7 @@ fn marked_lines(error: &CompilationError, code: &str, named: &Named) -> Vec<Stri
     }
     let mut lines = Vec::new();
     for of_line in marks.chunk_by(|one, other| one.line == other.line) {
-        let shown = Shown::new(source[of_line[0].line - 1], of_line);
+        let shown = ShownLine::new(source[of_line[0].line - 1], of_line);
         lines.push(format!("{BLUE}line {:>2} |{PLAIN} {}", of_line[0].line, shown.text));
         for mark in of_line {
             let (indent, width) = shown.place(mark);
@@ -164,7 +164,7 @@ struct Mark {
 }
 
 /// A learner's line as it is shown: tabs as blanks, and of a very long one what is marked and what stands around that.
-struct Shown {
+struct ShownLine {
     text: String,
     /// The column of each character of the line, and of its end.
     columns: Vec<usize>,
@@ -175,8 +175,8 @@ const WIDE: usize = 160;
 const AROUND: usize = 50;
 const TAB: &str = "    ";
 
-impl Shown {
-    fn new(line: &str, marks: &[Mark]) -> Shown {
+impl ShownLine {
+    fn new(line: &str, marks: &[Mark]) -> ShownLine {
         let count = line.chars().count();
         let is_long = line.width() > WIDE;
         let is_near = |at: usize| {
@@ -198,7 +198,7 @@ impl Shown {
             }
         }
         columns.push(text.width());
-        Shown { text, columns }
+        ShownLine { text, columns }
     }
 
     /// Where a mark begins, and how wide it is.
@@ -357,7 +357,7 @@ mod tests {
             ("a\u{301}b", "b", "a\u{301}b", (1, 1)),
         ] {
             let mark = mark(line, word);
-            let shown = Shown::new(line, std::slice::from_ref(&mark));
+            let shown = ShownLine::new(line, std::slice::from_ref(&mark));
             assert_eq!((shown.text.as_str(), shown.place(&mark)), (before, place));
         }
     }
@@ -367,7 +367,7 @@ mod tests {
         let line = format!("let a = \"{}\"; let b: i64 = wrong; let c = \"{}\";", "名".repeat(3000), "b".repeat(3000));
         let begin = line.chars().position(|character| character == 'w').unwrap();
         let mark = Mark { line: 1, begin, end: begin + 5, is_primary: true, label: String::new() };
-        let shown = Shown::new(&line, std::slice::from_ref(&mark));
+        let shown = ShownLine::new(&line, std::slice::from_ref(&mark));
         assert!(shown.text.width() < 250 && shown.text.starts_with('…') && shown.text.ends_with('…'), "{}", shown.text);
         let (column, width) = shown.place(&mark);
         let at = shown.text.find("wrong").unwrap();

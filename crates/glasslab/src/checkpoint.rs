@@ -22,7 +22,7 @@ const ENDING: &str = "safetensors";
 
 /// What a file says of its model.
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct About {
     version: u32,
     #[serde(flatten)]
     config: ModelConfig,
@@ -48,7 +48,7 @@ impl AnyModel {
             )));
         }
         let (tokenizer, trained) = (Some(self.tokenizer()), self.trained().cloned());
-        let header = Header { version: VERSION, config: self.config(), tokenizer, trained };
+        let header = About { version: VERSION, config: self.config(), tokenizer, trained };
         let text = serde_json::to_string(&header).map_err(|error| Error::Data(error.to_string()))?;
         write_tensors(path, named(self.parameters())?, Some(text))
     }
@@ -60,7 +60,7 @@ impl AnyModel {
     pub fn load(path: impl AsRef<Path>, device: Device) -> Result<AnyModel> {
         let path = path.as_ref();
         let (said, text) = description(path)?;
-        let header: Header = serde_json::from_str(&text).map_err(|error| {
+        let header: About = serde_json::from_str(&text).map_err(|error| {
             Error::Data(format!("{} does not describe a model ({error}): train again", said.display()))
         })?;
         if !(2..=VERSION).contains(&header.version) {

@@ -15,13 +15,8 @@
 //! ```
 
 mod effect;
-mod heads;
-mod lens;
 
-pub use effect::{Effect, Intervene, Outcome};
-pub(crate) use heads::share;
-pub use heads::{HeadPatterns, HeadScore, PATTERNS};
-pub use lens::{Lens, LensRow};
+pub use effect::{Behaviour, Effect, Intervene};
 
 use crate::error::{Error, Result};
 use crate::model::ModelConfig;

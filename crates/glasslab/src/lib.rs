@@ -41,6 +41,7 @@ pub mod hooks;
 pub mod interact;
 pub mod intervene;
 pub mod live;
+pub mod measure;
 mod memory;
 pub mod model;
 mod numbers;

@@ -41,7 +41,7 @@ use crate::error::Result;
 use crate::model::Trainable;
 use autosave::Autosave;
 use glasslab_wire::is_connected;
-use shown::Shown;
+use shown::OnShow;
 use std::ops::ControlFlow;
 use std::path::Path;
 use training::Training;
@@ -71,7 +71,7 @@ pub(crate) fn train_seen<M: Trainable>(
     config: &TrainConfig,
     look: &mut impl Look<M>,
 ) -> Result<History> {
-    let mut shown = Shown::new();
+    let mut shown = OnShow::new();
     let mut training = Training::new(model, data, config)?;
     if is_connected() && config.autosave.is_none() {
         training.autosave = Autosave::in_folder(AUTOSAVE);

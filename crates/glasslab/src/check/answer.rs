@@ -11,13 +11,13 @@ const TOLERANCE: f64 = 1e-4;
 const SHOWN: usize = 12;
 
 /// Something that can be shown in a sentence.
-pub trait Shown {
+pub trait InWords {
     /// In words.
     fn shown(&self) -> String;
 }
 
 /// An answer that can be compared with the expected one.
-pub trait Answer: Shown {
+pub trait Answer: InWords {
     /// The first place where it differs; `None` if it doesn't.
     fn difference(&self, expected: &Self) -> Option<Place>;
 
@@ -69,13 +69,13 @@ impl fmt::Display for Difference {
     }
 }
 
-impl Shown for str {
+impl InWords for str {
     fn shown(&self) -> String {
         format!("{self:?}")
     }
 }
 
-impl Shown for String {
+impl InWords for String {
     fn shown(&self) -> String {
         format!("{self:?}")
     }
@@ -90,7 +90,7 @@ impl Answer for String {
 /// Whole numbers are the same or not.
 macro_rules! whole_numbers {
     ($($number:ty),*) => { $(
-        impl Shown for $number {
+        impl InWords for $number {
             fn shown(&self) -> String {
                 self.to_string()
             }
@@ -102,7 +102,7 @@ macro_rules! whole_numbers {
             }
         }
 
-        impl Shown for Vec<$number> {
+        impl InWords for Vec<$number> {
             fn shown(&self) -> String {
                 let more = if self.len() > SHOWN { format!(", … {} in all", self.len()) } else { String::new() };
                 let first: Vec<String> = self.iter().take(SHOWN).map(<$number>::to_string).collect();
@@ -120,7 +120,7 @@ macro_rules! whole_numbers {
 
 whole_numbers!(i32, i64, u64, u8, usize);
 
-impl Shown for f64 {
+impl InWords for f64 {
     fn shown(&self) -> String {
         match *self {
             number if number.is_nan() => "NaN (not a number)".to_owned(),
@@ -148,7 +148,7 @@ fn close(got: f64, expected: f64) -> bool {
     got == expected || got.is_nan() && expected.is_nan() || expected.is_finite() && rounded
 }
 
-impl Shown for Vec<f64> {
+impl InWords for Vec<f64> {
     fn shown(&self) -> String {
         let first: Vec<String> = self.iter().take(SHOWN).map(f64::shown).collect();
         format!("[{}{}]", first.join(", "), if self.len() > SHOWN { ", …" } else { "" })
@@ -171,7 +171,7 @@ pub(super) fn shape(tensor: &Tensor) -> String {
     format!("({})", axes.join(", "))
 }
 
-impl Shown for Tensor {
+impl InWords for Tensor {
     fn shown(&self) -> String {
         match self.size()[..] {
             [] => number(self, self.double_value(&[])),
@@ -217,7 +217,7 @@ impl Answer for Tensor {
 /// Several inputs, or several answers, one after the other.
 macro_rules! several {
     ($($names:ident)* | $last:ident) => {
-        impl<$($names: Shown,)* $last: Shown> Shown for ($($names,)* $last) {
+        impl<$($names: InWords,)* $last: InWords> InWords for ($($names,)* $last) {
             #[allow(non_snake_case)]
             fn shown(&self) -> String {
                 let ($($names,)* $last) = self;
@@ -258,26 +258,26 @@ impl<A: Answer, B: Answer, C: Answer> Answer for (A, B, C) {
     }
 }
 
-impl Shown for MlpLm {
+impl InWords for MlpLm {
     fn shown(&self) -> String {
         format!("a random {:?}", self.config).replace("MlpConfig", "MLP")
     }
 }
 
-impl Shown for Head {
+impl InWords for Head {
     fn shown(&self) -> String {
         let size = self.query_weight.size();
         format!("a random head with emb_dim {}, head_dim {}", size[1], size[0])
     }
 }
 
-impl Shown for TransformerLm {
+impl InWords for TransformerLm {
     fn shown(&self) -> String {
         format!("a random transformer with emb_dim {}, {} heads", self.config.emb_dim, self.config.n_heads)
     }
 }
 
-impl Shown for TransformerConfig {
+impl InWords for TransformerConfig {
     fn shown(&self) -> String {
         let TransformerConfig { n_vocab, context_len, emb_dim, n_layers, n_heads, head_dim, n_hidden, .. } = self;
         format!(

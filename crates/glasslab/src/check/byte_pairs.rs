@@ -1,6 +1,6 @@
 //! The exercises on tokens: counting a pair, merging it, encoding, decoding, and a loss that compares.
 
-use super::answer::Shown;
+use super::answer::InWords;
 use super::table::exercise;
 use super::{inputs, reference, verdict::Verdict};
 use crate::rng::Rng;
@@ -79,7 +79,7 @@ impl WithPair {
     }
 }
 
-impl Shown for WithPair {
+impl InWords for WithPair {
     fn shown(&self) -> String {
         format!("ids {:?}, pair {:?}", self.ids, self.pair)
     }
@@ -218,7 +218,7 @@ impl WithMerges {
     }
 }
 
-impl Shown for WithMerges {
+impl InWords for WithMerges {
     fn shown(&self) -> String {
         format!("{:?}, merges {:?}", self.text, self.merges)
     }
@@ -281,7 +281,7 @@ impl WithPieces {
     }
 }
 
-impl Shown for WithPieces {
+impl InWords for WithPieces {
     fn shown(&self) -> String {
         let pieces: Vec<String> = self.ids.iter().map(|id| format!("b\"{}\"", self.of(*id).escape_ascii())).collect();
         format!("ids {:?}, whose pieces are [{}]", self.ids, pieces.join(", "))
@@ -343,7 +343,7 @@ impl Losses {
     }
 }
 
-impl Shown for Losses {
+impl InWords for Losses {
     fn shown(&self) -> String {
         format!("nats {}, widths {:?}", self.nats.shown(), self.widths)
     }

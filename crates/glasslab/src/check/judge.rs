@@ -1,6 +1,6 @@
 //! Calling a learner's function, and finding out what it did.
 
-use super::answer::{Answer, Difference, Shown};
+use super::answer::{Answer, Difference, InWords};
 use super::exercise::Exercise;
 use super::verdict::{Outcome, Verdict};
 use crate::rng::Rng;
@@ -45,7 +45,7 @@ impl<I, A> Judge<I, A> {
     }
 }
 
-impl<I: Shown, A: Answer> Judge<I, A> {
+impl<I: InWords, A: Answer> Judge<I, A> {
     fn make(&self, number: usize) -> I {
         (self.input)(number, &mut Rng::new(number as u64))
     }

@@ -1,6 +1,6 @@
 //! The exercises on training and writing: the batch, one step downhill, and the loop that draws a text.
 
-use super::answer::{Answer, Place, Shown, shape};
+use super::answer::{Answer, InWords, Place, shape};
 use super::table::exercise;
 use super::{inputs, inputs::plain, reference, verdict::Verdict};
 use crate::model::{LanguageModel, MlpConfig, TransformerConfig};
@@ -122,14 +122,14 @@ pub(super) struct Stepped {
     replaced: bool,
 }
 
-impl Shown for Step {
+impl InWords for Step {
     fn shown(&self) -> String {
         let sizes: Vec<String> = self.parameters.iter().map(shape).collect();
         format!("parameters of shape {}, a loss of {}, lr {}", sizes.join(" and "), self.loss.shown(), self.lr)
     }
 }
 
-impl Shown for Stepped {
+impl InWords for Stepped {
     fn shown(&self) -> String {
         self.parameters.iter().map(Tensor::shown).collect::<Vec<String>>().join(" and ")
     }
@@ -248,7 +248,7 @@ pub(super) struct Writing {
     seed: u64,
 }
 
-impl Shown for Writing {
+impl InWords for Writing {
     fn shown(&self) -> String {
         let Writing { model, prompt, chars, temperature, seed } = self;
         let context = model.context_len();

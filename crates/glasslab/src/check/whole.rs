@@ -4,7 +4,7 @@
 //! old ones back afterwards. Where the logits differ, both forward passes are recorded, and the first step is named at which
 //! they part.
 
-use super::answer::{Answer, Shown};
+use super::answer::{Answer, InWords};
 use super::judge::quietly;
 use super::table::exercise;
 use super::verdict::{Outcome, Verdict};
@@ -215,7 +215,7 @@ pub(super) struct Weighted {
     ids: Tensor,
 }
 
-impl Shown for Weighted {
+impl InWords for Weighted {
     fn shown(&self) -> String {
         format!("random weights, and ids {}", self.ids.shown())
     }

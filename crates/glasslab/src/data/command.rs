@@ -21,7 +21,7 @@ const SPEAKS: &str = "glasslab: ";
 
 /// How the command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Ended {
     /// Well; this stood on its standard output.
     Done(String),
     /// The hub can't be reached, or there is no command to reach it with.
@@ -30,16 +30,16 @@ pub enum Outcome {
     Failed(String),
 }
 
-impl Outcome {
+impl Ended {
     /// Its output, or in the inner `Err` why the network can't be reached.
     ///
     /// # Errors
     /// If the command failed for another reason.
     pub fn ok_or_unreachable(self) -> Result<std::result::Result<String, String>> {
         match self {
-            Outcome::Done(output) => Ok(Ok(output)),
-            Outcome::Unreachable(why) => Ok(Err(why)),
-            Outcome::Failed(why) => Err(Error::Data(why)),
+            Ended::Done(output) => Ok(Ok(output)),
+            Ended::Unreachable(why) => Ok(Err(why)),
+            Ended::Failed(why) => Err(Error::Data(why)),
         }
     }
 }
@@ -63,11 +63,11 @@ pub fn find() -> PathBuf {
 ///
 /// # Errors
 /// If the system can't run it, or the stop button is pressed: then it is ended, and what it has fetched is kept.
-pub fn run(arguments: &[impl AsRef<OsStr>], tell: impl FnMut(&str)) -> Result<Outcome> {
+pub fn run(arguments: &[impl AsRef<OsStr>], tell: impl FnMut(&str)) -> Result<Ended> {
     run_program(&find(), arguments, tell)
 }
 
-fn run_program(program: &Path, arguments: &[impl AsRef<OsStr>], mut tell: impl FnMut(&str)) -> Result<Outcome> {
+fn run_program(program: &Path, arguments: &[impl AsRef<OsStr>], mut tell: impl FnMut(&str)) -> Result<Ended> {
     let failed = |source| Error::File { path: program.to_path_buf(), source };
     let child = Command::new(program)
         .args(arguments)
@@ -81,7 +81,7 @@ fn run_program(program: &Path, arguments: &[impl AsRef<OsStr>], mut tell: impl F
     let mut child = match child {
         Ok(child) => child,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Ok(Outcome::Unreachable(format!(
+            return Ok(Ended::Unreachable(format!(
                 "the command {} is not there (scripts/lab setup builds it; {COMMAND_VARIABLE} names another)",
                 program.display()
             )));
@@ -130,11 +130,11 @@ fn run_program(program: &Path, arguments: &[impl AsRef<OsStr>], mut tell: impl F
             if !last.is_empty() {
                 tell(&last);
             }
-            Ok(Outcome::Done(output))
+            Ok(Ended::Done(output))
         }
-        Some(code) if code == i32::from(UNREACHABLE) => Ok(Outcome::Unreachable(why(&last))),
-        _ if last.is_empty() => Ok(Outcome::Failed(format!("{} ended with {status}", program.display()))),
-        _ => Ok(Outcome::Failed(why(&last))),
+        Some(code) if code == i32::from(UNREACHABLE) => Ok(Ended::Unreachable(why(&last))),
+        _ if last.is_empty() => Ok(Ended::Failed(format!("{} ended with {status}", program.display()))),
+        _ => Ok(Ended::Failed(why(&last))),
     }
 }
 
@@ -147,8 +147,8 @@ pub(super) fn prepare(path: &Path, column: &str) -> Result<PathBuf> {
     // A name that begins with a hyphen is no flag.
     let arguments = [json, prepare, flag, OsStr::new(column), OsStr::new("--"), path.as_os_str()];
     let output = match run(&arguments, say)? {
-        Outcome::Done(output) => output,
-        Outcome::Unreachable(why) | Outcome::Failed(why) => return Err(Error::Data(why)),
+        Ended::Done(output) => output,
+        Ended::Unreachable(why) | Ended::Failed(why) => return Err(Error::Data(why)),
     };
     let report: serde_json::Value = serde_json::from_str(output.trim()).unwrap_or_default();
     let tokens = report.get("tokens").and_then(serde_json::Value::as_str);
@@ -161,7 +161,7 @@ pub(super) fn prepare(path: &Path, column: &str) -> Result<PathBuf> {
 mod tests {
     use super::*;
 
-    fn outcome(script: &str) -> (Outcome, Vec<String>) {
+    fn outcome(script: &str) -> (Ended, Vec<String>) {
         let mut told = Vec::new();
         let outcome = run_program(Path::new("/bin/sh"), &["-c", script], |line| told.push(line.to_owned())).unwrap();
         (outcome, told)
@@ -170,18 +170,18 @@ mod tests {
     #[test]
     fn what_it_says_is_told_and_what_it_answers_is_kept() {
         let (outcome, told) = outcome("echo '  [##--] half' >&2; echo 'glasslab: a remark' >&2; echo answer");
-        assert_eq!(outcome, Outcome::Done("answer\n".to_owned()));
+        assert_eq!(outcome, Ended::Done("answer\n".to_owned()));
         assert_eq!(told, ["  [##--] half", "glasslab: a remark"]);
     }
 
     #[test]
     fn its_last_sentence_is_the_reason() {
         let (failed, told) = outcome("echo step >&2; echo 'glasslab: no room for it' >&2; exit 1");
-        assert_eq!((failed, told), (Outcome::Failed("no room for it".to_owned()), vec!["step".to_owned()]));
+        assert_eq!((failed, told), (Ended::Failed("no room for it".to_owned()), vec!["step".to_owned()]));
         let (offline, _) = outcome("echo 'glasslab: the hub is away' >&2; exit 3");
-        assert_eq!(offline, Outcome::Unreachable("the hub is away".to_owned()));
+        assert_eq!(offline, Ended::Unreachable("the hub is away".to_owned()));
         let (killed, _) = outcome("kill -9 $$");
-        assert!(matches!(&killed, Outcome::Failed(why) if why.contains("signal: 9")), "{killed:?}");
+        assert!(matches!(&killed, Ended::Failed(why) if why.contains("signal: 9")), "{killed:?}");
     }
 
     #[test]
@@ -189,14 +189,14 @@ mod tests {
         let (outcome, told) = outcome(
             "i=0; while [ $i -lt 3000 ]; do echo line $i of many >&2; echo $i$i$i$i$i$i$i$i$i$i$i$i$i; i=$((i+1)); done",
         );
-        assert!(matches!(&outcome, Outcome::Done(output) if output.len() > 100_000));
+        assert!(matches!(&outcome, Ended::Done(output) if output.len() > 100_000));
         assert_eq!(told.len(), 3000);
     }
 
     #[test]
     fn a_command_that_is_not_there_is_as_good_as_no_network() {
         let outcome = run_program(Path::new("/nowhere/glasslab"), &["fetch"], |_| ()).unwrap();
-        assert!(matches!(&outcome, Outcome::Unreachable(why) if why.contains("scripts/lab setup")), "{outcome:?}");
+        assert!(matches!(&outcome, Ended::Unreachable(why) if why.contains("scripts/lab setup")), "{outcome:?}");
         assert!(outcome.ok_or_unreachable().unwrap().is_err());
     }
 }

@@ -15,22 +15,22 @@ const MEASURED: usize = 20_000;
 
 /// What a model does with a text.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct Behaviour {
     /// The forward pass.
     pub trace: Trace,
     /// How the model goes on, always taking the likeliest character.
     pub written: String,
 }
 
-impl Outcome {
-    fn new(model: &impl Traceable, text: &str) -> Result<Outcome> {
+impl Behaviour {
+    fn new(model: &impl Traceable, text: &str) -> Result<Behaviour> {
         let trace = model.trace(text)?;
         // Past the context, the places of what was put in would move.
         let room = model.max_len().map_or(WRITTEN, |length| WRITTEN.min(length as usize - trace.labels.len()));
         let sampling = Sampling { chars: room, temperature: 0.0, ..Sampling::default() };
         let written = generate(model, &model.tokenizer(), &trace.text, &sampling)?;
         let written = written.chars().skip(trace.text.chars().count()).collect();
-        Ok(Outcome { trace, written })
+        Ok(Behaviour { trace, written })
     }
 
     pub(crate) fn loss(&self) -> String {
@@ -45,9 +45,9 @@ pub struct Effect {
     /// What was changed.
     pub changes: Changes,
     /// As it was.
-    pub before: Outcome,
+    pub before: Behaviour,
     /// As it is.
-    pub after: Outcome,
+    pub after: Behaviour,
 }
 
 /// What one can do to a model; everything [`Traceable`] has it.
@@ -78,8 +78,8 @@ impl Effect {
     /// If the model has no such part, or can't take the text.
     pub fn new(model: &impl Traceable, changes: impl Into<Changes>, text: &str) -> Result<Effect> {
         let changes = changes.into();
-        let before = Outcome::new(model, text)?;
-        let after = Outcome::new(&Altered::new(model, &changes), text)?;
+        let before = Behaviour::new(model, text)?;
+        let after = Behaviour::new(&Altered::new(model, &changes), text)?;
         Ok(Effect { changes, before, after })
     }
 

@@ -188,7 +188,8 @@ mod tests {
     use crate::data::{Dataset, Tokens};
     use crate::evaluate::{Ladder, evaluate_some};
     use crate::generate::{Sampling, generate};
-    use crate::intervene::{Cut, HeadPatterns, Intervene, Lens};
+    use crate::intervene::{Cut, Intervene};
+    use crate::measure::{HeadPatterns, Lens};
     use crate::model::{TransformerConfig, TransformerLm, count_parameters, random_tensor, wake};
     use crate::rng::Rng;
     use crate::tokenizer::CharTokenizer;

@@ -4,7 +4,7 @@
 use super::autosave::newest;
 use super::config::TrainConfig;
 use super::history::History;
-use super::shown::Shown;
+use super::shown::OnShow;
 use super::state::{State, extent};
 use super::training::{Moment, Training};
 use crate::data::{Text, Tokens};
@@ -114,7 +114,7 @@ impl SavedTraining {
     /// # Errors
     /// As [`resume`](super::resume).
     pub fn resume(self, model: &mut impl Trainable, data: &Tokens, held_out: &Tokens) -> Result<History> {
-        let mut shown = Shown::new();
+        let mut shown = OnShow::new();
         let history = self.resume_with(model, data, held_out, |moment| shown.watch(moment))?;
         shown.finish(&history);
         Ok(history)

@@ -24,15 +24,15 @@ fn curve(history: &History) -> Result<Picture> {
 }
 
 /// What is on show.
-pub(super) struct Shown {
+pub(super) struct OnShow {
     live: Option<(Progress, LiveFigure)>,
     /// Why the state could not be kept, so far as it is told.
     trouble: Option<String>,
 }
 
-impl Shown {
-    pub(super) fn new() -> Shown {
-        Shown { live: is_connected().then(|| (Progress::new("training"), LiveFigure::new())), trouble: None }
+impl OnShow {
+    pub(super) fn new() -> OnShow {
+        OnShow { live: is_connected().then(|| (Progress::new("training"), LiveFigure::new())), trouble: None }
     }
 
     /// Shows a step.

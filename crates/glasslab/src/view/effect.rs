@@ -3,7 +3,7 @@
 use super::{Html, beside, paragraph, shown};
 use crate::display::escape;
 use crate::error::Result;
-use crate::intervene::{Effect, Outcome};
+use crate::intervene::{Behaviour, Effect};
 use crate::tokenizer::printable;
 
 impl Effect {
@@ -12,7 +12,7 @@ impl Effect {
     /// # Errors
     /// If a picture can't be drawn.
     pub fn html(&self) -> Result<Html> {
-        let column = |name: &str, outcome: &Outcome| -> Result<String> {
+        let column = |name: &str, outcome: &Behaviour| -> Result<String> {
             let shown = |text: &str| escape(&printable(text));
             let (text, written) = (shown(&outcome.trace.text), shown(&outcome.written));
             let style = "margin:4px 0;max-width:34em;font-family:ui-monospace,monospace;overflow-wrap:anywhere";

@@ -3,7 +3,7 @@
 use super::colour::{Quantity, Scale, css, ink_on};
 use super::{Html, shown};
 use crate::display::escape;
-use crate::intervene::{HeadPatterns, share};
+use crate::measure::{HeadPatterns, share};
 
 impl HeadPatterns {
     /// A table: a row for each head, a column for each rule.

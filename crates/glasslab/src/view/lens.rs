@@ -3,7 +3,7 @@
 use super::colour::{Quantity, Scale, css, ink_on};
 use super::{Html, shown};
 use crate::display::escape;
-use crate::intervene::Lens;
+use crate::measure::Lens;
 
 impl Lens {
     /// A table: a row for each layer, a column for each character, in it the likeliest next one.

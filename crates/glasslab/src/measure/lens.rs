@@ -4,8 +4,8 @@
 //! head read it. Early layers know little, late ones more: one sees where a prediction is made.
 //! Source: nostalgebraist, "interpreting GPT: the logit lens", 2020.
 
-use super::{Altered, Changes, Patch};
 use crate::error::{Error, Result};
+use crate::intervene::{Altered, Changes, Patch};
 use crate::model::LanguageModel;
 use crate::numbers::numbers;
 use crate::stopping::Listening;
