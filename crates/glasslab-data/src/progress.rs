@@ -1,4 +1,6 @@
 //! How far it is: a bar on a terminal, a line every two seconds elsewhere (in a notebook's cell), both on standard error.
+//!
+//! By hand: without a terminal indicatif says nothing, and a cell wants its line.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};

@@ -5,6 +5,8 @@
 //! ```
 //! Each step can be undone, so a change of one word always changes the result. It tells damage by accident, at several
 //! gigabytes a second; it is no protection against an attacker, for which downloads have their SHA-256.
+//!
+//! By hand, since a crate for it would be loaded by every cell, and since the files that there are hold these sums.
 
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
