@@ -26,7 +26,7 @@ impl Bytes {
     ///
     /// # Errors
     /// If the system can't map it.
-    pub(crate) fn map(file: &File, path: &Path) -> Result<Bytes> {
+    pub fn map(file: &File, path: &Path) -> Result<Bytes> {
         // SAFETY: the mapped bytes would change, or vanish, only if somebody wrote into this very file. glasslab
         // never does: it writes another file and gives that one the name, and this one lives until it is unmapped.
         let map = unsafe { Mmap::map(file) }.map_err(|source| Error::File { path: path.to_path_buf(), source })?;
