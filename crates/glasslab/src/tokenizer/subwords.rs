@@ -115,7 +115,7 @@ impl Subwords {
             }
         };
         let mut dropped = 0;
-        let mut emit = |part: &Part| match part.id {
+        let emit = |part: &Part| match part.id {
             Some(id) => take(i64::from(id)),
             None => {
                 let bytes = &word.as_bytes()[part.bytes.clone()];
@@ -126,12 +126,14 @@ impl Subwords {
             }
         };
         if self.vocabulary.alphabet == Alphabet::Bytes {
-            let bytes = word.bytes().map(|byte| (self.bytes[usize::from(byte)], 1));
-            merger.merged(bytes, merge).for_each(&mut emit);
+            // A byte that has no piece is left out before anything is merged.
+            let bytes = word.bytes().filter_map(|byte| self.bytes[usize::from(byte)]);
+            merger.merged(bytes.map(|id| (Some(id), 1)), merge).for_each(emit);
+            dropped = word.chars().filter(|character| !self.knows(*character)).count();
         } else {
             let id = |letter: &str| self.ids.get(letter.as_bytes()).copied();
             let letters = word.char_indices().map(|(place, letter)| &word[place..place + letter.len_utf8()]);
-            merger.merged(letters.map(|letter| (id(letter), letter.len())), merge).for_each(&mut emit);
+            merger.merged(letters.map(|letter| (id(letter), letter.len())), merge).for_each(emit);
         }
         dropped
     }
@@ -406,6 +408,15 @@ mod tests {
         let pieces = tokenizer.cut("the 日é🦀").unwrap();
         assert_eq!((pieces.text.as_str(), &pieces.dropped[..]), ("the é", &['日', '🦀'][..]));
         assert!(tokenizer.knows('é') && !tokenizer.knows('日'));
+    }
+
+    #[test]
+    fn bytes_without_a_piece_are_left_out_before_anything_is_merged() {
+        let mut vocabulary = Vocabulary { split: Split::Whole, ..bytes() };
+        vocabulary.pieces[0x14] = Piece::default();
+        let tokenizer = AnyTokenizer::from(Subwords::new(vocabulary).unwrap());
+        let pieces = tokenizer.cut("h\u{14}e the").unwrap();
+        assert_eq!((pieces.labels.join(" "), &pieces.dropped[..]), ("he ␣the".to_owned(), &['\u{14}'][..]));
     }
 
     #[test]
