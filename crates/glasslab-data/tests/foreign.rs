@@ -461,9 +461,24 @@ fn lies_are_noticed_before_they_cost_memory() {
     }
 
     let nan = [&[0, 0x7e][..], &[1; 32]].concat();
-    std::fs::write(&path, x().tensor("w", &[32], 8, &nan).bytes()).unwrap();
-    let message = Foreign::open(&path).unwrap().weights[0].read().unwrap_err().to_string();
-    assert!(message.contains("w: it holds numbers that are NaN or infinite"), "{message}");
+    let (infinite, largest) = (f32::INFINITY.to_le_bytes(), f32::MAX.to_le_bytes());
+    for (size, kind, bytes, is_number) in [
+        (32, 8, &nan[..], false),
+        (1, 0, &infinite, false),
+        (1, 0, &largest, true),
+        (1, 1, &[0, 0x7c], false),
+        (1, 1, &[0xff, 0xfb], true),
+        (1, 28, &f64::NAN.to_le_bytes(), false),
+        (1, 30, &[0xc0, 0xff], false),
+        (1, 30, &[0x7f, 0x7f], true),
+    ] {
+        std::fs::write(&path, x().tensor("w", &[size], kind, bytes).bytes()).unwrap();
+        let read = Foreign::open(&path).unwrap().weights[0].read();
+        assert_eq!(read.is_ok(), is_number, "{kind} {bytes:?}");
+        let is_told =
+            |error: glasslab_data::Error| error.to_string().contains("w: it holds numbers that are NaN or infinite");
+        assert!(read.err().is_none_or(is_told));
+    }
 
     let whole = files();
     for (file, bytes, why) in [

@@ -20,10 +20,10 @@ fn its_settings_its_weights_and_its_tokenizer_are_read() {
     assert!(foreign.chat_template.as_ref().unwrap().contains("<|im_start|>"));
     // Sums and last numbers as the Python package `gguf` unpacks them.
     for (name, shape, sum, last) in [
-        ("token_embd.weight", &[49152, 576][..], -15353.044_494_152, 3_173_699_584),
+        ("token_embd.weight", &[49152, 576][..], -15_353.044_494_152, 3_173_699_584),
         ("blk.7.attn_q.weight", &[576, 576], -26.595_428_466_797, 3_163_725_824),
         ("blk.29.ffn_down.weight", &[576, 1536], 49.835_708_618_164, 1_030_225_920),
-        ("output_norm.weight", &[576], 1038.332_031_25, 1_073_610_752),
+        ("output_norm.weight", &[576], 1_038.332_031_25, 1_073_610_752),
     ] {
         let read = foreign.weight(name).unwrap().read().unwrap();
         let off = (read.sum(Kind::Double).double_value(&[]) - sum).abs();
