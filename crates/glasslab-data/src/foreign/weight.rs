@@ -1,7 +1,7 @@
 //! A tensor of a model's file: its name, its shape, and its numbers when they are asked for.
 
+use super::file::{damaged, wrong};
 use super::quant::Block;
-use super::wrong;
 use crate::error::{Error, Result};
 use glasslab::data::Bytes;
 use std::fmt;
@@ -66,7 +66,7 @@ impl Weight {
         if let Some((numbers, length)) = stored.block() {
             let expected = count(&shape).filter(|count| count % numbers == 0).map(|count| count / numbers * length);
             if expected != Some(bytes.len()) {
-                return Err(super::damaged(&format!("{name} of shape {shape:?} can't have {} bytes", bytes.len())));
+                return Err(damaged(&format!("{name} of shape {shape:?} can't have {} bytes", bytes.len())));
             }
         }
         Ok(Weight { name, shape, stored, path: Arc::clone(path), bytes })
