@@ -7,7 +7,6 @@
 mod any;
 mod bpe;
 mod merge;
-mod nfc;
 mod special;
 mod split;
 mod subwords;

@@ -11,7 +11,6 @@
 //! independent subword tokenizer and detokenizer for Neural Text Processing", 2018.
 
 use super::merge::{Merge, Merger, Part};
-use super::nfc::Nfc;
 use super::special::Specials;
 use super::vocabulary::{Alphabet, Merging, Prefix, SPACE, Vocabulary};
 use super::{Tokenizer, shown};
@@ -20,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// A tokenizer of another model.
 #[derive(Clone, Serialize, Deserialize)]
@@ -33,7 +32,6 @@ pub struct Subwords {
     bytes: Vec<Option<u32>>,
     order: Order,
     specials: Specials,
-    nfc: Option<Arc<Nfc>>,
 }
 
 /// Which pair is merged when; what comes first has the lowest number.
@@ -86,7 +84,11 @@ impl Subwords {
 
     /// A part of a text, between special pieces, as it is cut.
     fn prepared<'a>(&self, place: usize, part: &'a str) -> Cow<'a, str> {
-        let part = self.nfc.as_ref().map_or_else(|| self.spaced(part), |nfc| nfc.compose(part));
+        let part = match self.vocabulary.nfc && !is_nfc(part) {
+            // The composed form: `e` and a combining acute are `é`.
+            true => Cow::Owned(part.nfc().collect()),
+            false => self.spaced(part),
+        };
         let takes_space = |Prefix { every, unless_there }: Prefix| {
             !part.is_empty() && (every || place == 0) && !(unless_there && part.starts_with(' '))
         };
@@ -249,8 +251,7 @@ impl TryFrom<Vocabulary> for Subwords {
             Merging::Scores(scores) => ordered(scores, n_vocab)?,
         };
         let specials = Specials::of(&vocabulary);
-        let nfc = vocabulary.nfc.then(|| Arc::new(Nfc::new()));
-        Ok(Subwords { vocabulary, ids, bytes, order, specials, nfc })
+        Ok(Subwords { vocabulary, ids, bytes, order, specials })
     }
 }
 
