@@ -3,12 +3,14 @@
 //! ```text
 //! hub → download → rows → clean → prepare → token file          store: all of it, in the cache folder
 //! a person's file → read → clean → prepare → token file
+//! a model of others → foreign
 //! ```
 //! HTTP, TLS, parquet and arrow are here, behind the command `glasslab`, so that no cell is built with them.
 
 pub mod clean;
 pub mod download;
 pub mod error;
+pub mod foreign;
 pub mod hub;
 pub mod prepare;
 pub mod progress;

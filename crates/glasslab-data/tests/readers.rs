@@ -1,9 +1,11 @@
 //! Every form that a person's text comes in: what is valid comes back whole, and nothing else is a panic or a hang.
 //!
-//! The random inputs are seeded; `GLASSLAB_INPUTS` asks for more of them, as a nightly run does.
+//! The random inputs are seeded; `GLASSLAB_INPUTS` asks for more of them, as a nightly run does (`damage`).
 
+mod damage;
 mod server;
 
+use damage::{damaged, folder, inputs};
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
 use glasslab::data::{COLUMN, Kind, Origin, Stories, TokenFile, TokenWriter, story_of};
@@ -15,15 +17,6 @@ use parquet::basic::{BrotliLevel, Compression};
 use server::{compressions, parquet_of};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-
-fn inputs() -> usize {
-    std::env::var("GLASSLAB_INPUTS").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000)
-}
-
-/// A folder in memory where the system has one: a million files are not the disk's affair.
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir_in(if Path::new("/dev/shm").is_dir() { "/dev/shm".into() } else { std::env::temp_dir() }).unwrap()
-}
 
 fn read_column(path: &Path, column: &str) -> Result<Vec<String>> {
     let mut stories = Vec::new();
@@ -116,26 +109,6 @@ fn what_was_written_in_any_form_and_packing_comes_back_whole() {
         std::fs::write(&path, bytes).unwrap();
         assert_eq!(read(&path).unwrap(), expected(&stories), "{round}: {ending}, {stories:?}");
     }
-}
-
-/// Damages bytes: some changed, some left out, some cut off, some put in twice.
-fn damaged(rng: &mut Rng, mut bytes: Vec<u8>) -> Vec<u8> {
-    for _ in 0..1 + rng.below(3) {
-        if bytes.is_empty() {
-            break;
-        }
-        let place = rng.below(bytes.len());
-        match rng.below(5) {
-            0 | 1 => bytes[place] = rng.bits() as u8,
-            2 => bytes[place] ^= 1 << rng.below(8),
-            3 => bytes.truncate(place),
-            _ => {
-                let piece = bytes[place..].to_vec();
-                bytes.extend(&piece[..piece.len().min(40)]);
-            }
-        }
-    }
-    bytes
 }
 
 #[test]

@@ -6,10 +6,19 @@
 
 mod any;
 mod bpe;
+mod merge;
+mod nfc;
+mod special;
+mod split;
+mod subwords;
+mod vocabulary;
 mod words;
 
 pub use any::{AnyTokenizer, Pieces, Unit};
 pub use bpe::BytePair;
+pub use split::Split;
+pub use subwords::Subwords;
+pub use vocabulary::{Alphabet, Merging, Piece, Prefix, Special, Vocabulary};
 pub(crate) use words::words;
 
 use crate::error::{Error, Result};
@@ -59,17 +68,21 @@ pub trait Tokenizer {
     /// # Errors
     /// As [`piece`](Self::piece).
     fn label(&self, id: i64) -> Result<String> {
-        let piece = self.piece(id)?;
-        Ok(piece.utf8_chunks().fold(String::new(), |label, part| {
-            let label = part.valid().chars().fold(label, |label, character| label + &visible(character));
-            part.invalid().iter().fold(label, |label, byte| label + &format!("\\x{byte:02x}"))
-        }))
+        Ok(shown(&self.piece(id)?))
     }
 
     /// This tokenizer, if its tokens are single characters.
     fn as_chars(&self) -> Option<CharTokenizer> {
         None
     }
+}
+
+/// The bytes of a piece as a plot or a table shows them.
+fn shown(piece: &[u8]) -> String {
+    piece.utf8_chunks().fold(String::new(), |label, part| {
+        let label = part.valid().chars().fold(label, |label, character| label + &visible(character));
+        part.invalid().iter().fold(label, |label, byte| label + &format!("\\x{byte:02x}"))
+    })
 }
 
 /// A tokenizer whose tokens are single characters.

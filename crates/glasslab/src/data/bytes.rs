@@ -27,7 +27,7 @@ impl Bytes {
     ///
     /// # Errors
     /// If the system can't map it.
-    pub(crate) fn map(file: &File, path: &Path) -> Result<Bytes> {
+    pub fn map(file: &File, path: &Path) -> Result<Bytes> {
         // SAFETY: the mapped bytes would change, or vanish, only if somebody wrote into this very file. glasslab
         // never does: it writes another file and gives that one the name, and this one lives until it is unmapped.
         // For others it is read-only; who cuts it nevertheless ends the process (SIGBUS), and the kernel says why.

@@ -1,12 +1,12 @@
 //! The tokenizer that a model travels with, and a text cut into its pieces.
 
-use super::{BytePair, CharTokenizer, Tokenizer};
+use super::{BytePair, CharTokenizer, Subwords, Tokenizer};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A tokenizer of either kind. It is cheap to clone.
+/// A tokenizer of any kind. It is cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum AnyTokenizer {
@@ -15,19 +15,22 @@ pub enum AnyTokenizer {
     /// Byte pairs.
     #[serde(with = "shared")]
     Pairs(Arc<BytePair>),
+    /// Those of another model.
+    #[serde(with = "shared")]
+    Subwords(Arc<Subwords>),
 }
 
 /// serde's own way for `Arc` is a feature that every crate would be built with.
 mod shared {
-    use super::{Arc, BytePair};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use super::{Arc, Deserialize, Serialize};
+    use serde::{Deserializer, Serializer};
 
-    pub fn serialize<S: Serializer>(pairs: &Arc<BytePair>, serializer: S) -> Result<S::Ok, S::Error> {
-        pairs.as_ref().serialize(serializer)
+    pub fn serialize<T: Serialize, S: Serializer>(tokenizer: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        tokenizer.as_ref().serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<BytePair>, D::Error> {
-        BytePair::deserialize(deserializer).map(Arc::new)
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
     }
 }
 
@@ -36,6 +39,7 @@ impl AnyTokenizer {
         match self {
             AnyTokenizer::Chars(tokenizer) => tokenizer,
             AnyTokenizer::Pairs(tokenizer) => tokenizer.as_ref(),
+            AnyTokenizer::Subwords(tokenizer) => tokenizer.as_ref(),
         }
     }
 
@@ -64,11 +68,21 @@ impl AnyTokenizer {
         self.label(id as i64).unwrap_or_else(|_| id.to_string())
     }
 
+    /// The ids with which a model ends what it writes, as its file says; none for those of ours.
+    pub fn ends(&self) -> &[u32] {
+        match self {
+            AnyTokenizer::Subwords(tokenizer) => &tokenizer.vocabulary().ends,
+            AnyTokenizer::Chars(_) | AnyTokenizer::Pairs(_) => &[],
+        }
+    }
+
     /// What one of its ids is called.
     pub fn unit(&self) -> Unit {
         match self {
             AnyTokenizer::Chars(_) => Unit { one: "character", many: "characters", nats: "nats/char" },
-            AnyTokenizer::Pairs(_) => Unit { one: "token", many: "tokens", nats: "nats/token" },
+            AnyTokenizer::Pairs(_) | AnyTokenizer::Subwords(_) => {
+                Unit { one: "token", many: "tokens", nats: "nats/token" }
+            }
         }
     }
 }
@@ -98,6 +112,12 @@ impl From<&BytePair> for AnyTokenizer {
     }
 }
 
+impl From<Subwords> for AnyTokenizer {
+    fn from(tokenizer: Subwords) -> AnyTokenizer {
+        AnyTokenizer::Subwords(Arc::new(tokenizer))
+    }
+}
+
 impl Tokenizer for AnyTokenizer {
     fn n_vocab(&self) -> i64 {
         self.inner().n_vocab()
@@ -121,6 +141,10 @@ impl Tokenizer for AnyTokenizer {
 
     fn width(&self, id: i64) -> Result<usize> {
         self.inner().width(id)
+    }
+
+    fn label(&self, id: i64) -> Result<String> {
+        self.inner().label(id)
     }
 
     fn as_chars(&self) -> Option<CharTokenizer> {

@@ -18,6 +18,7 @@
 mod learn;
 
 use super::Tokenizer;
+use super::merge::{Merger, Part};
 use super::words::words;
 use crate::error::{Error, Result};
 use crate::file::{file_error, write_whole};
@@ -25,8 +26,7 @@ use crate::stopping::Listening;
 use learn::{Learnt, Pair};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The ids of single bytes.
@@ -149,8 +149,16 @@ impl Tokenizer for BytePair {
     }
 
     fn encode_into(&self, text: &str, take: &mut dyn FnMut(i64)) -> usize {
-        let mut encoder = Encoder { tokenizer: self, parts: Vec::new(), waiting: BinaryHeap::new() };
-        words(text).for_each(|word| encoder.encode(word.as_bytes(), take));
+        let mut merger = Merger::default();
+        let id = |part: &Part| part.id.and_then(|id| u16::try_from(id).ok());
+        for word in words(text) {
+            let bytes = word.bytes().map(|byte| (Some(u32::from(byte)), 1));
+            let parts = merger.merged(bytes, |first, second| {
+                let (number, id) = self.merged.get(&(id(first)?, id(second)?))?;
+                Some((*number as u32, u32::from(*id)))
+            });
+            parts.filter_map(|part| part.id).for_each(|id| take(i64::from(id)));
+        }
         0
     }
 
@@ -165,67 +173,6 @@ impl Tokenizer for BytePair {
 
     fn knows(&self, _character: char) -> bool {
         true
-    }
-}
-
-/// Merges the bytes of words, what was merged first, first; of equal ones, the one further left.
-struct Encoder<'a> {
-    tokenizer: &'a BytePair,
-    parts: Vec<Part>,
-    /// The pairs that may be merged: which merge it is, the place of its first part, and the id that it makes.
-    waiting: BinaryHeap<Reverse<(usize, usize, u16)>>,
-}
-
-/// A part of a word, at the place of its first byte.
-#[derive(Clone, Copy)]
-struct Part {
-    /// `None` once it belongs to the part before it.
-    id: Option<u16>,
-    /// Where the part before begins; for the first one, no place of the word.
-    before: usize,
-    /// Where the part behind begins, or the word ends.
-    after: usize,
-}
-
-impl Encoder<'_> {
-    fn encode(&mut self, word: &[u8], take: &mut dyn FnMut(i64)) {
-        let part = |(place, &byte): (usize, &u8)| Part {
-            id: Some(u16::from(byte)),
-            before: place.wrapping_sub(1),
-            after: place + 1,
-        };
-        self.parts.clear();
-        self.parts.extend(word.iter().enumerate().map(part));
-        (0..word.len()).for_each(|place| self.look(place));
-        while let Some(Reverse((_, place, id))) = self.waiting.pop() {
-            // What was merged since makes another pair, or none.
-            if self.pair(place).is_none_or(|(_, now)| now != id) {
-                continue;
-            }
-            let Part { before, after, .. } = self.parts[place];
-            let end = self.parts[after].after;
-            self.parts[after].id = None;
-            self.parts[place] = Part { id: Some(id), before, after: end };
-            if let Some(next) = self.parts.get_mut(end) {
-                next.before = place;
-            }
-            self.look(before);
-            self.look(place);
-        }
-        self.parts.iter().filter_map(|part| part.id).for_each(|id| take(i64::from(id)));
-    }
-
-    /// The merge of the part at a place with the one behind it, if there is one.
-    fn pair(&self, place: usize) -> Option<(usize, u16)> {
-        let first = self.parts.get(place)?;
-        let second = self.parts.get(first.after)?;
-        self.tokenizer.merged.get(&(first.id?, second.id?)).copied()
-    }
-
-    fn look(&mut self, place: usize) {
-        if let Some((number, id)) = self.pair(place) {
-            self.waiting.push(Reverse((number, place, id)));
-        }
     }
 }
 

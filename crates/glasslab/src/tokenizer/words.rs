@@ -12,10 +12,15 @@
 
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-const CONTRACTIONS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
+pub(super) const CONTRACTIONS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
 
 /// A text's words; together they are the text.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
+    cut_by(text, first_word)
+}
+
+/// Cuts a text by a function that says where the first word of what is left ends.
+pub(super) fn cut_by(text: &str, first_word: impl Fn(&str) -> usize) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let (word, others) = rest.split_at(first_word(rest));
@@ -34,21 +39,25 @@ fn first_word(text: &str) -> usize {
     if let Some(kind) = word.chars().next().map(Kind::of).filter(|kind| *kind != Kind::Blank) {
         return text.len() - word.len() + length(word, kind);
     }
+    blanks(text)
+}
+
+/// How many of the blanks that a text begins with are a word: the last of several is left to the word behind them.
+pub(super) fn blanks(text: &str) -> usize {
     let blanks = length(text, Kind::Blank);
     match text[..blanks].char_indices().next_back() {
-        // The last of several blanks is left to the word behind them.
         Some((last, _)) if last > 0 && blanks < text.len() => last,
         _ => blanks,
     }
 }
 
 /// How far a text is of one kind.
-fn length(text: &str, kind: Kind) -> usize {
+pub(super) fn length(text: &str, kind: Kind) -> usize {
     text.find(|character| Kind::of(character) != kind).unwrap_or(text.len())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Letter,
     Number,
     Blank,
@@ -56,7 +65,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(character: char) -> Kind {
+    pub(super) fn of(character: char) -> Kind {
         match character {
             'a'..='z' | 'A'..='Z' => Kind::Letter,
             '0'..='9' => Kind::Number,

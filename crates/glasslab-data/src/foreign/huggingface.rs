@@ -1,0 +1,80 @@
+//! A Hugging Face folder: `config.json`, `model.safetensors` or its shards, `tokenizer.json`, and what else tells of them.
+
+use super::{Config, Foreign, Form, damaged, pickle, read_text, safetensors, tokenizer_json, wrong};
+use crate::error::Result;
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// Opens a folder.
+pub(super) fn open(folder: &Path) -> Result<Foreign> {
+    let path = folder.join("config.json");
+    let said = object(&path)?.ok_or_else(|| {
+        wrong(folder, "has no config.json: give the folder of a model, as `save_pretrained` or the hub makes it")
+    })?;
+    let Some(weights) = safetensors::of_folder(folder)? else {
+        let entries = std::fs::read_dir(folder).map_err(crate::Error::file(folder))?;
+        let pickles = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+        let mut pickles =
+            pickles.filter(|path| path.extension().is_some_and(|end| end == "bin" || end == "pt" || end == "pth"));
+        return Err(match pickles.next() {
+            Some(file) => pickle(&file),
+            None => wrong(folder, "has no model.safetensors: fetch it beside config.json"),
+        });
+    };
+    let family = said.get("model_type").and_then(Value::as_str);
+    let family = family.ok_or_else(|| wrong(&path, "does not say `model_type`: fetch it again"))?.to_owned();
+    let told = object(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
+    let generation = object(&folder.join("generation_config.json"))?.unwrap_or_default();
+    let config = Config::new(&path, said);
+    let vocabulary = match read_text(&folder.join("tokenizer.json"))? {
+        None => Err("has no tokenizer.json: fetch it beside config.json, or write it in Python with \
+                     `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
+            .to_owned()),
+        Some(text) => tokenizer_json::vocabulary(&text).map(|mut vocabulary| {
+            let n_vocab = vocabulary.pieces.len();
+            let by_id =
+                [generation.get("eos_token_id"), config.get("eos_token_id")].into_iter().flatten().flat_map(ids);
+            let by_name = text_of(&told, "eos_token");
+            let by_name =
+                by_name.and_then(|name| vocabulary.pieces.iter().position(|piece| piece.0 == name.as_bytes()));
+            let all = by_id.chain(by_name.map(|id| id as u32)).filter(|&id| (id as usize) < n_vocab);
+            let mut ends: Vec<u32> = all.collect();
+            ends.sort_unstable();
+            ends.dedup();
+            vocabulary.ends = ends;
+            vocabulary
+        }),
+    };
+    let chat_template = match read_text(&folder.join("chat_template.jinja"))? {
+        None => template(&told),
+        there => there,
+    };
+    let form = Form::HuggingFace;
+    Ok(Foreign { path: folder.to_path_buf(), form, family, config, weights, vocabulary, chat_template })
+}
+
+/// A file of key-values, if it is there.
+fn object(path: &Path) -> Result<Option<Map<String, Value>>> {
+    let Some(text) = read_text(path)? else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|error| wrong(path, &damaged(&error.to_string())))
+}
+
+/// One id, or several.
+fn ids(value: &Value) -> Vec<u32> {
+    let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    values.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).collect()
+}
+
+/// A token is a text, or has one.
+fn text_of<'a>(told: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    let value = told.get(key)?;
+    value.as_str().or_else(|| value["content"].as_str())
+}
+
+/// The template of `tokenizer_config.json`: one, or the one of several that is called `default`.
+fn template(told: &Map<String, Value>) -> Option<String> {
+    let value = told.get("chat_template")?;
+    let of_name = |template: &&Value| template["name"] == "default";
+    let several = value.as_array().and_then(|several| several.iter().find(of_name)).map(|one| &one["template"]);
+    several.unwrap_or(value).as_str().map(str::to_owned)
+}
