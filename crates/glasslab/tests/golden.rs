@@ -187,13 +187,11 @@ fn every_modules_values_and_gradients_are_pytorchs() {
     ] {
         assert_module(name, &[x, ("a.qkv.weight", &[rows, 6]), ("a.output.weight", &[6, 8])], |inputs| {
             let config = AttentionConfig {
-                emb_dim: 6,
-                n_heads: 2,
                 n_kv_heads: config.n_kv_heads,
-                head_dim: 4,
                 qk_norm: config.qk_norm,
                 weighting: config.weighting,
                 previous_head: config.previous_head,
+                ..AttentionConfig::plain(6, 2, 4)
             };
             let mut attention = MultiHeadAttention::new(config, &mut Rng::new(1), Device::Cpu).unwrap();
             (attention.qkv_weight, attention.output_weight) = (inputs[1].shallow_clone(), inputs[2].shallow_clone());
