@@ -27,10 +27,17 @@ SKIPPED = LAB / "skipped.json"
 SUITES = ("scripts", "crates", "notebooks")
 # By the reason that stands in the `#[ignore]` of a test of cargo's: its program, and whether what it needs is here.
 NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
-         "needs an NVIDIA GPU": ("gpu", libtorch.has_nvidia_gpu)}
+         "needs an NVIDIA GPU": ("gpu", libtorch.has_nvidia_gpu),
+         "needs stories260K": ("stories260k", lambda: (models() / "stories260K.bin").exists()),
+         "needs SmolLM2 as a GGUF file": ("smollm2", lambda: bool(os.environ.get("GLASSLAB_SMOLLM2")))}
 # What `--quick` runs of the crates: all but examples and the documentation's. What is compiled step by step takes longer once,
 # and then a tenth of the time after a change.
 QUICK = ["--lib", "--bins", "--tests", "--config", "profile.release.incremental=true"]
+
+
+def models() -> Path:
+    """Where models of others may lie."""
+    return Path(os.environ.get("GLASSLAB_MODELS", ROOT.parent / "shared" / "data" / "models"))
 
 
 @dataclass

@@ -151,9 +151,22 @@ fn safetensors(tensors: &[(&str, &[usize])]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; place]].concat()
 }
 
+/// A few pieces in the pipeline of Gemma.
 fn tokenizer_json() -> Value {
-    let golden: Value = serde_json::from_slice(&std::fs::read(golden("tokenizing.json")).unwrap()).unwrap();
-    golden["families"]["gemma"]["tokenizer"].clone()
+    let tokens = ["<unk>", "<s>", "</s>", "<end>", "▁", "a", "b", "▁a", "ab"];
+    let ids: serde_json::Map<String, Value> =
+        tokens.iter().zip(0..).map(|(token, id)| (token.to_string(), json!(id))).collect();
+    json!({
+        "added_tokens": [{"id": 1, "content": "<s>", "lstrip": false}, {"id": 9, "content": "<more>"}],
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+        "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": false},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
+        },
+        "model": {"type": "BPE", "byte_fallback": true, "ignore_merges": false, "vocab": ids, "merges": [["▁", "a"], "a b"]},
+    })
 }
 
 /// The files of a folder, in two shards.
@@ -324,6 +337,8 @@ fn a_folder_is_read_with_all_its_shards_and_what_stands_beside() {
     assert_eq!(foreign.chat_template.as_deref(), Some("{{ messages }}"));
     let vocabulary = foreign.vocabulary.as_ref().unwrap();
     assert_eq!((&vocabulary.ends[..], vocabulary.begin), (&[1, 2, 3][..], Some(1)));
+    let pieces = foreign.tokenizer(10).unwrap().cut("ab a<more>").unwrap();
+    assert_eq!(pieces.labels, ["<s>", "ab", "␣a", "<more>"]);
     let n_vocab = vocabulary.pieces.len();
     assert_eq!(foreign.tokenizer(n_vocab + 64).unwrap().n_vocab(), n_vocab as i64 + 64);
     assert!(foreign.tokenizer(1 << 30).unwrap_err().to_string().contains("don't belong together"));
@@ -446,9 +461,24 @@ fn lies_are_noticed_before_they_cost_memory() {
     }
 
     let nan = [&[0, 0x7e][..], &[1; 32]].concat();
-    std::fs::write(&path, x().tensor("w", &[32], 8, &nan).bytes()).unwrap();
-    let message = Foreign::open(&path).unwrap().weights[0].read().unwrap_err().to_string();
-    assert!(message.contains("w: it holds numbers that are NaN or infinite"), "{message}");
+    let (infinite, largest) = (f32::INFINITY.to_le_bytes(), f32::MAX.to_le_bytes());
+    for (size, kind, bytes, is_number) in [
+        (32, 8, &nan[..], false),
+        (1, 0, &infinite, false),
+        (1, 0, &largest, true),
+        (1, 1, &[0, 0x7c], false),
+        (1, 1, &[0xff, 0xfb], true),
+        (1, 28, &f64::NAN.to_le_bytes(), false),
+        (1, 30, &[0xc0, 0xff], false),
+        (1, 30, &[0x7f, 0x7f], true),
+    ] {
+        std::fs::write(&path, x().tensor("w", &[size], kind, bytes).bytes()).unwrap();
+        let read = Foreign::open(&path).unwrap().weights[0].read();
+        assert_eq!(read.is_ok(), is_number, "{kind} {bytes:?}");
+        let is_told =
+            |error: glasslab_data::Error| error.to_string().contains("w: it holds numbers that are NaN or infinite");
+        assert!(read.err().is_none_or(is_told));
+    }
 
     let whole = files();
     for (file, bytes, why) in [

@@ -1,6 +1,6 @@
 //! What a file says of its model, by its own keys.
 
-use super::wrong;
+use super::file::wrong;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};

@@ -8,9 +8,10 @@
 //! ```
 //! Source: ggml's `docs/gguf.md`.
 
+use super::file::{check_places, damaged, wrong};
 use super::quant::Block;
 use super::weight::shared;
-use super::{Config, Foreign, Form, Stored, Weight, damaged, gguf_tokenizer, wrong};
+use super::{Config, Foreign, Form, Stored, Weight, gguf_tokenizer};
 use crate::error::Result;
 use glasslab::data::Bytes;
 use serde_json::{Map, Number, Value};
@@ -115,18 +116,6 @@ fn length(shape: &[u64], stored: Stored) -> Option<u64> {
     let count = shape.iter().try_fold(1_u64, |count, &size| count.checked_mul(size))?;
     let is_whole = shape.last().is_none_or(|row| row % numbers == 0);
     (is_whole && count > 0 && count < i64::MAX as u64).then_some(count / numbers)?.checked_mul(bytes)
-}
-
-/// No number belongs to two tensors.
-pub(super) fn check_places(mut places: Vec<(u64, u64, &str)>) -> Result<(), String> {
-    places.sort_unstable();
-    for pair in places.windows(2) {
-        let ((begin, length, name), (next, _, other)) = (pair[0], pair[1]);
-        if begin.checked_add(length).is_none_or(|end| end > next) {
-            return Err(damaged(&format!("{name} and {other} lie one on the other")));
-        }
-    }
-    Ok(())
 }
 
 /// How ggml's kinds of numbers are kept.

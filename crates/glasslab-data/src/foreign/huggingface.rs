@@ -1,6 +1,7 @@
 //! A Hugging Face folder: `config.json`, `model.safetensors` or its shards, `tokenizer.json`, and what else tells of them.
 
-use super::{Config, Foreign, Form, damaged, pickle, read_text, safetensors, tokenizer_json, wrong};
+use super::file::{damaged, pickle, read_text, wrong};
+use super::{Config, Foreign, Form, safetensors, tokenizer_json};
 use crate::error::Result;
 use serde_json::{Map, Value};
 use std::path::Path;

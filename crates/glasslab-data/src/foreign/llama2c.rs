@@ -11,9 +11,10 @@
 //!
 //! Source: llama2.c's `export.py` (`legacy_export`), `tokenizer.py` and `run.c`.
 
+use super::file::{damaged, map, wrong};
 use super::pieces::{byte_ids, byte_of};
 use super::weight::shared;
-use super::{Config, Foreign, Form, Stored, Weight, damaged, map, wrong};
+use super::{Config, Foreign, Form, Stored, Weight};
 use crate::error::Result;
 use glasslab::data::Bytes;
 use glasslab::tokenizer::{Alphabet, Merging, Piece, Prefix, Vocabulary};

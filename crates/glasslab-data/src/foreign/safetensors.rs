@@ -5,9 +5,9 @@
 //! ```
 //! Source: the description of the format in the README of `safetensors`.
 
-use super::gguf::check_places;
+use super::file::{check_places, damaged, map, read_text, wrong};
 use super::weight::shared;
-use super::{Stored, Weight, damaged, map, read_text, wrong};
+use super::{Stored, Weight};
 use crate::error::Result;
 use glasslab::data::Bytes;
 use serde_json::{Map, Value};

@@ -5,7 +5,7 @@
 //!
 //! Source: the `tokenizers` library, version 0.22.
 
-use super::damaged;
+use super::file::damaged;
 use super::pieces::{SeenBytes, byte_ids, byte_of, spaced};
 use glasslab::tokenizer::{Alphabet, Merging, Piece, Prefix, Special, Split, Vocabulary};
 use serde_json::Value;

@@ -1,13 +1,13 @@
 //! A tensor of a model's file: its name, its shape, and its numbers when they are asked for.
 
+use super::file::{damaged, wrong};
 use super::quant::Block;
-use super::wrong;
 use crate::error::{Error, Result};
 use glasslab::data::Bytes;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 /// How the numbers of a weight are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Weight {
         if let Some((numbers, length)) = stored.block() {
             let expected = count(&shape).filter(|count| count % numbers == 0).map(|count| count / numbers * length);
             if expected != Some(bytes.len()) {
-                return Err(super::damaged(&format!("{name} of shape {shape:?} can't have {} bytes", bytes.len())));
+                return Err(damaged(&format!("{name} of shape {shape:?} can't have {} bytes", bytes.len())));
             }
         }
         Ok(Weight { name, shape, stored, path: Arc::clone(path), bytes })
@@ -99,42 +99,58 @@ impl Weight {
     /// # Errors
     /// If they are no weights, or one of them is NaN or infinite.
     pub fn read(&self) -> Result<Tensor> {
-        let wrong = |why: &str| wrong(&self.path, &format!("{}: {why}", self.name));
-        let torch = |error: tch::TchError| Error::from(glasslab::Error::from(error));
-        let tensor = match self.stored {
-            Stored::Other => return Err(wrong("these are no weights, or of a kind that glasslab does not read")),
-            Stored::F32 | Stored::F16 | Stored::BF16 => {
-                Tensor::f_from_data_size(&self.bytes, &self.shape, self.kind()).map_err(torch)?
-            }
-            Stored::F64 | Stored::Blocks(_) => self.unpacked().map_err(torch)?,
+        let is_finite = match self.stored {
+            Stored::Other => return Err(self.wrong("these are no weights, or of a kind that glasslab does not read")),
+            Stored::F64 | Stored::Blocks(_) => return self.unpacked(),
+            Stored::F32 => self.bytes.chunks_exact(4).all(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]]).is_finite()),
+            // All bits of the exponent are set where a number is none.
+            Stored::F16 => self.bytes.chunks_exact(2).all(|x| x[1] & 0x7c != 0x7c),
+            Stored::BF16 => self.bytes.chunks_exact(2).all(|x| x[1] & 0x7f != 0x7f || x[0] & 0x80 == 0),
         };
-        let is_finite = || tensor.f_isfinite()?.f_all()?.f_int64_value(&[]);
-        match is_finite().map_err(torch)? {
-            0 => Err(wrong("it holds numbers that are NaN or infinite: the file is damaged, fetch it again")),
-            _ => Ok(tensor),
+        if !is_finite {
+            return Err(self.not_finite());
         }
+        Tensor::f_from_data_size(&self.bytes, &self.shape, self.kind()).map_err(torch)
     }
 
-    /// Unpacks a megabyte of numbers at a time.
-    fn unpacked(&self) -> std::result::Result<Tensor, tch::TchError> {
+    /// Unpacks a piece of the numbers at a time.
+    fn unpacked(&self) -> Result<Tensor> {
         const BLOCKS: usize = 1 << 10;
         let (numbers, length) = self.stored.block().unwrap_or((1, 1));
-        let all = Tensor::f_empty([self.len() as i64], (Kind::Float, tch::Device::Cpu))?;
+        let all = Tensor::f_empty([self.len() as i64], (Kind::Float, Device::Cpu)).map_err(torch)?;
         let mut place = 0;
+        let mut unpacked = vec![0.0; BLOCKS * numbers];
         for piece in self.bytes.chunks(BLOCKS * length) {
-            let mut unpacked = vec![0.0; piece.len() / length * numbers];
+            let unpacked = &mut unpacked[..piece.len() / length * numbers];
             for (block, numbers) in piece.chunks_exact(length).zip(unpacked.chunks_exact_mut(numbers)) {
                 match self.stored {
                     Stored::Blocks(kind) => kind.unpack(block, numbers),
                     _ => numbers[0] = f64::from_le_bytes(block.try_into().unwrap_or_default()) as f32,
                 }
             }
-            let mut part = all.f_narrow(0, place, unpacked.len() as i64)?;
-            part.f_copy_(&Tensor::f_from_slice(&unpacked)?)?;
-            place += unpacked.len() as i64;
+            if !unpacked.iter().all(|number| number.is_finite()) {
+                return Err(self.not_finite());
+            }
+            let count = unpacked.len() as i64;
+            let copied =
+                all.f_narrow(0, place, count).and_then(|mut part| part.f_copy_(&Tensor::f_from_slice(unpacked)?));
+            copied.map_err(torch)?;
+            place += count;
         }
-        all.f_view(&self.shape[..])
+        all.f_view(&self.shape[..]).map_err(torch)
     }
+
+    fn not_finite(&self) -> Error {
+        self.wrong("it holds numbers that are NaN or infinite: the file is damaged, fetch it again")
+    }
+
+    fn wrong(&self, why: &str) -> Error {
+        wrong(&self.path, &format!("{}: {why}", self.name))
+    }
+}
+
+fn torch(error: TchError) -> Error {
+    glasslab::Error::from(error).into()
 }
 
 impl fmt::Debug for Weight {

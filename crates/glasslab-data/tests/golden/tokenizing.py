@@ -25,11 +25,12 @@ OTHERS = ["Il était une fois un garçon très curieux. L'été, il jouait à Z�
           "むかしむかし、おじいさんとおばあさんがいました。", "옛날 옛적에 한 소녀가 살았어요.", "x = [1, 22, 333]; if (a != b) { return 3.14; }"]
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+RARE = "\u0104\u0106\u0113\u0114\u0116\u011d"  # the bytes 4, 6, 19, 20, 22 and 29, as GPT-2 writes them
 SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>"]
 PARTS = [" ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u2003", "'s", "'T", "'ll", "'RE", "'\u017f", "don't", "1", "42", "12345", "\u00b2",
          "\u2167", "\u0663", "\u00e9", "e\u0301", "\u0323\u0301", "\u1100\u1161\u11a8", "\uac00\u11a8", "\u65e5\u672c", "\u2581", "\u2581\u2581",
          "<", "|", ">", "_", "...", "!?", "\U0001f980", "\U0001f469\u200d\U0001f33e", "\u0430\u043b\u0430", "\u05e9\u05b8", "\u0e01\u0e31", "\u0928\u093c",
-         "\u212b", "\uf900", "\ufb01", "\u200b", "\ufeff", "\x00", "\x1b", "\u0085", "\u2028", "<0x0A>", *SPECIAL, "\n\n", "\n\n\n"]
+         "\u212b", "\uf900", "\ufb01", "\u200b", "\ufeff", "\x00", "\x14", "\x1b", "\u0085", "\u2028", "<0x0A>", *SPECIAL, "\n\n", "\n\n\n"]
 
 
 def random_texts(count, seed, words):
@@ -64,7 +65,8 @@ def bytes_of(name, text):
     if name == "qwen2":
         tokenizer.normalizer = normalizers.NFC()
     tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    # SmolLM2 has no pieces for a few bytes that its texts did not have.
+    alphabet = [letter for letter in pre_tokenizers.ByteLevel.alphabet() if name != "smollm" or letter not in RARE]
     trainer = trainers.BpeTrainer(vocab_size=440, min_frequency=2, show_progress=False, initial_alphabet=alphabet)
     tokenizer.train_from_iterator(text, trainer)
     if name == "smollm":

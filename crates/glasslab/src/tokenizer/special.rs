@@ -1,6 +1,6 @@
 //! The pieces that are looked for before a text is cut: they stand for themselves, wherever they are.
 
-use super::vocabulary::{Special, Vocabulary};
+use super::vocabulary::{SPACE, Special, Vocabulary};
 use std::collections::HashMap;
 
 /// Special pieces, by their bytes.
@@ -11,6 +11,8 @@ pub(super) struct Specials {
     begins: [bool; 256],
     /// The numbers of bytes that they have, the greatest first.
     lengths: Vec<usize>,
+    /// Whether one is written with the sign of a space.
+    pub(super) have_sign: bool,
 }
 
 impl Specials {
@@ -22,7 +24,8 @@ impl Specials {
         let mut lengths: Vec<usize> = ids.keys().map(Vec::len).collect();
         lengths.sort_unstable_by(|one, other| other.cmp(one));
         lengths.dedup();
-        Specials { ids, begins, lengths }
+        let have_sign = vocabulary.special.iter().any(|special| special.text.contains(SPACE));
+        Specials { ids, begins, lengths, have_sign }
     }
 
     /// Gives the parts of a text: what stands before each special piece, with the place where it begins, and the piece's id

@@ -10,10 +10,10 @@
 //! Sources: as [`BytePair`](super::BytePair), which learns one; Kudo and Richardson, "SentencePiece: A simple and language
 //! independent subword tokenizer and detokenizer for Neural Text Processing", 2018.
 
-use super::merge::{Merger, Part};
+use super::merge::{Merge, Merger, Part};
 use super::nfc::Nfc;
 use super::special::Specials;
-use super::vocabulary::{Alphabet, Merging, Prefix, Vocabulary};
+use super::vocabulary::{Alphabet, Merging, Prefix, SPACE, Vocabulary};
 use super::{Tokenizer, shown};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -21,9 +21,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-
-/// What SentencePiece writes for a space.
-const SPACE: char = '▁';
 
 /// A tokenizer of another model.
 #[derive(Clone, Serialize, Deserialize)]
@@ -43,7 +40,7 @@ pub struct Subwords {
 #[derive(Clone)]
 enum Order {
     /// By its two ids: when, and the id that it makes.
-    Pairs(HashMap<(u32, u32), (u32, u32)>),
+    Pairs(HashMap<(u32, u32), Merge>),
     /// By the id that it makes.
     Pieces(Vec<u32>),
 }
@@ -75,7 +72,9 @@ impl Subwords {
     /// As [`encode_into`](Tokenizer::encode_into), without the id that is put before every text.
     pub fn encode_bare_into(&self, text: &str, take: &mut dyn FnMut(i64)) -> usize {
         let (mut merger, mut dropped) = (Merger::default(), 0);
-        self.specials.parts(text, |place, part, special| {
+        // SentencePiece looks for special pieces in what it has made of a text, Hugging Face's library in the text itself.
+        let text = if self.specials.have_sign { Cow::Borrowed(text) } else { self.spaced(text) };
+        self.specials.parts(&text, |place, part, special| {
             let part = self.prepared(place, part);
             for word in self.vocabulary.split.words(&part) {
                 dropped += self.encode_word(word, &mut merger, take);
@@ -87,17 +86,21 @@ impl Subwords {
 
     /// A part of a text, between special pieces, as it is cut.
     fn prepared<'a>(&self, place: usize, part: &'a str) -> Cow<'a, str> {
-        let mut part = self.nfc.as_ref().map_or(Cow::Borrowed(part), |nfc| nfc.compose(part));
-        // A space is kept as a space here, so its sign is one as well.
-        if self.vocabulary.alphabet != Alphabet::Bytes && part.contains(SPACE) {
-            part = Cow::Owned(part.replace(SPACE, " "));
-        }
+        let part = self.nfc.as_ref().map_or_else(|| self.spaced(part), |nfc| nfc.compose(part));
         let takes_space = |Prefix { every, unless_there }: Prefix| {
             !part.is_empty() && (every || place == 0) && !(unless_there && part.starts_with(' '))
         };
         match self.vocabulary.prefix.is_some_and(takes_space) {
             true => Cow::Owned(format!(" {part}")),
             false => part,
+        }
+    }
+
+    /// A space is kept as a space here, so its sign is one as well.
+    fn spaced<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.vocabulary.alphabet != Alphabet::Bytes && text.contains(SPACE) {
+            true => Cow::Owned(text.replace(SPACE, " ")),
+            false => Cow::Borrowed(text),
         }
     }
 
@@ -115,7 +118,7 @@ impl Subwords {
             }
         };
         let mut dropped = 0;
-        let mut emit = |part: &Part| match part.id {
+        let emit = |part: &Part| match part.id {
             Some(id) => take(i64::from(id)),
             None => {
                 let bytes = &word.as_bytes()[part.bytes.clone()];
@@ -126,12 +129,14 @@ impl Subwords {
             }
         };
         if self.vocabulary.alphabet == Alphabet::Bytes {
-            let bytes = word.bytes().map(|byte| (self.bytes[usize::from(byte)], 1));
-            merger.merged(bytes, merge).for_each(&mut emit);
+            // A byte that has no piece is left out before anything is merged.
+            let bytes = word.bytes().filter_map(|byte| self.bytes[usize::from(byte)]);
+            merger.merged(bytes.map(|id| (Some(id), 1)), merge).for_each(emit);
+            dropped = word.chars().filter(|character| !self.knows(*character)).count();
         } else {
             let id = |letter: &str| self.ids.get(letter.as_bytes()).copied();
             let letters = word.char_indices().map(|(place, letter)| &word[place..place + letter.len_utf8()]);
-            merger.merged(letters.map(|letter| (id(letter), letter.len())), merge).for_each(&mut emit);
+            merger.merged(letters.map(|letter| (id(letter), letter.len())), merge).for_each(emit);
         }
         dropped
     }
@@ -240,8 +245,8 @@ impl TryFrom<Vocabulary> for Subwords {
             Alphabet::Characters { bytes } => (0..256).map(|byte| bytes.get(byte).copied()).collect(),
         };
         let order = match &vocabulary.merging {
-            Merging::Pairs(pairs) => Order::Pairs(numbered(&vocabulary, pairs, &ids)?),
-            Merging::Scores(scores) => Order::Pieces(ordered(scores, n_vocab)?),
+            Merging::Pairs(pairs) => numbered(&vocabulary, pairs, &ids)?,
+            Merging::Scores(scores) => ordered(scores, n_vocab)?,
         };
         let specials = Specials::of(&vocabulary);
         let nfc = vocabulary.nfc.then(|| Arc::new(Nfc::new()));
@@ -250,11 +255,7 @@ impl TryFrom<Vocabulary> for Subwords {
 }
 
 /// For each pair: when it is merged, and what it makes.
-fn numbered(
-    vocabulary: &Vocabulary,
-    pairs: &[[u32; 2]],
-    ids: &HashMap<Vec<u8>, u32>,
-) -> Result<HashMap<(u32, u32), (u32, u32)>, String> {
+fn numbered(vocabulary: &Vocabulary, pairs: &[[u32; 2]], ids: &HashMap<Vec<u8>, u32>) -> Result<Order, String> {
     let piece = |id: u32| vocabulary.pieces.get(id as usize).map(|piece| &piece.0[..]);
     let made = |(&[first, second], when): (&[u32; 2], u32)| {
         let joined = piece(first).zip(piece(second)).map(|(first, second)| [first, second].concat());
@@ -262,11 +263,11 @@ fn numbered(
         let id = id.ok_or_else(|| format!("the pair of the ids {first} and {second} makes no piece that it has"))?;
         Ok(((first, second), (when, *id)))
     };
-    pairs.iter().zip(0..).map(made).collect()
+    Ok(Order::Pairs(pairs.iter().zip(0..).map(made).collect::<Result<_, String>>()?))
 }
 
 /// For each id: when a pair that makes it is merged.
-fn ordered(scores: &[f32], n_vocab: usize) -> Result<Vec<u32>, String> {
+fn ordered(scores: &[f32], n_vocab: usize) -> Result<Order, String> {
     if scores.len() != n_vocab {
         return Err(format!("it has {} scores for {n_vocab} pieces", scores.len()));
     }
@@ -283,7 +284,7 @@ fn ordered(scores: &[f32], n_vocab: usize) -> Result<Vec<u32>, String> {
         }
         order[id] = when;
     }
-    Ok(order)
+    Ok(Order::Pieces(order))
 }
 
 impl From<Subwords> for Vocabulary {
@@ -376,6 +377,9 @@ mod tests {
         assert_eq!(cut(&tokenizer, "e日</s>the"), ["<s>", "␣", "e", "\\xe6", "\\x97", "\\xa5", "</s>", "␣the"]);
         assert_eq!(tokenizer.encode("<s>the"), tokenizer.encode("the"), "what is there already is not put before");
         assert_eq!(tokenizer.encode("▁the"), tokenizer.encode(" the"), "the sign of a space is a space");
+        let two = |text: &str| Subwords::new(Vocabulary { special: special(&[(266, text)]), ..characters() }).unwrap();
+        assert_eq!(cut(&two("  "), "e▁▁e"), cut(&two("  "), "e  e"));
+        assert_ne!(cut(&two("▁▁"), "e▁▁e"), cut(&two("▁▁"), "e  e"));
         let ids = tokenizer.encode("the e");
         assert_eq!((tokenizer.decode(&ids).unwrap().as_str(), tokenizer.width(1).unwrap()), ("the e", 0));
         let once = Prefix { every: false, unless_there: true };
@@ -406,6 +410,15 @@ mod tests {
         let pieces = tokenizer.cut("the 日é🦀").unwrap();
         assert_eq!((pieces.text.as_str(), &pieces.dropped[..]), ("the é", &['日', '🦀'][..]));
         assert!(tokenizer.knows('é') && !tokenizer.knows('日'));
+    }
+
+    #[test]
+    fn bytes_without_a_piece_are_left_out_before_anything_is_merged() {
+        let mut vocabulary = Vocabulary { split: Split::Whole, ..bytes() };
+        vocabulary.pieces[0x14] = Piece::default();
+        let tokenizer = AnyTokenizer::from(Subwords::new(vocabulary).unwrap());
+        let pieces = tokenizer.cut("h\u{14}e the").unwrap();
+        assert_eq!((pieces.labels.join(" "), &pieces.dropped[..]), ("he ␣the".to_owned(), &['\u{14}'][..]));
     }
 
     #[test]

@@ -15,6 +15,9 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
+/// What SentencePiece writes for a space.
+pub(super) const SPACE: char = '▁';
+
 /// The tokenizer of another model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Vocabulary {
