@@ -166,8 +166,8 @@ fn assert_module(name: &str, shapes: &[(&str, &[i64])], compute: impl Fn(&[Tenso
 fn every_modules_values_and_gradients_are_pytorchs() {
     let x: (&str, &[i64]) = ("x", &[2, 5, 6]);
     assert_module("layer_norm", &[("x", &[2, 3, 6]), ("n.weight", &[6]), ("n.bias", &[6])], |inputs| {
-        let learnt = Some((inputs[1].shallow_clone(), inputs[2].shallow_clone()));
-        Norm { learnt }.forward(&inputs[0]).unwrap()
+        let [scale, shift] = [1, 2].map(|number| Some(inputs[number].shallow_clone()));
+        Norm { scale, shift, epsilon: 1e-5 }.forward(&inputs[0]).unwrap()
     });
     assert_module("rms_norm", &[("x", &[2, 3, 6])], |inputs| {
         Norm::new(NormKind::Rms, 6, Device::Cpu).unwrap().forward(&inputs[0]).unwrap()

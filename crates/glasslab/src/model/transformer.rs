@@ -13,8 +13,10 @@
 //! each part ("pre-norm", Xiong et al. 2020). Source: Vaswani et al. 2017; Radford et al. 2019.
 
 mod config;
+mod families;
 
 pub use config::{Activation, Every, Positions, TransformerConfig, Window};
+pub use families::Family;
 
 use super::attention::{MultiHeadAttention, UNSEEN_FROM};
 use super::cache::{Cache, KvCache};

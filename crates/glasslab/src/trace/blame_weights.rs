@@ -2,8 +2,7 @@
 
 use super::Trace;
 use super::arithmetic::{Share, brackets, normed, pick, sum_of_products, vector};
-use super::by_hand::is_norm;
-use super::describe::part;
+use super::describe::{is_norm, part};
 use crate::error::{Error, Result};
 use crate::numbers::numbers;
 use tch::Tensor;

@@ -2,7 +2,7 @@
 
 use super::Trace;
 use super::arithmetic::{activate, brackets, dot, pick, products, shared, show, softmax, split, tiny, vector};
-use super::describe::{block, part};
+use super::describe::{block, is_norm, part};
 use crate::error::{Error, Result};
 use std::fmt;
 use tch::Tensor;
@@ -226,11 +226,6 @@ fn is_made_with_weights(part: &str, formula: &str) -> bool {
         | "mlp.hidden" | "mlp.gate" | "mlp.output" | "hidden" | "output" | "logits" => true,
         norm => is_norm(norm) && !is_unlearnt_norm(formula),
     }
-}
-
-/// Whether a step is a norm.
-pub(super) fn is_norm(part: &str) -> bool {
-    matches!(part, "norm1" | "norm2" | "final_norm" | "attn_norm" | "mlp_norm")
 }
 
 /// Whether a norm has nothing learnt in its formula.

@@ -2,8 +2,7 @@
 
 use super::Trace;
 use super::arithmetic::{Share, brackets, pick, show, split, sum_of_products, turn, vector};
-use super::by_hand::is_norm;
-use super::describe::{block, part};
+use super::describe::{block, is_norm, part};
 use crate::error::{Error, Result};
 use crate::numbers::numbers;
 use tch::Tensor;

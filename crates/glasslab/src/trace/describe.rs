@@ -284,6 +284,11 @@ fn weighing(name: &str, config: Option<&TransformerConfig>) -> String {
     formula
 }
 
+/// Whether a step is a norm.
+pub(super) fn is_norm(part: &str) -> bool {
+    matches!(part, "norm1" | "norm2" | "final_norm" | "attn_norm" | "mlp_norm")
+}
+
 /// The block that a step is of.
 pub(super) fn block(name: &str) -> i64 {
     let number = name.strip_prefix("block.").and_then(|rest| rest.split_once('.'));
