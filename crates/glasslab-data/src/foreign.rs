@@ -7,6 +7,16 @@
 //! weight is read when it is asked for, one at a time: nothing is twice in memory. What comes from a file is believed only as
 //! far as the file goes: a damaged one is an error that names it, never a panic and never a large piece of memory.
 //!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use glasslab_data::foreign::Foreign;
+//! let foreign = Foreign::open("SmolLM2-135M-Instruct.gguf".as_ref())?;
+//! let n_layers = foreign.config.whole("llama.block_count")?; // Some(30)
+//! let embeddings = foreign.weight("token_embd.weight")?.read()?; // (V, C)
+//! let tokenizer = foreign.tokenizer(embeddings.size()[0] as usize)?;
+//! # Ok(()) }
+//! ```
+//!
 //! | in | what |
 //! |---|---|
 //! | `gguf`, `quant` | llama.cpp's file, and its numbers of 4 to 8 bits |

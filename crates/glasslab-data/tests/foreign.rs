@@ -6,7 +6,7 @@ mod damage;
 
 use damage::{damaged, folder, inputs};
 use glasslab::rng::Rng;
-use glasslab::tokenizer::Tokenizer;
+use glasslab::tokenizer::{Split, Tokenizer};
 use glasslab_data::Result;
 use glasslab_data::foreign::{Foreign, Form, Stored};
 use serde_json::{Value, json};
@@ -122,17 +122,18 @@ fn gguf() -> Vec<u8> {
         .bytes()
 }
 
-fn gguf_of_bytes() -> Vec<u8> {
+fn gguf_of_bytes(model: &str, pre: &str) -> Vec<u8> {
     let seen = (b'!'..=b'~').map(|byte| char::from(byte).to_string());
     let tokens: Vec<String> = seen.chain(["Ġ", "ab", "Ġab", "<|end|>"].map(str::to_owned)).collect();
     let types: Vec<i32> = (0..tokens.len()).map(|id| if id + 1 == tokens.len() { 3 } else { 1 }).collect();
     Gguf::default()
         .text("general.architecture", "llama")
-        .text("tokenizer.ggml.model", "gpt2")
-        .text("tokenizer.ggml.pre", "smollm")
+        .text("tokenizer.ggml.model", model)
+        .text("tokenizer.ggml.pre", pre)
         .list("tokenizer.ggml.tokens", 8, &tokens, |token| text(token))
         .list("tokenizer.ggml.token_type", 5, &types, |kind| kind.to_le_bytes().to_vec())
         .list("tokenizer.ggml.merges", 8, &["a b", "Ġ ab"], |merge| text(merge))
+        .value("tokenizer.ggml.bos_token_id", 4, &97_u32.to_le_bytes())
         .value("tokenizer.ggml.eos_token_id", 4, &97_u32.to_le_bytes())
         .text("tokenizer.chat_template", "{{ messages }}")
         .tensor("norm", &[1], 0, &[0; 4])
@@ -320,6 +321,48 @@ fn a_file_of_the_gguf_package_is_read_whole() {
     }
     assert_eq!(numbers(&foreign.weight("vector").unwrap().read().unwrap()), [0.0, 1.0, 2.0, 3.0, 4.0]);
     assert!(foreign.weight("tensor").unwrap_err().to_string().contains("no weight tensor; it has 9: F32.weight"));
+}
+
+#[test]
+fn a_gguf_file_tells_its_tokenizer_and_one_that_is_not_known_is_refused_by_name() {
+    let folder = folder();
+    let path = folder.path().join("mine.gguf");
+    let open = |bytes: Vec<u8>| {
+        std::fs::write(&path, bytes).unwrap();
+        Foreign::open(&path).unwrap()
+    };
+    let labels = |foreign: &Foreign, text: &str| {
+        let n_vocab = foreign.vocabulary.as_ref().unwrap().pieces.len();
+        foreign.tokenizer(n_vocab).unwrap().cut(text).unwrap().labels
+    };
+    let spaced = open(gguf());
+    assert_eq!(labels(&spaced, "ab</s>b1"), ["<s>", "␣ab", "</s>", "␣", "b", "1"]);
+    assert!(
+        spaced.config.values.contains_key("llama.block_count")
+            && !spaced.config.values.contains_key("tokenizer.ggml.tokens")
+    );
+    let of_bytes = open(gguf_of_bytes("gpt2", "smollm"));
+    assert_eq!(labels(&of_bytes, " ab<|end|>a"), ["␣ab", "<|end|>", "a"]);
+    assert_eq!(of_bytes.tokenizer(98).unwrap().ends(), [97]);
+    for (pre, split, is_llama) in [
+        ("gpt-2", Split::Gpt2, false),
+        ("smollm", Split::SmolLm, false),
+        ("llama-bpe", Split::Llama3, true),
+        ("qwen2", Split::Qwen2, false),
+    ] {
+        let vocabulary = open(gguf_of_bytes("gpt2", pre)).vocabulary.unwrap();
+        assert_eq!((vocabulary.split, vocabulary.whole_words, vocabulary.begin.is_some()), (split, is_llama, is_llama));
+        assert_eq!(vocabulary.nfc, pre == "qwen2");
+    }
+    for (model, pre, why) in [
+        ("gpt2", "tekken", "cuts texts as `tekken`; glasslab knows gpt-2, smollm, llama-bpe and qwen2"),
+        ("gpt2", "", "does not say how its tokenizer cuts texts"),
+        ("bert", "bert", "has a tokenizer of the kind `bert`; glasslab knows gpt2 and llama"),
+        ("llama", "default", "has a tokenizer with no scores"),
+    ] {
+        let message = open(gguf_of_bytes(model, pre)).tokenizer(98).unwrap_err().to_string();
+        assert!(message.contains(why) && message.contains("mine.gguf"), "{message}");
+    }
 }
 
 #[test]
@@ -584,7 +627,7 @@ fn a_damaged_gguf_file_is_an_error_that_names_it_and_never_a_panic() {
     let folder = folder();
     let path = folder.path().join("mine.gguf");
     never_a_panic(1, "mine.gguf", &gguf(), folder.path(), &path);
-    never_a_panic(2, "mine.gguf", &gguf_of_bytes(), folder.path(), &path);
+    never_a_panic(2, "mine.gguf", &gguf_of_bytes("gpt2", "smollm"), folder.path(), &path);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! A text is taken apart, the marks of each letter are put in order, and what can be composed is composed. What a character
 //! is taken apart into stands in `nfc/table.txt`, made by `nfc/make.py`; Korean syllables follow a rule of their own.
+//! The table is Unicode 14's; the `tokenizers` library's is Unicode 9's, so marks that are younger may be in another order there.
 //!
 //! Source: Unicode Standard Annex #15, "Unicode Normalization Forms"; chapter 3.12 of the standard for Hangul.
 
