@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Makes smollm2.json: the likeliest next token at each of 1,000 places of a story, and some scores, as `transformers` computes them in
-float32 of SmolLM2-135M-Instruct as a GGUF file. Needs `pip install torch transformers gguf` (2.13.0, 5.24.0 and 0.19.0 made the file).
+float32 of SmolLM2-135M-Instruct as a GGUF file. Needs `pip install torch transformers accelerate gguf` (transformers 5.24.0 made the file).
 
     python crates/glasslab-data/tests/golden/smollm2.py SmolLM2-135M-Instruct.Q4_1.gguf
 """
