@@ -43,66 +43,101 @@ def mlp_logits(p, ids):
     return F.linear(F.linear(hidden, p["output.weight"], p["output.bias"]), p["embedding"])
 
 
-def norm(kind, p, name, x):
-    """Layer norm with its learnt scale and shift, or RMS norm without any."""
-    if kind == "rms":
-        return F.rms_norm(x, x.shape[-1:], eps=1e-5)
-    return F.layer_norm(x, x.shape[-1:], p[f"{name}.weight"], p[f"{name}.bias"])
+def norm(config, p, name, x):
+    """Layer norm with its learnt scale and shift, or RMS norm with a scale or without any."""
+    eps = config.get("epsilon", 1e-5)
+    if config["norm"] == "layer":
+        return F.layer_norm(x, x.shape[-1:], p[f"{name}.weight"], p[f"{name}.bias"], eps=eps)
+    return F.rms_norm(x, x.shape[-1:], p.get(f"{name}.weight"), eps=eps)
 
 
-def rotary(x):
-    """Turns neighbours (x[2i], x[2i + 1]) by position · 10000^(−2i/D)."""
+def turning(speeds, dim):
+    """How fast each pair turns: base^(−2i/D), slowed down where the model was made for longer texts later."""
+    all_ = torch.exp(torch.arange(dim // 2) * (-2 / dim * math.log(speeds["base"])))
+    slowed = speeds.get("slowed") or {}
+    if "evenly" in slowed:
+        return all_ / slowed["evenly"]["factor"]
+    if "slow_ones" in slowed:
+        how = slowed["slow_ones"]
+        kept = ((how["context_len"] * all_ / (2 * math.pi) - how["low"]) / (how["high"] - how["low"])).clamp(0, 1)
+        return all_ * (kept + (1 - kept) / how["factor"])
+    return all_
+
+
+def window_of(config, number):
+    """How many characters a block sees, if not all."""
+    window = config.get("window")
+    if window is None:
+        return None
+    every = window.get("except")
+    return None if every and number % every["step"] == every["first"] else window["len"]
+
+
+def rotary(x, speeds=None):
+    """Turns neighbours (x[2i], x[2i + 1]) by position · 10000^(−2i/D), or at other speeds."""
     time, dim = x.shape[-2:]
-    speeds = torch.exp(torch.arange(dim // 2) * (-2 / dim * math.log(10000)))
+    speeds = turning(speeds or {"base": 10000}, dim)
     angles = torch.outer(torch.arange(time).float(), speeds)
     a, b = x[..., 0::2], x[..., 1::2]
     return torch.stack([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], dim=-1).flatten(-2)
 
 
-def attention(config, p, name, x, previous_head=False):
-    """Causal multi-head attention: (B, T, C) → (B, T, C)."""
+def attention(config, p, name, x, number):
+    """Causal multi-head attention, in block `number` of a model: (B, T, C) → (B, T, C)."""
+    window = window_of(config, number)
     heads, kv_heads, dim = config["n_heads"], config["n_kv_heads"], config["head_dim"]
     batch, time, _ = x.shape
-    qkv = F.linear(x, p[f"{name}.qkv.weight"]).view(batch, time, -1, dim).transpose(1, 2)
+    qkv = F.linear(x, p[f"{name}.qkv.weight"], p.get(f"{name}.qkv.bias")).view(batch, time, -1, dim).transpose(1, 2)
     q, k, v = qkv.split([heads, kv_heads, kv_heads], dim=1)
     if config["qk_norm"]:
-        q, k = (F.rms_norm(part, (dim,), eps=1e-5) for part in (q, k))
+        eps = config.get("epsilon", 1e-5)
+        q, k = (F.rms_norm(part, (dim,), p.get(f"{name}.{of}_norm.weight"), eps=eps) for part, of in ((q, "queries"), (k, "keys")))
     if config["positions"] == "rotary":
-        q, k = rotary(q), rotary(k)
+        near = config.get("window_speeds") if window is not None else None
+        speeds = near or config.get("speeds")
+        q, k = rotary(q, speeds), rotary(k, speeds)
     k, v = (part.repeat_interleave(heads // kv_heads, dim=1) for part in (k, v))
     scores = q @ k.transpose(-2, -1) / math.sqrt(dim)
     scores = scores.masked_fill(torch.ones(time, time).triu(1).bool(), -math.inf)
+    if window is not None:
+        scores = scores.masked_fill(torch.ones(time, time).tril(-window).bool(), -math.inf)
     if config["weighting"] == "sigmoid":
         weights = torch.sigmoid(scores - torch.arange(1, time + 1).log()[:, None])
     else:
         weights = scores.softmax(dim=-1)
-    if previous_head:
+    if config["previous_head"] and number == 0:
         before = F.one_hot((torch.arange(time) - 1).clamp(min=0), time).float()
         weights = torch.cat([before.expand(batch, 1, time, time), weights[:, 1:]], dim=1)
-    return F.linear((weights @ v).transpose(1, 2).reshape(batch, time, -1), p[f"{name}.output.weight"])
+    return F.linear((weights @ v).transpose(1, 2).reshape(batch, time, -1), p[f"{name}.output.weight"], p.get(f"{name}.output.bias"))
 
 
-ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "relu_squared": lambda x: F.relu(x) ** 2}
+ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "relu_squared": lambda x: F.relu(x) ** 2, "silu": F.silu,
+               "gelu_tanh": lambda x: F.gelu(x, approximate="tanh")}
 
 
 def block_mlp(config, p, name, x):
     """A block's MLP: (B, T, C) → (B, T, C)."""
     hidden = F.linear(x, p[f"{name}.hidden.weight"], p.get(f"{name}.hidden.bias"))
-    return F.linear(ACTIVATIONS[config["activation"]](hidden), p[f"{name}.output.weight"], p.get(f"{name}.output.bias"))
+    activation = ACTIVATIONS[config["activation"]]
+    gated = config.get("gated", False)
+    activated = activation(F.linear(x, p[f"{name}.gate.weight"])) * hidden if gated else activation(hidden)
+    return F.linear(activated, p[f"{name}.output.weight"], p.get(f"{name}.output.bias"))
 
 
 def transformer_logits(config, p, ids):
     """The transformer language model: (B, T) → (B, T, V)."""
     x = F.embedding(ids, p["embedding"])
+    if config.get("scaled_embedding"):
+        x = x * math.sqrt(config["emb_dim"])
     if config["positions"] == "learned":
         x = x + p["position"][: ids.shape[1]]
     for i in range(config["n_layers"]):
         name = f"block.{i}"
-        normed = norm(config["norm"], p, f"{name}.norm1", x)
-        x = x + attention(config, p, f"{name}.attn", normed, config["previous_head"] and i == 0)
-        x = x + block_mlp(config, p, f"{name}.mlp", norm(config["norm"], p, f"{name}.norm2", x))
+        after = lambda part, y: norm(config, p, f"{name}.{part}_norm", y) if config.get("norms_after") else y
+        x = x + after("attn", attention(config, p, f"{name}.attn", norm(config, p, f"{name}.norm1", x), i))
+        x = x + after("mlp", block_mlp(config, p, f"{name}.mlp", norm(config, p, f"{name}.norm2", x)))
     if config["final_norm"]:
-        x = norm(config["norm"], p, "final_norm", x)
+        x = norm(config, p, "final_norm", x)
     return F.linear(x, p["embedding"] if config["tied"] else p["head"])
 
 

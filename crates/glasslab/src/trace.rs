@@ -41,7 +41,8 @@ use crate::error::{Error, Result};
 use crate::model::attention::{Head, UNSEEN_FROM};
 use crate::model::checked;
 use crate::model::{
-    AnyModel, LanguageModel, MlpLm, Model, ModelConfig, NoProbe, Parameter, Probe, Recording, Step, TransformerLm,
+    AnyModel, LanguageModel, MlpLm, Model, ModelConfig, NoProbe, Parameter, Probe, Recording, Step, TransformerConfig,
+    TransformerLm,
 };
 use crate::numbers::numbers;
 use crate::tokenizer::{AnyTokenizer, CharTokenizer, Pieces, visible};
@@ -200,6 +201,7 @@ impl Head {
             max_abs_error,
             ids: Vec::new(),
             learnt: Learnt::default(),
+            choices: TransformerConfig::default(),
             tokenizer: CharTokenizer::default().into(),
             checked: "output",
             bfloat16: false,
@@ -289,6 +291,8 @@ pub struct Trace {
     ids: Vec<i64>,
     /// The model's parameters as they were, for the arithmetic.
     learnt: Learnt,
+    /// What else the arithmetic needs: the model's choices, or the usual ones.
+    choices: TransformerConfig,
     /// What the ids stand for.
     pub(crate) tokenizer: AnyTokenizer,
     checked: &'static str,
@@ -319,6 +323,10 @@ impl Trace {
         let Input { ids, text, labels, notes, tokenizer } = input;
         let bfloat16 = matches!(model.model_config(), Some(ModelConfig::Transformer(config)) if config.bfloat16 && model.device().is_cuda());
         let (steps, parameters) = (Vec::new(), Vec::new());
+        let choices = match model.model_config() {
+            Some(ModelConfig::Transformer(config)) => config,
+            _ => TransformerConfig::default(),
+        };
         Trace {
             text,
             labels,
@@ -328,6 +336,7 @@ impl Trace {
             notes,
             ids,
             learnt,
+            choices,
             tokenizer,
             checked: "logits",
             bfloat16,
@@ -460,7 +469,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::model::attention::Weighting;
     use crate::model::norm::NormKind;
-    use crate::model::{Activation, MlpConfig, Positions, Trainable, TransformerConfig, random_tensor, wake};
+    use crate::model::rotary::{Slowed, Speeds};
+    use crate::model::{Activation, Every, MlpConfig, Positions, Trainable, Window, random_tensor, wake};
     use crate::rng::Rng;
     use tch::Device;
 
@@ -487,6 +497,37 @@ pub(crate) mod tests {
         place
     }
 
+    /// The choices of Llama, and the bias of Qwen 2.
+    fn llama() -> TransformerConfig {
+        let slowed = Some(Slowed::SlowOnes { factor: 4.0, low: 1.0, high: 4.0, context_len: 32.0 });
+        TransformerConfig {
+            norm: NormKind::ScaledRms,
+            epsilon: 1e-2,
+            n_kv_heads: 2,
+            speeds: Speeds { base: 500.0, slowed },
+            activation: Activation::Silu,
+            gated: true,
+            qkv_bias: true,
+            qk_norm: false,
+            ..TransformerConfig::small()
+        }
+    }
+
+    /// The choices of Gemma 3, and the bias of Qwen 2 with the scale of Qwen 3.
+    fn gemma() -> TransformerConfig {
+        TransformerConfig {
+            qk_norm: true,
+            qk_scale: true,
+            activation: Activation::GeluTanh,
+            norms_after: true,
+            scaled_embedding: true,
+            tied: true,
+            window: Some(Window { len: 3, except: Some(Every { step: 3, first: 2 }) }),
+            window_speeds: Some(Speeds::default()),
+            ..llama()
+        }
+    }
+
     pub(crate) fn variants() -> Vec<TransformerConfig> {
         let original = TransformerConfig::original();
         let small = TransformerConfig::small();
@@ -497,6 +538,19 @@ pub(crate) mod tests {
             TransformerConfig { tied: true, norm: NormKind::Layer, bias: true, n_kv_heads: 2, ..small },
             TransformerConfig { weighting: Weighting::Sigmoid, n_kv_heads: 1, ..small },
             TransformerConfig { previous_head: true, positions: Positions::Learned, ..small },
+            llama(),
+            gemma(),
+            TransformerConfig {
+                positions: Positions::Learned,
+                norm: NormKind::Layer,
+                qkv_bias: true,
+                attention_bias: true,
+                bias: true,
+                activation: Activation::GeluTanh,
+                scaled_embedding: true,
+                window: Some(Window { len: 3, except: Some(Every { step: 2, first: 0 }) }),
+                ..small
+            },
         ]
     }
 

@@ -166,8 +166,8 @@ fn assert_module(name: &str, shapes: &[(&str, &[i64])], compute: impl Fn(&[Tenso
 fn every_modules_values_and_gradients_are_pytorchs() {
     let x: (&str, &[i64]) = ("x", &[2, 5, 6]);
     assert_module("layer_norm", &[("x", &[2, 3, 6]), ("n.weight", &[6]), ("n.bias", &[6])], |inputs| {
-        let learnt = Some((inputs[1].shallow_clone(), inputs[2].shallow_clone()));
-        Norm { learnt }.forward(&inputs[0]).unwrap()
+        let [scale, shift] = [1, 2].map(|number| Some(inputs[number].shallow_clone()));
+        Norm { scale, shift, epsilon: 1e-5 }.forward(&inputs[0]).unwrap()
     });
     assert_module("rms_norm", &[("x", &[2, 3, 6])], |inputs| {
         Norm::new(NormKind::Rms, 6, Device::Cpu).unwrap().forward(&inputs[0]).unwrap()
@@ -187,13 +187,11 @@ fn every_modules_values_and_gradients_are_pytorchs() {
     ] {
         assert_module(name, &[x, ("a.qkv.weight", &[rows, 6]), ("a.output.weight", &[6, 8])], |inputs| {
             let config = AttentionConfig {
-                emb_dim: 6,
-                n_heads: 2,
                 n_kv_heads: config.n_kv_heads,
-                head_dim: 4,
                 qk_norm: config.qk_norm,
                 weighting: config.weighting,
                 previous_head: config.previous_head,
+                ..AttentionConfig::plain(6, 2, 4)
             };
             let mut attention = MultiHeadAttention::new(config, &mut Rng::new(1), Device::Cpu).unwrap();
             (attention.qkv_weight, attention.output_weight) = (inputs[1].shallow_clone(), inputs[2].shallow_clone());

@@ -6,7 +6,8 @@
 
 use glasslab::checkpoint::{AnyModel, ModelConfig};
 use glasslab::model::attention::Weighting;
-use glasslab::model::{Activation, LanguageModel, MlpConfig, Positions, TransformerConfig};
+use glasslab::model::rotary::{Slowed, Speeds};
+use glasslab::model::{Activation, Family, LanguageModel, MlpConfig, Positions, TransformerConfig, Window};
 use std::path::Path;
 use std::process::Command;
 use tch::{Device, Kind, Tensor};
@@ -26,12 +27,19 @@ fn pytorch_gives_a_kept_model_the_same_logits() {
         bias: true,
         ..small
     };
-    for config in [
+    let families = Family::ALL.map(|family| {
+        let slowed = Some(Slowed::SlowOnes { factor: 4.0, low: 1.0, high: 4.0, context_len: 32.0 });
+        let config = family.config();
+        let window = config.window.map(|window| Window { len: 5, ..window });
+        ModelConfig::Transformer(TransformerConfig { window, speeds: Speeds { slowed, ..config.speeds }, ..config })
+    });
+    let ours = [
         ModelConfig::Mlp(MlpConfig::original()),
         ModelConfig::Transformer(TransformerConfig::original()),
         ModelConfig::Transformer(small),
         ModelConfig::Transformer(other),
-    ] {
+    ];
+    for config in ours.into_iter().chain(families) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
         let model = AnyModel::new(config, Device::Cpu).unwrap();

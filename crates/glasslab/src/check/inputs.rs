@@ -1,6 +1,6 @@
 //! Random inputs, from the library's own generator: the same ones, whatever has run before.
 
-use crate::model::attention::{AttentionConfig, MultiHeadAttention};
+use crate::model::attention::{AttentionExtras, MultiHeadAttention};
 use crate::model::norm::Norm;
 use crate::model::transformer::{Block, BlockMlp};
 use crate::model::{MlpConfig, MlpLm, TransformerConfig, TransformerLm, random_tensor};
@@ -48,27 +48,26 @@ pub fn one_block(rng: &mut Rng, config: TransformerConfig) -> TransformerLm {
     let TransformerConfig { n_vocab, context_len, emb_dim, n_heads, n_kv_heads, head_dim, n_hidden, .. } = config;
     let mut random = |size: &[i64]| tensor(rng, size, 0.6);
     let attention = MultiHeadAttention {
-        config: AttentionConfig {
-            emb_dim,
-            n_heads,
-            n_kv_heads,
-            head_dim,
-            qk_norm: config.qk_norm,
-            weighting: config.weighting,
-            previous_head: config.previous_head,
-        },
+        config: config.attention(0),
         qkv_weight: random(&[(n_heads + 2 * n_kv_heads) * head_dim, emb_dim]),
         output_weight: random(&[emb_dim, n_heads * head_dim]),
+        extras: AttentionExtras::default(),
     };
+    let mut norm =
+        || Norm { scale: Some(random(&[emb_dim])), shift: Some(random(&[emb_dim])), epsilon: config.epsilon };
+    let (norm1, norm2) = (norm(), norm());
     let block = Block {
-        norm1: Norm { learnt: Some((random(&[emb_dim]), random(&[emb_dim]))) },
+        norm1,
         attention,
-        norm2: Norm { learnt: Some((random(&[emb_dim]), random(&[emb_dim]))) },
+        attention_norm: None,
+        norm2,
         mlp: BlockMlp {
             hidden_weight: random(&[n_hidden, emb_dim]),
             output_weight: random(&[emb_dim, n_hidden]),
             biases: Some((random(&[n_hidden]), random(&[emb_dim]))),
+            gate_weight: None,
         },
+        mlp_norm: None,
     };
     TransformerLm {
         config,
@@ -77,6 +76,7 @@ pub fn one_block(rng: &mut Rng, config: TransformerConfig) -> TransformerLm {
         embedding: random(&[n_vocab, emb_dim]),
         position: Some(random(&[context_len, emb_dim])),
         rotary: None,
+        window_rotary: None,
         blocks: vec![block],
         final_norm: None,
         head: None,

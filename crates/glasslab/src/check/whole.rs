@@ -10,7 +10,7 @@ use super::table::exercise;
 use super::verdict::{Outcome, Verdict};
 use super::{inputs, inputs::plain};
 use crate::error::{Error, Result};
-use crate::model::attention::MultiHeadAttention;
+use crate::model::attention::{AttentionExtras, MultiHeadAttention};
 use crate::model::norm::Norm;
 use crate::model::transformer::{Block, BlockMlp};
 use crate::model::{LanguageModel, Model, Parameter, Probe, Recording, TransformerConfig, TransformerLm};
@@ -135,10 +135,11 @@ pub(super) fn with_parameters(parameters: &[Parameter]) -> Result<TransformerLm>
             .map(|parameter| parameter.tensor.shallow_clone())
             .ok_or_else(|| Error::Config(format!("there is no {name}")))
     };
-    let norm = |name: &str| -> Result<Norm> {
-        Ok(Norm { learnt: Some((get(&format!("{name}.weight"))?, get(&format!("{name}.bias"))?)) })
-    };
     let config = TransformerConfig::original();
+    let norm = |name: &str| -> Result<Norm> {
+        let [scale, shift] = ["weight", "bias"].map(|end| get(&format!("{name}.{end}")));
+        Ok(Norm { scale: Some(scale?), shift: Some(shift?), epsilon: config.epsilon })
+    };
     let block = |number: i64| -> Result<Block> {
         let name = format!("block.{number}");
         Ok(Block {
@@ -147,13 +148,17 @@ pub(super) fn with_parameters(parameters: &[Parameter]) -> Result<TransformerLm>
                 config: config.attention(number),
                 qkv_weight: get(&format!("{name}.attn.qkv.weight"))?,
                 output_weight: get(&format!("{name}.attn.output.weight"))?,
+                extras: AttentionExtras::default(),
             },
+            attention_norm: None,
             norm2: norm(&format!("{name}.norm2"))?,
             mlp: BlockMlp {
                 hidden_weight: get(&format!("{name}.mlp.hidden.weight"))?,
                 output_weight: get(&format!("{name}.mlp.output.weight"))?,
                 biases: Some((get(&format!("{name}.mlp.hidden.bias"))?, get(&format!("{name}.mlp.output.bias"))?)),
+                gate_weight: None,
             },
+            mlp_norm: None,
         })
     };
     Ok(TransformerLm {
@@ -163,6 +168,7 @@ pub(super) fn with_parameters(parameters: &[Parameter]) -> Result<TransformerLm>
         embedding: get("embedding")?,
         position: Some(get("position")?),
         rotary: None,
+        window_rotary: None,
         blocks: (0..config.n_layers).map(block).collect::<Result<_>>()?,
         final_norm: None,
         head: None,

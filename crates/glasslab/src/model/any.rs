@@ -8,6 +8,10 @@ use tch::{Device, Tensor};
 
 /// A model of either kind, as a checkpoint gives it.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are one or two of them, and what is large of a model are its tensors"
+)]
 pub enum AnyModel {
     /// The MLP language model.
     Mlp(MlpLm),

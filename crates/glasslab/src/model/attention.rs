@@ -15,9 +15,9 @@
 //! a text piece by piece and computes nothing twice.
 
 use super::cache::KvCache;
-use super::norm::rms_norm;
+use super::norm::{EPSILON, rms_norm_with};
 use super::rotary::Rotary;
-use super::{NoProbe, Probe, linear, random_weight, to_precision};
+use super::{NoProbe, Parameter, Probe, linear, random_weight, to_precision};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,21 @@ pub fn attend_unseen(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result
     Ok(Tensor::f_scaled_dot_product_attention(queries, keys, values, None::<&Tensor>, 0.0, causal, None, false)?)
 }
 
+/// [`attend_unseen`] where each query sees the `window` keys up to its own, and nothing before them.
+///
+/// # Shapes
+/// As [`attend_unseen`], with any Q ≤ T.
+fn attend_near_unseen(queries: &Tensor, keys: &Tensor, values: &Tensor, window: i64) -> Result<Tensor> {
+    let ((_, _, rows, _), columns) = (queries.size4()?, keys.size4()?.2);
+    if rows == 1 {
+        let near = |x: &Tensor| x.f_narrow(2, columns - window, window);
+        return attend_unseen(queries, &near(keys)?, &near(values)?);
+    }
+    let nothing = Tensor::f_zeros([rows, columns], (Kind::Float, keys.device()))?;
+    let mask = to_precision(mask_far(&mask_future(&nothing)?, window)?, queries.kind())?; // (Q, T)
+    Ok(Tensor::f_scaled_dot_product_attention(queries, keys, values, Some(&mask), 0.0, false, None, false)?)
+}
+
 /// From so many characters on, a model's logits are computed by [`attend_unseen`] where nobody looks. Those of a shorter
 /// text, which is traced, are the trace's to the last bit.
 pub const UNSEEN_FROM: i64 = 128;
@@ -93,11 +108,27 @@ pub fn weigh(
     name: impl Display,
     probe: &mut impl Probe,
 ) -> Result<Tensor> {
+    weigh_near(queries, keys, weighting, None, name, probe)
+}
+
+/// [`weigh`], where each query sees no more than the `window` keys up to its own.
+fn weigh_near(
+    queries: &Tensor,
+    keys: &Tensor,
+    weighting: Weighting,
+    window: Option<i64>,
+    name: impl Display,
+    probe: &mut impl Probe,
+) -> Result<Tensor> {
     let head_dim = queries.size().last().copied().unwrap_or(1);
     // The queries are divided instead of the scores, which are many more: T² of them, not T·D.
     let scores = queries.f_div_scalar((head_dim as f64).sqrt())?.f_matmul(&keys.f_transpose(-2, -1)?)?;
     let scores = probe.at(format_args!("{name}.scores"), scores); // (…, Q, T)
-    let masked = probe.at(format_args!("{name}.masked"), mask_future(&scores)?); // (…, Q, T)
+    let mut masked = mask_future(&scores)?;
+    if let Some(window) = window {
+        masked = mask_far(&masked, window)?;
+    }
+    let masked = probe.at(format_args!("{name}.masked"), masked); // (…, Q, T)
     match weighting {
         Weighting::Softmax => Ok(masked.f_softmax(-1, masked.kind())?), // (…, Q, T)
         Weighting::Sigmoid => {
@@ -137,6 +168,21 @@ pub fn mask_future(scores: &Tensor) -> Result<Tensor> {
             hint: "multiply the queries by the transposed keys first".to_owned(),
         }),
     }
+}
+
+/// Scores with −∞ wherever a character would look at one that is `window` or more places before it: a sliding window
+/// (Beltagy et al. 2020).
+///
+/// # Shapes
+/// (…, Q, T) → (…, Q, T), the Q rows being those of the last characters; in float32 at least
+///
+/// # Errors
+/// If they are no scores of that shape.
+pub fn mask_far(scores: &Tensor, window: i64) -> Result<Tensor> {
+    let [.., rows, columns] = scores.size()[..] else { return mask_future(scores) };
+    let everywhere = Tensor::f_full([rows, columns], f64::NEG_INFINITY, (Kind::Float, scores.device()))?;
+    let far = everywhere.f_tril(columns - rows - window)?; // (Q, T): −∞ where it is too far, else 0
+    Ok(scores.f_add(&far)?)
 }
 
 /// So many heads, and the rest.
@@ -198,7 +244,7 @@ impl Head {
 }
 
 /// The sizes and choices of a [`MultiHeadAttention`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AttentionConfig {
     /// C: how many numbers stand for a character.
     pub emb_dim: i64,
@@ -215,6 +261,36 @@ pub struct AttentionConfig {
     pub weighting: Weighting,
     /// Whether the first head is not learnt, but always looks at the character before.
     pub previous_head: bool,
+    /// Whether queries and keys, brought to one length, have a learnt scale.
+    pub qk_scale: bool,
+    /// What keeps that from dividing by 0.
+    pub epsilon: f64,
+    /// Whether the projections to queries, keys and values have a bias.
+    pub qkv_bias: bool,
+    /// Whether the projection of the joined heads has one.
+    pub output_bias: bool,
+    /// How many characters it sees, the current one included; `None`: all up to it.
+    pub window: Option<i64>,
+}
+
+impl AttentionConfig {
+    /// Attention as it was first written down: each head has its own keys and values, and there is nothing beside the matrices.
+    pub fn plain(emb_dim: i64, n_heads: i64, head_dim: i64) -> AttentionConfig {
+        AttentionConfig {
+            emb_dim,
+            n_heads,
+            n_kv_heads: n_heads,
+            head_dim,
+            qk_norm: false,
+            weighting: Weighting::Softmax,
+            previous_head: false,
+            qk_scale: false,
+            epsilon: EPSILON,
+            qkv_bias: false,
+            output_bias: false,
+            window: None,
+        }
+    }
 }
 
 /// Many heads at once: one product makes all queries, keys and values, one joins all outputs.
@@ -226,6 +302,36 @@ pub struct MultiHeadAttention {
     pub qkv_weight: Tensor,
     /// Wo: (C, H·D)
     pub output_weight: Tensor,
+    /// What else is learnt in the attention of some families.
+    pub extras: AttentionExtras,
+}
+
+/// What stands beside the matrices of a [`MultiHeadAttention`], if anything does.
+#[derive(Debug, Default)]
+pub struct AttentionExtras {
+    /// Added to queries, keys and values: ((H + 2·K)·D)
+    pub qkv_bias: Option<Tensor>,
+    /// Added to the output: (C)
+    pub output_bias: Option<Tensor>,
+    /// By what each number of a query, and of a key, is multiplied once they have one length: (D) each, the same for all heads.
+    pub qk_scales: Option<[Tensor; 2]>,
+}
+
+impl AttentionExtras {
+    /// Biases of 0 and scales of 1.
+    fn new(config: AttentionConfig, device: Device) -> Result<AttentionExtras> {
+        let AttentionConfig { emb_dim, n_heads, n_kv_heads, head_dim, .. } = config;
+        let learnt = |is: bool, size: i64, value: f64| -> Result<Option<Tensor>> {
+            let new = || Tensor::f_full([size], value, (Kind::Float, device));
+            Ok(if is { Some(new()?.set_requires_grad(true)) } else { None })
+        };
+        let scale = || learnt(config.qk_norm && config.qk_scale, head_dim, 1.0);
+        Ok(AttentionExtras {
+            qkv_bias: learnt(config.qkv_bias, (n_heads + 2 * n_kv_heads) * head_dim, 0.0)?,
+            output_bias: learnt(config.output_bias, emb_dim, 0.0)?,
+            qk_scales: scale()?.zip(scale()?).map(|(queries, keys)| [queries, keys]),
+        })
+    }
 }
 
 impl MultiHeadAttention {
@@ -247,6 +353,7 @@ impl MultiHeadAttention {
             qkv_weight: random_weight(rng, [(n_heads + 2 * n_kv_heads) * head_dim, emb_dim], emb_dim, device)?,
             output_weight: Tensor::f_zeros([emb_dim, n_heads * head_dim], (Kind::Float, device))?
                 .set_requires_grad(true),
+            extras: AttentionExtras::new(config, device)?,
         })
     }
 
@@ -267,7 +374,8 @@ impl MultiHeadAttention {
         probe: &mut impl Probe,
     ) -> Result<Attended> {
         let (queries, keys, values) = self.project(x, rotary, cache, &name, probe)?;
-        let mut weights = weigh(&queries, &keys, self.config.weighting, &name, probe)?; // (B, H, Q, T)
+        let AttentionConfig { weighting, window, .. } = self.config;
+        let mut weights = weigh_near(&queries, &keys, weighting, window, &name, probe)?; // (B, H, Q, T)
         if self.config.previous_head {
             let (batch, n_heads, rows, columns) = weights.size4()?;
             let fixed = previous_character(rows, columns, weights.device())?;
@@ -292,7 +400,7 @@ impl MultiHeadAttention {
         rotary: Option<&Rotary>,
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor> {
-        let AttentionConfig { weighting, previous_head, .. } = self.config;
+        let AttentionConfig { weighting, previous_head, window, .. } = self.config;
         let is_usual = weighting == Weighting::Softmax && !previous_head;
         // A single query sees all keys; several see those up to their own only if there are as many keys.
         let is_causal = x.size3()?.1 == 1 || cache.as_ref().is_none_or(|cache| cache.len == 0);
@@ -300,7 +408,11 @@ impl MultiHeadAttention {
             return Ok(self.forward(x, rotary, cache, "", &mut NoProbe)?.output);
         }
         let (queries, keys, values) = self.project(x, rotary, cache, "", &mut NoProbe)?;
-        self.join(&attend_unseen(&queries, &keys, &values)?, "", &mut NoProbe)
+        let output = match window {
+            Some(window) if window < keys.size4()?.2 => attend_near_unseen(&queries, &keys, &values, window)?,
+            _ => attend_unseen(&queries, &keys, &values)?,
+        };
+        self.join(&output, "", &mut NoProbe)
     }
 
     /// The heads' queries, and the keys and values of all characters, those in the cache included.
@@ -315,14 +427,14 @@ impl MultiHeadAttention {
         name: impl Display,
         probe: &mut impl Probe,
     ) -> Result<(Tensor, Tensor, Tensor)> {
-        let AttentionConfig { n_heads, n_kv_heads, head_dim, qk_norm, .. } = self.config;
+        let AttentionConfig { n_heads, n_kv_heads, head_dim, qk_norm, epsilon, .. } = self.config;
         let (batch, time, _) = x.size3()?;
-        let qkv = linear(x, &self.qkv_weight, None)?; // (B, Q, (H + 2·K)·D)
+        let qkv = linear(x, &self.qkv_weight, self.extras.qkv_bias.as_ref())?; // (B, Q, (H + 2·K)·D)
         let qkv = qkv.f_view([batch, time, n_heads + 2 * n_kv_heads, head_dim])?.f_transpose(1, 2)?;
         // Parted at once: each part taken by itself would get a gradient for the whole, mostly zeros.
         let [mut queries_keys, values] = parted(&qkv, [n_heads + n_kv_heads, n_kv_heads])?; // (B, H + K, Q, D), (B, K, Q, D)
         if qk_norm {
-            queries_keys = rms_norm(&queries_keys)?;
+            queries_keys = self.scale(rms_norm_with(&queries_keys, epsilon)?)?;
         }
         if let Some(rotary) = rotary {
             let unturned = probe.at(format_args!("{name}.unturned"), queries_keys); // (B, H + K, Q, D)
@@ -343,6 +455,32 @@ impl MultiHeadAttention {
         Ok((queries, keys, values))
     }
 
+    /// Queries and keys of one length, each number times what is learnt for its place in a head.
+    ///
+    /// # Shapes
+    /// (B, H + K, Q, D) → (B, H + K, Q, D)
+    fn scale(&self, queries_keys: Tensor) -> Result<Tensor> {
+        let Some([queries, keys]) = &self.extras.qk_scales else { return Ok(queries_keys) };
+        let AttentionConfig { n_heads, n_kv_heads, head_dim, .. } = self.config;
+        let of_heads = |scale: &Tensor, count| scale.f_expand([count, 1, head_dim], false);
+        let scales = Tensor::f_cat(&[of_heads(queries, n_heads)?, of_heads(keys, n_kv_heads)?], 0)?; // (H + K, 1, D)
+        Ok(queries_keys.f_mul(&to_precision(scales, queries_keys.kind())?)?)
+    }
+
+    /// What it has learnt.
+    pub(super) fn parameters(&self, name: &str) -> Vec<Parameter> {
+        let AttentionExtras { qkv_bias, output_bias, qk_scales } = &self.extras;
+        let mut all = vec![Parameter::matrix(format!("{name}.qkv.weight"), &self.qkv_weight)];
+        all.extend(qkv_bias.as_ref().map(|bias| Parameter::new(format!("{name}.qkv.bias"), bias)));
+        if let Some([queries, keys]) = qk_scales {
+            all.push(Parameter::new(format!("{name}.queries_norm.weight"), queries));
+            all.push(Parameter::new(format!("{name}.keys_norm.weight"), keys));
+        }
+        all.push(Parameter::matrix(format!("{name}.output.weight"), &self.output_weight));
+        all.extend(output_bias.as_ref().map(|bias| Parameter::new(format!("{name}.output.bias"), bias)));
+        all
+    }
+
     /// The heads' outputs one beside the other, brought to width C.
     ///
     /// # Shapes
@@ -350,7 +488,7 @@ impl MultiHeadAttention {
     fn join(&self, heads: &Tensor, name: impl Display, probe: &mut impl Probe) -> Result<Tensor> {
         let (batch, _, time, _) = heads.size4()?;
         let joined = heads.f_transpose(1, 2)?.f_reshape([batch, time, -1])?; // (B, Q, H·D)
-        let output = linear(&joined, &self.output_weight, None)?;
+        let output = linear(&joined, &self.output_weight, self.extras.output_bias.as_ref())?;
         Ok(probe.at(format_args!("{name}.output"), output))
     }
 }
@@ -369,27 +507,25 @@ mod tests {
     }
 
     fn config() -> AttentionConfig {
-        AttentionConfig {
-            emb_dim: 8,
-            n_heads: 2,
-            n_kv_heads: 2,
-            head_dim: 4,
-            qk_norm: false,
-            weighting: Weighting::Softmax,
-            previous_head: false,
-        }
+        AttentionConfig::plain(8, 2, 4)
     }
 
     /// Attention that joins its heads' outputs one beside the other.
     fn attention(config: AttentionConfig) -> MultiHeadAttention {
         let mut attention = MultiHeadAttention::new(config, &mut Rng::new(2), Device::Cpu).unwrap();
         attention.output_weight = Tensor::eye(config.emb_dim, (Kind::Float, Device::Cpu));
+        let AttentionExtras { qkv_bias, output_bias, qk_scales } = &mut attention.extras;
+        for tensor in [qkv_bias, output_bias].into_iter().flatten().chain(qk_scales.iter_mut().flatten()) {
+            *tensor = random(&tensor.size());
+        }
         attention
     }
 
-    fn variants() -> [AttentionConfig; 4] {
+    fn variants() -> [AttentionConfig; 6] {
         [
             config(),
+            AttentionConfig { qkv_bias: true, output_bias: true, window: Some(3), ..config() },
+            AttentionConfig { n_kv_heads: 1, qk_norm: true, qk_scale: true, window: Some(1), ..config() },
             AttentionConfig { n_kv_heads: 1, qk_norm: true, ..config() },
             AttentionConfig { weighting: Weighting::Sigmoid, ..config() },
             AttentionConfig { previous_head: true, ..config() },
@@ -433,14 +569,28 @@ mod tests {
     }
 
     #[test]
+    fn a_window_leaves_nothing_before_it_and_all_in_it() {
+        for window in [1, 3, 5, 9] {
+            let config = AttentionConfig { window: Some(window), ..config() };
+            let weights =
+                attention(config).forward(&random(&[2, 6, 8]), None, None, "a", &mut NoProbe).unwrap().weights;
+            let seen = weights.gt(0.0).to_kind(Kind::Float);
+            let band = Tensor::ones([6, 6], (Kind::Float, Device::Cpu)).tril(0).triu(1 - window);
+            assert_eq!(seen, band.expand_as(&seen), "{window}");
+        }
+    }
+
+    #[test]
     fn a_cached_character_is_read_the_same_by_the_fused_kernel() {
-        let attention = attention(config());
-        let x = random(&[2, 5, 8]);
-        let whole = attention.forward(&x, None, None, "a", &mut NoProbe).unwrap().output;
-        let mut cache = KvCache::new(2, 2, 5, 4, (Kind::Float, Device::Cpu)).unwrap();
-        for place in 0..5 {
-            let one = attention.output_unseen(&x.narrow(1, place, 1), None, Some(&mut cache)).unwrap();
-            assert!(difference(&one, &whole.narrow(1, place, 1)) < 1e-5, "{place}");
+        for window in [None, Some(2), Some(5)] {
+            let attention = attention(AttentionConfig { window, ..config() });
+            let x = random(&[2, 5, 8]);
+            let whole = attention.forward(&x, None, None, "a", &mut NoProbe).unwrap().output;
+            let mut cache = KvCache::new(2, 2, 5, 4, (Kind::Float, Device::Cpu)).unwrap();
+            for place in 0..5 {
+                let one = attention.output_unseen(&x.narrow(1, place, 1), None, Some(&mut cache)).unwrap();
+                assert!(difference(&one, &whole.narrow(1, place, 1)) < 1e-5, "{window:?} {place}");
+            }
         }
     }
 

@@ -5,7 +5,8 @@ use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-const EPSILON: f64 = 1e-5;
+/// What keeps a norm from dividing by 0, if nothing else is said.
+pub const EPSILON: f64 = 1e-5;
 
 /// Which normalisation a model uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,13 +16,19 @@ pub enum NormKind {
     Layer,
     /// Root mean square 1, nothing learnt (Zhang and Sennrich 2019).
     Rms,
+    /// Root mean square 1, then a learnt scale: what Llama, Qwen and Gemma have.
+    ScaledRms,
 }
 
 /// A normalisation.
 #[derive(Debug)]
 pub struct Norm {
-    /// The learnt scale and shift of a layer norm, (C) each.
-    pub learnt: Option<(Tensor, Tensor)>,
+    /// The learnt scale, (C).
+    pub scale: Option<Tensor>,
+    /// The learnt shift of a layer norm, (C).
+    pub shift: Option<Tensor>,
+    /// What keeps it from dividing by 0: it is added to the mean of squares.
+    pub epsilon: f64,
 }
 
 impl Norm {
@@ -31,14 +38,14 @@ impl Norm {
     /// If the device has no memory for it.
     pub fn new(kind: NormKind, emb_dim: i64, device: Device) -> Result<Norm> {
         let options = (Kind::Float, device);
-        let learnt = match kind {
-            NormKind::Rms => None,
-            NormKind::Layer => Some((
-                Tensor::f_ones([emb_dim], options)?.set_requires_grad(true),
-                Tensor::f_zeros([emb_dim], options)?.set_requires_grad(true),
-            )),
+        let ones = || -> Result<Tensor> { Ok(Tensor::f_ones([emb_dim], options)?.set_requires_grad(true)) };
+        let zeros = || -> Result<Tensor> { Ok(Tensor::f_zeros([emb_dim], options)?.set_requires_grad(true)) };
+        let (scale, shift) = match kind {
+            NormKind::Rms => (None, None),
+            NormKind::ScaledRms => (Some(ones()?), None),
+            NormKind::Layer => (Some(ones()?), Some(zeros()?)),
         };
-        Ok(Norm { learnt })
+        Ok(Norm { scale, shift, epsilon: EPSILON })
     }
 
     /// Normalises each character's numbers.
@@ -49,19 +56,19 @@ impl Norm {
     /// # Errors
     /// If C is another one than at its making.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.learnt {
-            Some((scale, shift)) => Ok(x.f_layer_norm(scale.size(), Some(scale), Some(shift), EPSILON, false)?),
-            None => rms_norm(x),
+        match (&self.scale, &self.shift) {
+            (Some(scale), Some(_)) => {
+                Ok(x.f_layer_norm(scale.size(), Some(scale), self.shift.as_ref(), self.epsilon, false)?)
+            }
+            (Some(scale), None) => Ok(rms_norm_with(x, self.epsilon)?.f_mul(scale)?),
+            (None, _) => rms_norm_with(x, self.epsilon),
         }
     }
 
     pub(super) fn parameters(&self, name: &str) -> Vec<Parameter> {
-        match &self.learnt {
-            Some((scale, shift)) => {
-                vec![Parameter::new(format!("{name}.weight"), scale), Parameter::new(format!("{name}.bias"), shift)]
-            }
-            None => Vec::new(),
-        }
+        let parameter = |end: &str, tensor: &Tensor| Parameter::new(format!("{name}.{end}"), tensor);
+        let scale = self.scale.as_ref().map(|scale| parameter("weight", scale));
+        scale.into_iter().chain(self.shift.as_ref().map(|shift| parameter("bias", shift))).collect()
     }
 }
 
@@ -76,9 +83,20 @@ impl Norm {
 /// # Errors
 /// What libtorch fails with.
 pub fn rms_norm(x: &Tensor) -> Result<Tensor> {
+    rms_norm_with(x, EPSILON)
+}
+
+/// [`rms_norm`] with another ε.
+///
+/// # Shapes
+/// (…, C) → (…, C)
+///
+/// # Errors
+/// What libtorch fails with.
+pub fn rms_norm_with(x: &Tensor, epsilon: f64) -> Result<Tensor> {
     let dim = x.size().last().copied().unwrap_or(1) as f64;
     let length = x.f_norm_scalaropt_dim(2, [-1].as_slice(), true)?; // (…, 1)
-    let epsilon = Tensor::f_full([], EPSILON.sqrt(), (x.kind(), x.device()))?;
+    let epsilon = Tensor::f_full([], epsilon.sqrt(), (x.kind(), x.device()))?;
     Ok(x.f_mul(&length.f_mul_scalar(dim.powf(-0.5))?.f_hypot(&epsilon)?.f_reciprocal()?)?)
 }
 

@@ -7,17 +7,21 @@
 //!     x += mlp(norm(x))                        think about it
 //! logits = norm(x) · headᵀ                     V scores
 //! ```
+//! GPT-2, Llama, Qwen and Gemma are this with other choices: `docs/models.md` says which has which.
+//!
 //! The stream `x` is only ever added to: this is the residual stream (He et al. 2016). The norm stands before
 //! each part ("pre-norm", Xiong et al. 2020). Source: Vaswani et al. 2017; Radford et al. 2019.
 
 mod config;
+mod families;
 
-pub use config::{Activation, Positions, TransformerConfig};
+pub use config::{Activation, Every, Positions, TransformerConfig, Window};
+pub use families::Family;
 
 use super::attention::{MultiHeadAttention, UNSEEN_FROM};
 use super::cache::{Cache, KvCache};
 use super::norm::Norm;
-use super::rotary::Rotary;
+use super::rotary::{Rotary, Speeds};
 use super::{
     LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Trainable, Trained, cross_entropy, fitting, ids_on, linear,
     random_weight, to_precision,
@@ -37,6 +41,8 @@ pub struct BlockMlp {
     pub output_weight: Tensor,
     /// (N) and (C)
     pub biases: Option<(Tensor, Tensor)>,
+    /// (N, C), if the MLP is gated
+    pub gate_weight: Option<Tensor>,
 }
 
 /// One block: attention and an MLP, each with its norm.
@@ -46,10 +52,14 @@ pub struct Block {
     pub norm1: Norm,
     /// Looks back.
     pub attention: MultiHeadAttention,
+    /// Of what the attention adds to the stream, if that is normalised.
+    pub attention_norm: Option<Norm>,
     /// Before the MLP.
     pub norm2: Norm,
     /// Thinks about it.
     pub mlp: BlockMlp,
+    /// Of what the MLP adds to the stream, if that is normalised.
+    pub mlp_norm: Option<Norm>,
 }
 
 /// The transformer language model. All its tensors are visible.
@@ -67,6 +77,8 @@ pub struct TransformerLm {
     pub position: Option<Tensor>,
     /// The angles, if positions are rotary.
     pub rotary: Option<Rotary>,
+    /// Those of the blocks with a window, if these are others.
+    pub window_rotary: Option<Rotary>,
     /// The blocks, in order.
     pub blocks: Vec<Block>,
     /// Before the output head, if it has one.
@@ -107,20 +119,31 @@ impl TransformerLm {
             Positions::Learned => Some(random_weight(&mut rng, [context_len, emb_dim], embedding_scale, device)?),
             _ => None,
         };
-        let rotary = match config.positions {
-            Positions::Rotary => Some(Rotary::new(context_len, head_dim, device)?),
-            _ => None,
+        let rotary = |speeds: Option<Speeds>| match speeds {
+            Some(speeds) if config.positions == Positions::Rotary => {
+                Rotary::with(speeds, context_len, head_dim, device).map(Some)
+            }
+            _ => Ok(None),
         };
+        let norm =
+            || -> Result<Norm> { Ok(Norm { epsilon: config.epsilon, ..Norm::new(config.norm, emb_dim, device)? }) };
+        let norm_after = || if config.norms_after { norm().map(Some) } else { Ok(None) };
         let mut block = |number| -> Result<Block> {
             Ok(Block {
-                norm1: Norm::new(config.norm, emb_dim, device)?,
+                norm1: norm()?,
                 attention: MultiHeadAttention::new(config.attention(number), &mut rng, device)?,
-                norm2: Norm::new(config.norm, emb_dim, device)?,
+                attention_norm: norm_after()?,
+                norm2: norm()?,
                 mlp: BlockMlp {
                     hidden_weight: random_weight(&mut rng, [n_hidden, emb_dim], emb_dim, device)?,
                     output_weight: zeros(&[emb_dim, n_hidden])?,
                     biases: if config.bias { Some((zeros(&[n_hidden])?, zeros(&[emb_dim])?)) } else { None },
+                    gate_weight: match config.gated {
+                        true => Some(random_weight(&mut rng, [n_hidden, emb_dim], emb_dim, device)?),
+                        false => None,
+                    },
                 },
+                mlp_norm: norm_after()?,
             })
         };
         Ok(TransformerLm {
@@ -129,9 +152,10 @@ impl TransformerLm {
             trained: None,
             embedding,
             position,
-            rotary,
+            rotary: rotary(Some(config.speeds))?,
+            window_rotary: rotary(config.window_speeds)?,
             blocks: (0..n_layers).map(&mut block).collect::<Result<_>>()?,
-            final_norm: if config.final_norm { Some(Norm::new(config.norm, emb_dim, device)?) } else { None },
+            final_norm: if config.final_norm { Some(norm()?) } else { None },
             head: if config.tied { None } else { Some(zeros(&[n_vocab, emb_dim])?) },
             precision: if config.bfloat16 && device.is_cuda() { Kind::BFloat16 } else { Kind::Float },
         })
@@ -173,13 +197,16 @@ impl TransformerLm {
         }
         let ids = probe.at("ids", ids); // (B, T)
         let mut x = probe.at("embedded", Tensor::f_embedding(&self.embedding, &ids, -1, false, false)?); // (B, T, C)
+        if self.config.scaled_embedding {
+            x = probe.at("scaled", x.f_mul_scalar((self.config.emb_dim as f64).sqrt())?); // (B, T, C)
+        }
         if let Some(position) = &self.position {
             x = probe.at("positioned", x.f_add(&position.f_narrow(0, first, time)?)?); // (B, T, C)
         }
         let pass = Pass { fused, precision: if probe.looks() { self.embedding.kind() } else { self.precision() } };
         for (number, block) in self.blocks.iter().enumerate() {
             let cache = cache.as_deref_mut().map(|cache| &mut cache.blocks[number]);
-            x = self.look_back(block, x, pass, cache, format_args!("block.{number}"), probe)?;
+            x = self.look_back(number, x, pass, cache, format_args!("block.{number}"), probe)?;
             if reads && number + 1 == self.blocks.len() {
                 x = x.f_narrow(1, -1, 1)?; // the others were read for their keys and values, which the caches have now
             }
@@ -207,20 +234,30 @@ impl TransformerLm {
     /// A block's first half.
     fn look_back(
         &self,
-        block: &Block,
+        number: usize,
         x: Tensor,
         pass: Pass,
         cache: Option<&mut KvCache>,
         name: Arguments<'_>,
         probe: &mut impl Probe,
     ) -> Result<Tensor> {
+        let block = &self.blocks[number];
         let normed = probe.at(format_args!("{name}.norm1"), block.norm1.forward(&x)?); // (B, T, C)
-        let (normed, rotary) = (to_precision(normed, pass.precision)?, self.rotary.as_ref());
-        let attended = match pass.fused {
+        let (normed, rotary) = (to_precision(normed, pass.precision)?, self.rotary_of(block));
+        let mut attended = match pass.fused {
             true => block.attention.output_unseen(&normed, rotary, cache)?,
             false => block.attention.forward(&normed, rotary, cache, format_args!("{name}.attn"), probe)?.output,
         };
+        if let Some(norm) = &block.attention_norm {
+            attended = probe.at(format_args!("{name}.attn_norm"), norm.forward(&attended)?); // (B, T, C)
+        }
         Ok(probe.at(format_args!("{name}.after_attn"), x.f_add(&attended)?)) // (B, T, C)
+    }
+
+    /// The angles of a block's queries and keys.
+    fn rotary_of(&self, block: &Block) -> Option<&Rotary> {
+        let near = self.window_rotary.as_ref().filter(|_| block.attention.config.window.is_some());
+        near.or(self.rotary.as_ref())
     }
 
     /// A block's second half.
@@ -233,22 +270,40 @@ impl TransformerLm {
         probe: &mut impl Probe,
     ) -> Result<Tensor> {
         let normed = probe.at(format_args!("{name}.norm2"), block.norm2.forward(&x)?); // (B, T, C)
-        let biases = block.mlp.biases.as_ref();
-        let hidden =
-            linear(&to_precision(normed, pass.precision)?, &block.mlp.hidden_weight, biases.map(|biases| &biases.0))?;
+        let (normed, biases) = (to_precision(normed, pass.precision)?, block.mlp.biases.as_ref());
+        let hidden = linear(&normed, &block.mlp.hidden_weight, biases.map(|biases| &biases.0))?;
         let hidden = probe.at(format_args!("{name}.mlp.hidden"), hidden); // (B, T, N)
-        let activated = match self.config.activation {
-            Activation::Relu => hidden.f_relu()?,
-            Activation::Gelu => hidden.f_gelu("none")?,
-            Activation::ReluSquared => {
-                let positive = hidden.f_relu()?;
-                positive.f_mul(&positive)? // half the time of f_square, whose gradient takes a power first
+        let activated = match &block.mlp.gate_weight {
+            None => self.config.activation.of(&hidden)?,
+            Some(weight) => {
+                let gate = probe.at(format_args!("{name}.mlp.gate"), linear(&normed, weight, None)?); // (B, T, N)
+                self.config.activation.of(&gate)?.f_mul(&hidden)?
             }
         };
         let activated = probe.at(format_args!("{name}.mlp.activated"), activated); // (B, T, N)
         let output = linear(&activated, &block.mlp.output_weight, biases.map(|biases| &biases.1))?;
-        let output = probe.at(format_args!("{name}.mlp.output"), output); // (B, T, C)
+        let mut output = probe.at(format_args!("{name}.mlp.output"), output); // (B, T, C)
+        if let Some(norm) = &block.mlp_norm {
+            output = probe.at(format_args!("{name}.mlp_norm"), norm.forward(&output)?); // (B, T, C)
+        }
         Ok(probe.at(format_args!("{name}.after_mlp"), x.f_add(&output)?)) // (B, T, C)
+    }
+}
+
+impl Activation {
+    /// # Shapes
+    /// (…) → (…), each number by itself
+    fn of(self, x: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Activation::Relu => x.f_relu()?,
+            Activation::Gelu => x.f_gelu("none")?,
+            Activation::ReluSquared => {
+                let positive = x.f_relu()?;
+                positive.f_mul(&positive)? // half the time of f_square, whose gradient takes a power first
+            }
+            Activation::GeluTanh => x.f_gelu("tanh")?,
+            Activation::Silu => x.f_silu()?,
+        })
     }
 }
 
@@ -301,15 +356,21 @@ impl TransformerLm {
         all.extend(self.position.as_ref().map(|tensor| Parameter::new("position", tensor)));
         for (number, block) in self.blocks.iter().enumerate() {
             all.extend(block.norm1.parameters(&format!("block.{number}.norm1")));
-            all.push(Parameter::matrix(format!("block.{number}.attn.qkv.weight"), &block.attention.qkv_weight));
-            all.push(Parameter::matrix(format!("block.{number}.attn.output.weight"), &block.attention.output_weight));
+            all.extend(block.attention.parameters(&format!("block.{number}.attn")));
+            let after = |norm: &Option<Norm>, name: &str| {
+                norm.as_ref().map_or_else(Vec::new, |norm| norm.parameters(&format!("block.{number}.{name}")))
+            };
+            all.extend(after(&block.attention_norm, "attn_norm"));
             all.extend(block.norm2.parameters(&format!("block.{number}.norm2")));
             all.push(Parameter::matrix(format!("block.{number}.mlp.hidden.weight"), &block.mlp.hidden_weight));
+            let gate = block.mlp.gate_weight.as_ref();
+            all.extend(gate.map(|gate| Parameter::matrix(format!("block.{number}.mlp.gate.weight"), gate)));
             all.push(Parameter::matrix(format!("block.{number}.mlp.output.weight"), &block.mlp.output_weight));
             if let Some((hidden, output)) = &block.mlp.biases {
                 all.push(Parameter::new(format!("block.{number}.mlp.hidden.bias"), hidden));
                 all.push(Parameter::new(format!("block.{number}.mlp.output.bias"), output));
             }
+            all.extend(after(&block.mlp_norm, "mlp_norm"));
         }
         all.extend(self.final_norm.iter().flat_map(|norm| norm.parameters("final_norm")));
         all.extend(self.head.as_ref().map(|tensor| Parameter::new("head", tensor)));
@@ -335,6 +396,7 @@ impl Trainable for TransformerLm {
 mod tests {
     use super::super::attention::Weighting;
     use super::super::norm::NormKind;
+    use super::super::rotary::Slowed;
     use super::super::{Recording, count_parameters, wake};
     use super::*;
 
@@ -347,7 +409,42 @@ mod tests {
             small,
             TransformerConfig { tied: true, norm: NormKind::Layer, bias: true, n_kv_heads: 2, ..small },
             TransformerConfig { weighting: Weighting::Sigmoid, n_kv_heads: 1, previous_head: true, ..small },
+            TransformerConfig { norm: NormKind::Layer, qkv_bias: true, attention_bias: true, ..original },
+            llama(),
+            gemma(),
         ]
+    }
+
+    /// The choices of Llama and Qwen.
+    fn llama() -> TransformerConfig {
+        let slowed = Some(Slowed::SlowOnes { factor: 4.0, low: 1.0, high: 4.0, context_len: 32.0 });
+        TransformerConfig {
+            norm: NormKind::ScaledRms,
+            epsilon: 1e-6,
+            n_kv_heads: 2,
+            speeds: Speeds { base: 500_000.0, slowed },
+            activation: Activation::Silu,
+            gated: true,
+            qkv_bias: true,
+            qk_norm: false,
+            ..TransformerConfig::small()
+        }
+    }
+
+    /// The choices of Gemma 3.
+    fn gemma() -> TransformerConfig {
+        TransformerConfig {
+            qkv_bias: false,
+            qk_norm: true,
+            qk_scale: true,
+            activation: Activation::GeluTanh,
+            norms_after: true,
+            scaled_embedding: true,
+            tied: true,
+            window: Some(Window { len: 4, except: Some(Every { step: 3, first: 2 }) }),
+            window_speeds: Some(Speeds::default()),
+            ..llama()
+        }
     }
 
     fn random_ids(length: i64) -> Tensor {
@@ -456,7 +553,8 @@ mod tests {
             for (exact, rough) in both[0].iter().zip(&both[1]) {
                 assert_eq!(rough.kind(), Kind::Float);
                 let off = (exact - rough).norm().double_value(&[]) / exact.norm().double_value(&[]);
-                assert!(off > 1e-4 && off < 0.05, "{config:?}: {off}");
+                // Where queries and keys have any length, scores are larger, and so is what rounding does to them.
+                assert!(off > 1e-4 && off < 0.1, "{config:?}: {off}");
             }
             // To the bit on x86-64; arm64 rounds the fused attention, which is what trains, in another order.
             let seen = model.forward(&ids, &mut Recording::default()).unwrap();
@@ -517,6 +615,13 @@ mod tests {
             TransformerConfig { n_layers: -1, ..small },
             TransformerConfig { head_dim: 3, ..small },
             TransformerConfig { n_kv_heads: 3, ..small },
+            TransformerConfig { epsilon: 0.0, ..small },
+            TransformerConfig { speeds: Speeds { base: f64::NAN, slowed: None }, ..small },
+            TransformerConfig { window: Some(Window { len: 0, except: None }), ..small },
+            TransformerConfig { window: Some(Window { len: 4, except: Some(Every { step: 2, first: 2 }) }), ..small },
+            TransformerConfig { weighting: Weighting::Sigmoid, ..gemma() },
+            TransformerConfig { gated: true, bias: true, ..small },
+            TransformerConfig { qk_norm: false, qk_scale: true, ..small },
         ] {
             assert!(TransformerLm::new(config, Device::Cpu).is_err(), "{config:?}");
         }

@@ -2,6 +2,7 @@
 //! or a step and its gradient, have in common.
 
 use crate::error::{Error, Result};
+use crate::model::rotary::Speeds;
 use crate::numbers::numbers;
 use tch::Tensor;
 
@@ -12,8 +13,6 @@ pub(super) type Share = (String, f64);
 const TERMS: usize = 24;
 /// The terms of a long sum of products that are written out, the largest; the rest is told as one number.
 const LARGEST: usize = 6;
-/// What keeps a norm from dividing by 0.
-pub(super) const EPSILON: f64 = 1e-5;
 
 /// A place as what stands before the last two axes, and these.
 pub(super) fn split(place: &[i64]) -> Result<(&[i64], [i64; 2])> {
@@ -105,24 +104,76 @@ fn joined(terms: impl ExactSizeIterator<Item = String>, between: &str) -> String
 }
 
 /// A row brought to one size, around its mean or around 0, and the size that it had.
-pub(super) fn normed(x: &[f64], centred: bool) -> (Vec<f64>, f64) {
+pub(super) fn normed(x: &[f64], centred: bool, epsilon: f64) -> (Vec<f64>, f64) {
     let mean = if centred { x.iter().sum::<f64>() / x.len() as f64 } else { 0.0 };
-    let size = (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64 + EPSILON).sqrt();
+    let size = (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64 + epsilon).sqrt();
     (x.iter().map(|x| (x - mean) / size).collect(), size)
 }
 
-/// Φ(x), the share of a number that GELU lets through, and φ(x), the slope of that.
-pub(super) fn bell(x: f64) -> Result<(f64, f64)> {
-    let below = 0.5 * (1.0 + Tensor::from(x / 2.0_f64.sqrt()).f_erf()?.f_double_value(&[])?);
-    Ok((below, (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()))
+/// What an activation makes of a number, and how much that changes with it.
+pub(super) struct Activated {
+    /// The arithmetic of what it makes of it.
+    pub(super) line: String,
+    pub(super) value: f64,
+    /// The arithmetic of its slope.
+    pub(super) how: String,
+    pub(super) slope: f64,
+}
+
+/// The activation that stands in a step's formula, at a number.
+pub(super) fn activate(formula: &str, x: f64) -> Result<Activated> {
+    let here = show(x);
+    Ok(if formula.contains("tanh") {
+        let root = (2.0 / std::f64::consts::PI).sqrt();
+        let tanh = (root * (x + 0.044715 * x.powi(3))).tanh();
+        let inner = root * (1.0 + 3.0 * 0.044715 * x * x);
+        Activated {
+            line: format!("{here} · ½ · (1 + {})", brackets(tanh)),
+            value: 0.5 * x * (1.0 + tanh),
+            how: format!("½ · (1 + tanh) + ½ · x · (1 − tanh²) · {} at x = {here}, tanh = {}", show(inner), show(tanh)),
+            slope: 0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * inner,
+        }
+    } else if formula.contains('Φ') {
+        let share = 0.5 * (1.0 + Tensor::from(x / 2.0_f64.sqrt()).f_erf()?.f_double_value(&[])?);
+        let density = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        Activated {
+            line: format!("{here} · {}", show(share)),
+            value: x * share,
+            how: format!("Φ(x) + x·φ(x) at x = {here}"),
+            slope: share + x * density,
+        }
+    } else if formula.contains("σ(") {
+        let share = 1.0 / (1.0 + (-x).exp());
+        Activated {
+            line: format!("{here} · {}", show(share)),
+            value: x * share,
+            how: format!("σ(x) · (1 + x·(1 − σ(x))) at x = {here}"),
+            slope: share * (1.0 + x * (1.0 - share)),
+        }
+    } else if formula.contains(")²") {
+        let positive = x.max(0.0);
+        Activated {
+            line: format!("max(0, {here})² = {}²", show(positive)),
+            value: positive * positive,
+            how: format!("2 · max(0, {here})"),
+            slope: 2.0 * positive,
+        }
+    } else {
+        Activated {
+            line: format!("max(0, {here})"),
+            value: x.max(0.0),
+            how: format!("1 if {} is above 0, else 0", brackets(x)),
+            slope: f64::from(x > 0.0),
+        }
+    })
 }
 
 /// A number of a query or key turned by the angle of its place, together with the other number of its pair; or, as its
 /// gradient is, turned back.
-pub(super) fn turn(x: &[f64], row: i64, column: i64, back: bool) -> Result<Share> {
-    let (pair, odd) = (column / 2, column % 2 == 1);
+pub(super) fn turn(x: &[f64], speeds: Speeds, row: i64, column: i64, back: bool) -> Result<Share> {
+    let odd = column % 2 == 1;
     let (own, other) = (pick(x, column)?, pick(x, column ^ 1)?);
-    let angle = row as f64 * 10_000_f64.powf(-2.0 * pair as f64 / x.len() as f64);
+    let angle = row as f64 * speeds.of_pair(column / 2, x.len() as i64);
     let (sign, factor) = if odd == back { ("−", -1.0) } else { ("+", 1.0) };
     let how = if back { "turned back" } else { "turned" };
     Ok((
@@ -174,13 +225,13 @@ mod tests {
     #[test]
     fn a_pair_turned_and_turned_back_is_the_pair() {
         let x = [0.5, -1.5, 2.0, 0.25];
-        let turned: Vec<f64> = (0..4).map(|column| turn(&x, 7, column, false).unwrap().1).collect();
+        let turned: Vec<f64> = (0..4).map(|column| turn(&x, Speeds::default(), 7, column, false).unwrap().1).collect();
         assert!((turned[0] - (0.5 * 7_f64.cos() + 1.5 * 7_f64.sin())).abs() < 1e-12, "a·cos θ − b·sin θ");
         assert!((turned[1] - (0.5 * 7_f64.sin() - 1.5 * 7_f64.cos())).abs() < 1e-12, "a·sin θ + b·cos θ");
         for column in 0..4 {
-            assert!((turn(&turned, 7, column, true).unwrap().1 - x[column as usize]).abs() < 1e-12);
+            assert!((turn(&turned, Speeds::default(), 7, column, true).unwrap().1 - x[column as usize]).abs() < 1e-12);
         }
-        assert!(turn(&x[..3], 7, 2, false).is_err(), "it has no partner");
+        assert!(turn(&x[..3], Speeds::default(), 7, 2, false).is_err(), "it has no partner");
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! Every rule is the chain rule: the gradient of a number is the sum, over everything that it went into, of that thing's
 //! gradient times how much the thing changes with the number.
 
-use super::arithmetic::{Share, bell, brackets, normed, pick, shared, show, split, sum_of_products, turn, vector};
-use super::describe::part;
+use super::arithmetic::{
+    Activated, Share, activate, brackets, normed, pick, shared, show, split, sum_of_products, turn, vector,
+};
+use super::describe::{block, part};
 use super::{ByHand, Trace};
 use crate::error::{Error, Result};
 use crate::numbers::numbers;
@@ -99,28 +101,52 @@ impl Trace {
                 let after = if part(name) == "hidden" { "activated".to_owned() } else { sibling("mlp.activated") };
                 let (x, slope) = (self.step(name)?.number(place)?, self.step(&after)?.gradient()?.number(place)?);
                 let formula = &self.step(&after)?.formula;
-                let (how, inner) = if formula.contains('Φ') {
-                    let (share, slope) = bell(x)?;
-                    (format!("Φ(x) + x·φ(x) at x = {}", show(x)), share + x * slope)
-                } else if formula.ends_with('²') {
-                    (format!("2 · max(0, {})", show(x)), 2.0 * x.max(0.0))
-                } else {
-                    (format!("1 if {} is above 0, else 0", brackets(x)), f64::from(x > 0.0))
-                };
+                if part(name) == "mlp.hidden" && self.is_gated(name) {
+                    let gate = self.step(&sibling("mlp.gate"))?.number(place)?;
+                    let Activated { value, .. } = activate(formula, gate)?;
+                    return one((
+                        format!("∂{after} · what the gate lets through = {} · {}", brackets(slope), show(value)),
+                        slope * value,
+                    ));
+                }
+                let Activated { how, slope: inner, .. } = activate(formula, x)?;
                 one((
                     format!("∂{after} · slope of the activation ({how}) = {} · {}", brackets(slope), show(inner)),
                     slope * inner,
                 ))
             }
-            "mlp.output" => one(self.copied(&sibling("after_mlp"), place)?),
-            "attn.output" => one(self.copied(&sibling("after_attn"), place)?),
+            "mlp.gate" => {
+                let after = self.step(&sibling("mlp.activated"))?;
+                let slope = after.gradient()?.number(place)?;
+                let hidden = self.step(&sibling("mlp.hidden"))?.number(place)?;
+                let Activated { how, slope: inner, .. } = activate(&after.formula, self.step(name)?.number(place)?)?;
+                one((
+                    format!(
+                        "∂{} · hidden · slope of the activation ({how}) = {} · {} · {}",
+                        after.name,
+                        brackets(slope),
+                        brackets(hidden),
+                        show(inner)
+                    ),
+                    slope * hidden * inner,
+                ))
+            }
+            "mlp.output" => one(self.added_to_stream(name, "mlp_norm", "after_mlp", place)?),
+            "attn.output" => one(self.added_to_stream(name, "attn_norm", "after_attn", place)?),
+            "mlp_norm" => one(self.copied(&sibling("after_mlp"), place)?),
+            "attn_norm" => one(self.copied(&sibling("after_attn"), place)?),
             "mlp.activated" => {
                 let (lead, [row, column]) = split(place)?;
                 one(self.through(&sibling("mlp.output"), &sibling("mlp.output.weight"), lead, row, column)?)
             }
             "norm2" => {
                 let (lead, [row, column]) = split(place)?;
-                one(self.through(&sibling("mlp.hidden"), &sibling("mlp.hidden.weight"), lead, row, column)?)
+                let units = if self.is_gated(name) { &["mlp.hidden", "mlp.gate"][..] } else { &["mlp.hidden"] };
+                let through = |unit: &&str| {
+                    let weight = sibling(&format!("{unit}.weight"));
+                    self.through(&sibling(unit), &weight, lead, row, column)
+                };
+                units.iter().map(through).collect()
             }
             "norm1" => {
                 let (_, [row, column]) = split(place)?;
@@ -238,14 +264,19 @@ impl Trace {
                 };
                 let (of, head) = if head < queries { ("attn.queries", head) } else { ("attn.keys", head - queries) };
                 let slopes = vector(self.slopes(&sibling(of))?, &[text, head], row)?;
-                one(turn(&slopes, row, column, true)?)
+                one(turn(&slopes, self.choices.speeds_of_block(block(name)), row, column, true)?)
             }
             "embedded" if self.step("hidden").is_ok() => {
                 let (lead, [row, column]) = split(place)?;
                 one(self.through("hidden", "hidden.weight", lead, row, column)?)
             }
-            "embedded" if self.step("positioned").is_ok() => one(self.copied("positioned", place)?),
-            "embedded" | "positioned" | "after_attn" | "after_mlp" => self.shares_of_stream(name, place),
+            "embedded" if self.step("scaled").is_ok() => {
+                let (slope, root) =
+                    (self.step("scaled")?.gradient()?.number(place)?, (self.choices.emb_dim as f64).sqrt());
+                one((format!("∂scaled · √emb_dim = {} · {}", brackets(slope), show(root)), slope * root))
+            }
+            "embedded" | "scaled" if self.step("positioned").is_ok() => one(self.copied("positioned", place)?),
+            "embedded" | "scaled" | "positioned" | "after_attn" | "after_mlp" => self.shares_of_stream(name, place),
             _ => Err(Error::Config("it is no step of the library's models".to_owned())),
         }
     }
@@ -273,19 +304,29 @@ impl Trace {
         Ok(shares)
     }
 
+    /// What a part gives, which is added to the stream as it is, or normalised before.
+    fn added_to_stream(&self, output: &str, norm: &str, stream: &str, place: &[i64]) -> Result<Share> {
+        let norm = self.sibling(output, norm);
+        if self.step(&norm).is_err() {
+            return self.copied(&self.sibling(output, stream), place);
+        }
+        let (lead, [row, column]) = split(place)?;
+        self.through_norm(&norm, output, lead, row, column)
+    }
+
     fn through_norm(&self, norm: &str, stream: &str, lead: &[i64], row: i64, column: i64) -> Result<Share> {
         let (x, mut slopes) = (vector(&self.step(stream)?.tensor, lead, row)?, vector(self.slopes(norm)?, lead, row)?);
-        let learnt = self.weight(&format!("{norm}.weight")).ok();
-        if let Some(scale) = learnt {
+        if let Ok(scale) = self.weight(&format!("{norm}.weight")) {
             slopes.iter_mut().zip(numbers(scale)?).for_each(|(slope, scale)| *slope *= scale);
         }
-        let (normed, size) = normed(&x, learnt.is_some());
+        let centred = self.weight(&format!("{norm}.bias")).is_ok();
+        let (normed, size) = normed(&x, centred, self.choices.epsilon);
         let mean = |numbers: &mut dyn Iterator<Item = f64>| numbers.sum::<f64>() / x.len() as f64;
-        let shift = if learnt.is_some() { mean(&mut slopes.iter().copied()) } else { 0.0 };
+        let shift = if centred { mean(&mut slopes.iter().copied()) } else { 0.0 };
         let along = mean(&mut slopes.iter().zip(&normed).map(|(slope, x)| slope * x));
         let (slope, here) = (pick(&slopes, column)?, pick(&normed, column)?);
         let result = (slope - shift - here * along) / size;
-        let less = if learnt.is_some() { format!(" − {}", brackets(shift)) } else { String::new() };
+        let less = if centred { format!(" − {}", brackets(shift)) } else { String::new() };
         Ok((
             format!(
                 "through {norm}: ({}{less} − {}·{}) / {}: what all numbers of the row have in common is no use to it",
@@ -313,31 +354,57 @@ impl Trace {
 
     /// ∂loss of what a place's queries, keys and values are before they are brought to one length and turned.
     pub(super) fn slopes_of_projections(&self, name: &str, row: i64) -> Result<Vec<f64>> {
-        let sibling = |part: &str| self.sibling(name, part);
         let mut all = Vec::new();
+        for part in self.projected_at(name, row)? {
+            let Projected { mut slopes, of_keys, products } = part;
+            let Some(products) = products else {
+                all.extend(slopes);
+                continue;
+            };
+            if let Some(scale) = self.qk_scale(name, of_keys)? {
+                slopes.iter_mut().zip(scale).for_each(|(slope, scale)| *slope *= scale);
+            }
+            let (normed, size) = normed(&products, false, self.choices.epsilon);
+            let along = slopes.iter().zip(&normed).map(|(slope, x)| slope * x).sum::<f64>() / normed.len() as f64;
+            all.extend(slopes.iter().zip(&normed).map(|(slope, x)| (slope - x * along) / size));
+        }
+        Ok(all)
+    }
+
+    /// A place's queries, then its keys, then its values, head by head.
+    pub(super) fn projected_at(&self, name: &str, row: i64) -> Result<Vec<Projected>> {
+        let sibling = |part: &str| self.sibling(name, part);
         let unturned = self.step(&sibling("attn.unturned")).is_ok();
         let parts: &[&str] =
             if unturned { &["attn.unturned", "attn.values"] } else { &["attn.queries", "attn.keys", "attn.values"] };
-        let matrix = self.weight(&sibling("attn.qkv.weight"))?;
         let x = vector(&self.step(&sibling("norm1"))?.tensor, &[0], row)?;
+        let queries = self.step(&sibling("attn.queries"))?.tensor.size4()?.1;
+        let (mut all, mut first) = (Vec::new(), 0);
         for &of in parts {
             let step = self.step(&sibling(of))?;
             let (_, heads, _, head_dim) = step.tensor.size4()?;
             for head in 0..heads {
-                let slopes = vector(self.slopes(&step.name)?, &[0, head], row)?;
-                if of == "attn.values" || !step.formula.contains("one_length") {
-                    all.extend(slopes);
-                    continue;
-                }
-                let first = all.len() as i64;
-                let products = (0..head_dim).map(|at| Ok(sum_of_products(&x, &vector(matrix, &[], first + at)?).1));
-                let (normed, size) = normed(&products.collect::<Result<Vec<f64>>>()?, false);
-                let along = slopes.iter().zip(&normed).map(|(slope, x)| slope * x).sum::<f64>() / head_dim as f64;
-                all.extend(slopes.iter().zip(&normed).map(|(slope, x)| (slope - x * along) / size));
+                let is_normed = of != "attn.values" && step.formula.contains("one_length");
+                let products = (first..first + head_dim).map(|at| Ok(self.projection(name, &x, at)?.0.1));
+                all.push(Projected {
+                    slopes: vector(self.slopes(&step.name)?, &[0, head], row)?,
+                    of_keys: of == "attn.keys" || of == "attn.unturned" && head >= queries,
+                    products: if is_normed { Some(products.collect::<Result<_>>()?) } else { None },
+                });
+                first += head_dim;
             }
         }
         Ok(all)
     }
+}
+
+/// A query, a key or a value at a place.
+pub(super) struct Projected {
+    /// ∂loss of it once it has been brought to one length, if it is.
+    pub(super) slopes: Vec<f64>,
+    pub(super) of_keys: bool,
+    /// What it is before that, if it is brought to one length.
+    pub(super) products: Option<Vec<f64>>,
 }
 
 #[cfg(test)]

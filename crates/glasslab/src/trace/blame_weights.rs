@@ -2,7 +2,7 @@
 
 use super::Trace;
 use super::arithmetic::{Share, brackets, normed, pick, sum_of_products, vector};
-use super::describe::part;
+use super::describe::{is_norm, part};
 use crate::error::{Error, Result};
 use crate::numbers::numbers;
 use tch::Tensor;
@@ -66,6 +66,8 @@ impl Trace {
             "output.weight" => sum_over("output", "activated"),
             "output.bias" => bias("output"),
             "mlp.hidden.weight" => sum_over(&block("mlp.hidden"), &block("norm2")),
+            "mlp.gate.weight" => sum_over(&block("mlp.gate"), &block("norm2")),
+            "attn.output.bias" => bias(&block("attn.output")),
             "mlp.hidden.bias" => bias(&block("mlp.hidden")),
             "mlp.output.weight" => sum_over(&block("mlp.output"), &block("mlp.activated")),
             "mlp.output.bias" => bias(&block("mlp.output")),
@@ -87,11 +89,29 @@ impl Trace {
                     &format!("∂(queries, keys, values)[t, {row}] · norm1[t, {column}]"),
                 ))
             }
+            "attn.qkv.bias" => {
+                let row = pick(place, 0)?;
+                let slopes = (0..self.labels.len() as i64).map(|at| pick(&self.slopes_of_projections(name, at)?, row));
+                let slopes = slopes.collect::<Result<Vec<f64>>>()?;
+                one(self.over_places(&slopes, None, &format!("∂(queries, keys, values)[t, {row}]")))
+            }
+            which @ ("attn.queries_norm.weight" | "attn.keys_norm.weight") => {
+                let column = pick(place, 0)?;
+                let (mut slopes, mut inputs) = (Vec::new(), Vec::new());
+                for at in 0..self.labels.len() as i64 {
+                    let all = self.projected_at(name, at)?.into_iter();
+                    for part in all.filter(|part| part.of_keys == (which == "attn.keys_norm.weight")) {
+                        let Some(products) = part.products else { continue };
+                        slopes.push(pick(&part.slopes, column)?);
+                        inputs.push(pick(&normed(&products, false, self.choices.epsilon).0, column)?);
+                    }
+                }
+                let (sum, result) = sum_of_products(&slopes, &inputs);
+                one((format!("Σₜ over all heads: ∂ · what has one length[t, {column}] = {sum}"), result))
+            }
             other => {
                 let (norm, is_scale) = match other.rsplit_once('.') {
-                    Some((norm @ ("norm1" | "norm2" | "final_norm"), end @ ("weight" | "bias"))) => {
-                        (block(norm), end == "weight")
-                    }
+                    Some((norm, end @ ("weight" | "bias"))) if is_norm(norm) => (block(norm), end == "weight"),
                     _ => return Err(Error::Config("it is no parameter of the library's models".to_owned())),
                 };
                 if !is_scale {
@@ -99,9 +119,10 @@ impl Trace {
                 }
                 let column = pick(place, 0)?;
                 let slopes = column_of(self.slopes(&norm)?, column)?;
-                let stream = &self.step(&self.before(&norm)?)?.tensor;
-                let inputs =
-                    (0..slopes.len() as i64).map(|at| pick(&normed(&vector(stream, &[0], at)?, true).0, column));
+                let stream = &self.step(&self.normed_by(&norm)?)?.tensor;
+                let (centred, epsilon) = (self.weight(&format!("{norm}.bias")).is_ok(), self.choices.epsilon);
+                let row = |at| -> Result<Vec<f64>> { Ok(normed(&vector(stream, &[0], at)?, centred, epsilon).0) };
+                let inputs = (0..slopes.len() as i64).map(|at| pick(&row(at)?, column));
                 one(self.over_places(
                     &slopes,
                     Some(&inputs.collect::<Result<Vec<f64>>>()?),

@@ -1,8 +1,8 @@
 //! The arithmetic behind one number of a trace, written out with its numbers.
 
 use super::Trace;
-use super::arithmetic::{brackets, dot, pick, products, shared, show, softmax, split, tiny, vector};
-use super::describe::part;
+use super::arithmetic::{activate, brackets, dot, pick, products, shared, show, softmax, split, tiny, vector};
+use super::describe::{block, is_norm, part};
 use crate::error::{Error, Result};
 use std::fmt;
 use tch::Tensor;
@@ -76,7 +76,16 @@ impl Trace {
             "attn.masked" => {
                 let (_, [row, column]) = split(place)?;
                 let score = number(at("attn.scores")?, place)?;
+                let window = self.choices.attention(block(step)).window;
                 match column <= row {
+                    true if window.is_some_and(|window| column <= row - window) => (
+                        format!(
+                            "{column} ≤ {row} − {}: too far back, so {} becomes −∞",
+                            window.unwrap_or_default(),
+                            show(score)
+                        ),
+                        f64::NEG_INFINITY,
+                    ),
                     true => (format!("{column} ≤ {row}, so the score stays: {}", show(score)), score),
                     false => {
                         (format!("{column} > {row}: the future, so {} becomes −∞", show(score)), f64::NEG_INFINITY)
@@ -114,29 +123,43 @@ impl Trace {
                 let sum = products(&weights, &told);
                 (format!("Σₛ weights[{row}, s] · values[s, {column}] = {sum}"), dot(&weights, &told))
             }
+            "scaled" => {
+                let (embedded, root) = (number(at("embedded")?, place)?, (self.choices.emb_dim as f64).sqrt());
+                (format!("embedded · √emb_dim = {} · {}", show(embedded), show(root)), embedded * root)
+            }
             "after_attn" | "after_mlp" => {
-                let added = if part(step) == "after_attn" { "attn.output" } else { "mlp.output" };
+                let [norm, output] = match part(step) {
+                    "after_attn" => ["attn_norm", "attn.output"],
+                    _ => ["mlp_norm", "mlp.output"],
+                };
+                let added = if at(norm).is_ok() { norm } else { output };
                 let before = self.before(step)?;
                 let (x, output) = (number(&self.step(&before)?.tensor, place)?, number(at(added)?, place)?);
                 (format!("{before} + {} = {} + {}", self.sibling(step, added), show(x), brackets(output)), x + output)
             }
-            "norm1" | "norm2" | "final_norm" if self.step(step)?.formula.contains("mean(x²)") => {
-                let before = self.before(step)?;
+            name if is_norm(name) && is_unlearnt_norm(&self.step(step)?.formula) => {
+                let before = self.normed_by(step)?;
                 let (lead, [row, column]) = split(place)?;
                 let x = vector(&self.step(&before)?.tensor, lead, row)?;
                 let square = dot(&x, &x) / x.len() as f64;
                 let here = pick(&x, column)?;
-                let (number, result) = (show(here), here / (square + 1e-5).sqrt());
-                (format!("x / √(mean(x²) + ε) = {number} / √({} + 0.00001)", show(square)), result)
+                let epsilon = self.choices.epsilon;
+                let (number, result) = (show(here), here / (square + epsilon).sqrt());
+                (format!("x / √(mean(x²) + ε) = {number} / √({} + {epsilon})", show(square)), result)
             }
             "mlp.activated" | "activated" => {
-                let hidden = number(at(if part(step) == "activated" { "hidden" } else { "mlp.hidden" })?, place)?;
-                let formula = &self.step(step)?.formula;
-                let positive = hidden.max(0.0);
-                match formula.ends_with('²') {
-                    _ if formula.contains('Φ') => return Err(nothing_by_hand(step)),
-                    true => (format!("max(0, {})² = {}²", show(hidden), show(positive)), positive * positive),
-                    false => (format!("max(0, {})", show(hidden)), positive),
+                let unit = match part(step) {
+                    "activated" => "hidden",
+                    _ if self.is_gated(step) => "mlp.gate",
+                    _ => "mlp.hidden",
+                };
+                let activated = activate(&self.step(step)?.formula, number(at(unit)?, place)?)?;
+                match unit {
+                    "mlp.gate" => {
+                        let hidden = number(at("mlp.hidden")?, place)?;
+                        (format!("({}) · {}", activated.line, brackets(hidden)), activated.value * hidden)
+                    }
+                    _ => (activated.line, activated.value),
                 }
             }
             "probabilities" => {
@@ -165,10 +188,25 @@ impl Trace {
         }
     }
 
+    /// The step that a norm normalises.
+    pub(super) fn normed_by(&self, norm: &str) -> Result<String> {
+        match part(norm) {
+            "attn_norm" => Ok(self.sibling(norm, "attn.output")),
+            "mlp_norm" => Ok(self.sibling(norm, "mlp.output")),
+            _ => self.before(norm),
+        }
+    }
+
+    /// Whether the MLP that a step is of has a gate.
+    pub(super) fn is_gated(&self, step: &str) -> bool {
+        self.step(&self.sibling(step, "mlp.gate")).is_ok()
+    }
+
     /// The stream that a step reads or is added to: the last whole stream before it.
     pub(super) fn before(&self, step: &str) -> Result<String> {
         let place = self.steps.iter().position(|other| other.name == step).unwrap_or(0);
-        let stream = |name: &str| matches!(part(name), "embedded" | "positioned" | "after_attn" | "after_mlp");
+        let stream =
+            |name: &str| matches!(part(name), "embedded" | "scaled" | "positioned" | "after_attn" | "after_mlp");
         let before = self.steps[..place].iter().rev().find(|other| stream(&other.name));
         before.map(|step| step.name.clone()).ok_or_else(|| nothing_by_hand(step))
     }
@@ -185,11 +223,14 @@ fn nothing_by_hand(step: &str) -> Error {
 fn is_made_with_weights(part: &str, formula: &str) -> bool {
     match part {
         "embedded" | "positioned" | "attn.unturned" | "attn.queries" | "attn.keys" | "attn.values" | "attn.output"
-        | "mlp.hidden" | "mlp.output" | "hidden" | "output" | "logits" => true,
-        "norm1" | "norm2" | "final_norm" => !formula.contains("mean(x²)"),
-        "mlp.activated" => formula.contains('Φ'),
-        _ => false,
+        | "mlp.hidden" | "mlp.gate" | "mlp.output" | "hidden" | "output" | "logits" => true,
+        norm => is_norm(norm) && !is_unlearnt_norm(formula),
     }
+}
+
+/// Whether a norm has nothing learnt in its formula.
+fn is_unlearnt_norm(formula: &str) -> bool {
+    formula.contains("√(mean(") && !formula.contains("scale")
 }
 
 #[cfg(test)]
@@ -257,6 +298,7 @@ mod tests {
     const STEPS: &[&str] = &[
         "embedded",
         "positioned",
+        "scaled",
         "norm1",
         "attn.unturned",
         "attn.queries",
@@ -267,11 +309,14 @@ mod tests {
         "attn.weights",
         "attn.heads",
         "attn.output",
+        "attn_norm",
         "after_attn",
         "norm2",
         "mlp.hidden",
+        "mlp.gate",
         "mlp.activated",
         "mlp.output",
+        "mlp_norm",
         "after_mlp",
         "hidden",
         "activated",
@@ -287,7 +332,14 @@ mod tests {
         "norm1.weight",
         "norm1.bias",
         "attn.qkv.weight",
+        "attn.qkv.bias",
+        "attn.queries_norm.weight",
+        "attn.keys_norm.weight",
         "attn.output.weight",
+        "attn.output.bias",
+        "attn_norm.weight",
+        "mlp_norm.weight",
+        "mlp.gate.weight",
         "mlp.hidden.weight",
         "mlp.hidden.bias",
         "mlp.output.weight",

@@ -1,9 +1,10 @@
 //! The arithmetic of the steps that are made with learnt numbers: `weights · inputs`, written out.
 
 use super::Trace;
-use super::arithmetic::{EPSILON, Share, bell, brackets, pick, show, split, sum_of_products, turn, vector};
-use super::describe::part;
+use super::arithmetic::{Share, brackets, pick, show, split, sum_of_products, turn, vector};
+use super::describe::{block, is_norm, part};
 use crate::error::{Error, Result};
+use crate::numbers::numbers;
 use tch::Tensor;
 
 impl Trace {
@@ -21,15 +22,10 @@ impl Trace {
         let linear = |input: &str, of_weight: &str, bias: Option<&str>| -> Result<Share> {
             let (_, [_, column]) = split(place)?;
             let (x, w) = (rows(input)?, vector(weight(of_weight)?, &[], column)?);
-            let (sum, result) = sum_of_products(&x, &w);
-            let bias = bias.map(weight).and_then(Result::ok);
-            match bias {
-                Some(bias) => {
-                    let bias = bias.f_double_value(&[column])?;
-                    Ok((format!("{input} · {of_weight}[{column}] + bias = {sum} + {}", brackets(bias)), result + bias))
-                }
-                None => Ok((format!("{input} · {of_weight}[{column}] = {sum}"), result)),
-            }
+            let product = sum_of_products(&x, &w);
+            let bias = bias.map_or(String::new(), |bias| self.sibling(step, bias));
+            let ((sum, result), bias) = self.with_bias(&bias, column, product)?;
+            Ok((format!("{input} · {of_weight}[{column}]{bias} = {sum}"), result))
         };
         Ok(Some(match part(step) {
             "embedded" => {
@@ -40,33 +36,44 @@ impl Trace {
             }
             "positioned" => {
                 let (_, [row, column]) = split(place)?;
-                let embedded = self.step("embedded")?.number(place)?;
+                let before = self.before(step)?;
+                let embedded = self.step(&before)?.number(place)?;
                 let position = self.weight("position")?.f_double_value(&[row, column])?;
                 (
-                    format!("embedded + position[{row}, {column}] = {} + {}", show(embedded), brackets(position)),
+                    format!("{before} + position[{row}, {column}] = {} + {}", show(embedded), brackets(position)),
                     embedded + position,
                 )
             }
-            name @ ("norm1" | "norm2" | "final_norm") => {
-                let scale = format!("{name}.weight");
-                let shift = format!("{name}.bias");
+            name if is_norm(name) => {
                 let (_, [_, column]) = split(place)?;
-                let before = self.before(step)?;
+                let before = self.normed_by(step)?;
                 let x = rows(&before)?;
-                let (mean, here) = (x.iter().sum::<f64>() / x.len() as f64, pick(&x, column)?);
-                let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
-                let (scale, shift) =
-                    (weight(&scale)?.f_double_value(&[column])?, weight(&shift)?.f_double_value(&[column])?);
-                let result = (here - mean) / (variance + EPSILON).sqrt() * scale + shift;
-                let numbers = format!(
-                    "({} − {}) / √({} + 0.00001) · {} + {}",
-                    show(here),
-                    brackets(mean),
-                    show(variance),
-                    brackets(scale),
-                    brackets(shift)
-                );
-                (format!("({before} − mean) / √(variance + ε) · scale + shift = {numbers}"), result)
+                let here = pick(&x, column)?;
+                let scale = weight(&format!("{name}.weight"))?.f_double_value(&[column])?;
+                let epsilon = self.choices.epsilon;
+                match weight(&format!("{name}.bias")) {
+                    Ok(shift) => {
+                        let mean = x.iter().sum::<f64>() / x.len() as f64;
+                        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
+                        let shift = shift.f_double_value(&[column])?;
+                        let numbers = format!(
+                            "({} − {}) / √({} + {epsilon}) · {} + {}",
+                            show(here),
+                            brackets(mean),
+                            show(variance),
+                            brackets(scale),
+                            brackets(shift)
+                        );
+                        let result = (here - mean) / (variance + epsilon).sqrt() * scale + shift;
+                        (format!("({before} − mean) / √(variance + ε) · scale + shift = {numbers}"), result)
+                    }
+                    Err(_) => {
+                        let square = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+                        let numbers = format!("{} / √({} + {epsilon}) · {}", show(here), show(square), brackets(scale));
+                        let result = here / (square + epsilon).sqrt() * scale;
+                        (format!("{before} / √(mean of squares + ε) · scale = {numbers}"), result)
+                    }
+                }
             }
             "attn.queries" | "attn.keys" if self.step(step)?.formula.contains("turn(") => self.turned(step, place)?,
             "attn.unturned" | "attn.queries" | "attn.keys" | "attn.values" => self.projected(step, place)?,
@@ -77,10 +84,12 @@ impl Trace {
                 for head in 0..heads.size4()?.1 {
                     joined.extend(vector(heads, &[pick(lead, 0)?, head], row)?);
                 }
-                let (sum, result) = sum_of_products(&joined, &vector(weight("attn.output.weight")?, &[], column)?);
-                (format!("all heads of {row}, joined · attn.output.weight[{column}] = {sum}"), result)
+                let product = sum_of_products(&joined, &vector(weight("attn.output.weight")?, &[], column)?);
+                let ((sum, result), bias) = self.with_bias(&self.sibling(step, "attn.output.bias"), column, product)?;
+                (format!("all heads of {row}, joined · attn.output.weight[{column}]{bias} = {sum}"), result)
             }
             "mlp.hidden" => linear(&self.sibling(step, "norm2"), "mlp.hidden.weight", Some("mlp.hidden.bias"))?,
+            "mlp.gate" => linear(&self.sibling(step, "norm2"), "mlp.gate.weight", None)?,
             "mlp.output" => linear(&self.sibling(step, "mlp.activated"), "mlp.output.weight", Some("mlp.output.bias"))?,
             "hidden" => linear("embedded", "hidden.weight", Some("hidden.bias"))?,
             "output" => linear("activated", "output.weight", Some("output.bias"))?,
@@ -90,11 +99,6 @@ impl Trace {
                     Err(_) => self.before("logits")?,
                 };
                 linear(&stream, if self.weight("head").is_ok() { "head" } else { "embedding" }, None)?
-            }
-            "mlp.activated" if self.step(step)?.formula.contains('Φ') => {
-                let hidden = self.step(&self.sibling(step, "mlp.hidden"))?.number(place)?;
-                let (share, _) = bell(hidden)?;
-                (format!("hidden · Φ(hidden) = {} · {}", show(hidden), show(share)), hidden * share)
             }
             _ => return Ok(None),
         }))
@@ -121,20 +125,45 @@ impl Trace {
         let first = (before + head) * head_dim;
         let input = self.sibling(step, "norm1");
         let x = vector(&self.step(&input)?.tensor, &[text], row)?;
-        let matrix = self.weight(&self.sibling(step, "attn.qkv.weight"))?;
-        let line = |at: i64| -> Result<Share> { Ok(sum_of_products(&x, &vector(matrix, &[], first + at)?)) };
-        let (sum, product) = line(column)?;
-        let arithmetic = format!("{input} · attn.qkv.weight[{}] = {sum}", first + column);
+        let line = |at: i64| self.projection(step, &x, first + at);
+        let ((sum, product), bias) = line(column)?;
+        let arithmetic = format!("{input} · attn.qkv.weight[{}]{bias} = {sum}", first + column);
         if part(step) == "attn.values" || !self.step(step)?.formula.contains("one_length") {
             return Ok((arithmetic, product));
         }
-        let squares = (0..head_dim).map(|at| Ok(line(at)?.1.powi(2))).sum::<Result<f64>>()? / head_dim as f64;
-        let result = product / (squares + EPSILON).sqrt();
-        let numbers = format!("{} / √({} + 0.00001)", show(product), show(squares));
+        let squares = (0..head_dim).map(|at| Ok(line(at)?.0.1.powi(2))).sum::<Result<f64>>()? / head_dim as f64;
+        let epsilon = self.choices.epsilon;
+        let mut result = product / (squares + epsilon).sqrt();
+        let mut numbers = format!("{} / √({} + {epsilon})", show(product), show(squares));
+        if let Some(scale) = self.qk_scale(step, before + head >= queries)? {
+            let scale = pick(&scale, column)?;
+            numbers.push_str(&format!(" · {}", brackets(scale)));
+            result *= scale;
+        }
         Ok((
             format!("{arithmetic} = {}; brought to one length: x / √(mean(x²) + ε) = {numbers}", show(product)),
             result,
         ))
+    }
+
+    /// A row of the normed stream times row `at` of the matrix of queries, keys and values, and whether there is a bias.
+    pub(super) fn projection(&self, step: &str, x: &[f64], at: i64) -> Result<(Share, &'static str)> {
+        let matrix = self.weight(&self.sibling(step, "attn.qkv.weight"))?;
+        let product = sum_of_products(x, &vector(matrix, &[], at)?);
+        self.with_bias(&self.sibling(step, "attn.qkv.bias"), at, product)
+    }
+
+    /// A sum and a bias, if there is one of that name.
+    fn with_bias(&self, name: &str, place: i64, (sum, result): Share) -> Result<(Share, &'static str)> {
+        let Ok(bias) = self.weight(name) else { return Ok(((sum, result), "")) };
+        let bias = bias.f_double_value(&[place])?;
+        Ok(((format!("{sum} + {}", brackets(bias)), result + bias), " + bias"))
+    }
+
+    /// What the queries, or keys, of a block are multiplied by once they have one length.
+    pub(super) fn qk_scale(&self, step: &str, of_keys: bool) -> Result<Option<Vec<f64>>> {
+        let name = if of_keys { "attn.keys_norm.weight" } else { "attn.queries_norm.weight" };
+        self.weight(&self.sibling(step, name)).ok().map(numbers).transpose()
     }
 
     /// A query or key turned by its place, with the other number of its pair.
@@ -145,6 +174,6 @@ impl Trace {
         let both = &self.step(&self.sibling(step, "attn.unturned"))?.tensor;
         let head = if part(step) == "attn.keys" { queries + head } else { head };
         let x = vector(both, &[text, head], row)?;
-        turn(&x, row, column, false)
+        turn(&x, self.choices.speeds_of_block(block(step)), row, column, false)
     }
 }

@@ -37,21 +37,39 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
     let input = if one_head { "x" } else { "norm1" };
     let turned = transformer.is_some_and(|config| config.positions == Positions::Rotary);
     let one_length = transformer.is_some_and(|config| config.qk_norm);
-    let asked = |letter: &str| match one_length {
-        true => format!("one_length({input} · W{letter}ᵀ)"),
+    let has = |switch: fn(&TransformerConfig) -> bool| transformer.is_some_and(switch);
+    let qkv = |letter: &str| match has(|config| config.qkv_bias) {
+        true => format!("{input} · W{letter}ᵀ + b{letter}"),
         false => format!("{input} · W{letter}ᵀ"),
+    };
+    let asked = |letter: &str| match one_length {
+        true if has(|config| config.qk_scale) => format!("one_length({}) · scale", qkv(letter)),
+        true => format!("one_length({})", qkv(letter)),
+        false => qkv(letter),
+    };
+    let added = |part: &str| {
+        if has(|config| config.norms_after) { format!("x = x + {part}_norm") } else { "x = x + output".to_owned() }
     };
     let norm = |name: &str, input: &str| match transformer.map(|config| config.norm) {
         Some(NormKind::Layer) => format!("{name} = ({input} − mean) / √(variance + ε) · scale + shift"),
+        Some(NormKind::ScaledRms) => format!("{name} = {input} / √(mean({input}²) + ε) · scale"),
         _ => format!("{name} = {input} / √(mean({input}²) + ε)"),
     };
     let bias =
         |name: &str| if transformer.is_none_or(|config| config.bias) { format!(" + {name}") } else { String::new() };
+    let gated = has(|config| config.gated);
+    let unit = if gated { "gate" } else { "hidden" };
     let activation = match transformer.map(|config| config.activation) {
-        None | Some(Activation::Relu) => "max(0, hidden)",
-        Some(Activation::ReluSquared) => "max(0, hidden)²",
-        Some(Activation::Gelu) => "hidden · Φ(hidden)",
+        None | Some(Activation::Relu) => format!("max(0, {unit})"),
+        Some(Activation::ReluSquared) => format!("max(0, {unit})²"),
+        Some(Activation::Gelu) => format!("{unit} · Φ({unit})"),
+        Some(Activation::GeluTanh) => {
+            format!("{unit} · ½ · (1 + tanh(√(2/π) · ({unit} + 0.044715 · {unit}³)))")
+        }
+        Some(Activation::Silu) => format!("{unit} · σ({unit})"),
     };
+    let activation = if gated { format!("{activation} · hidden") } else { activation };
+    let window = transformer.and_then(|config| config.attention(block(name)).window);
     use Quantity::{Numbers, Probabilities, Range, Scores, Weights};
     let (formula, axes, meaning, quantity) = match part {
         "ids" => (
@@ -67,8 +85,17 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
             "one of the learnt numbers that stand for this character, wherever it stands",
             Numbers,
         ),
+        "scaled" => (
+            "scaled = embedded · √emb_dim".to_owned(),
+            STREAM,
+            "the same, as large as the model wants it where the blocks begin to add to it",
+            Numbers,
+        ),
         "positioned" => (
-            "positioned[t] = embedded[t] + position[t]".to_owned(),
+            format!(
+                "positioned[t] = {}[t] + position[t]",
+                if has(|config| config.scaled_embedding) { "scaled" } else { "embedded" }
+            ),
             STREAM,
             "the same, with a number learnt for this place added: now the same character differs from place to place",
             Numbers,
@@ -104,7 +131,7 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
             (format!("keys = {}", asked("k")), of_heads, "one number of what can be found at this character", Numbers)
         }
         "attn.values" => (
-            format!("values = {input} · Wvᵀ"),
+            format!("values = {}", qkv("v")),
             of_heads,
             "one number of what this character tells those who look at it",
             Numbers,
@@ -116,9 +143,15 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
             Scores,
         ),
         "attn.masked" => (
-            "masked[t, s] = scores[t, s] where s ≤ t, else −∞".to_owned(),
+            match window {
+                Some(len) => format!("masked[t, s] = scores[t, s] where t − {len} < s ≤ t, else −∞"),
+                None => "masked[t, s] = scores[t, s] where s ≤ t, else −∞".to_owned(),
+            },
             of_looks,
-            "the same, but nobody looks at what comes later",
+            match window {
+                Some(_) => "the same, but nobody looks at what comes later, nor at what is too far back",
+                None => "the same, but nobody looks at what comes later",
+            },
             Scores,
         ),
         "attn.weights" => {
@@ -131,13 +164,22 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
             Numbers,
         ),
         "attn.output" => (
-            "output = all heads of t, joined · Woᵀ".to_owned(),
+            format!(
+                "output = all heads of t, joined · Woᵀ{}",
+                if has(|config| config.attention_bias) { " + bo" } else { "" }
+            ),
             STREAM,
             "what the heads together want to add to this number of the stream",
             Numbers,
         ),
+        "attn_norm" => (
+            norm("attn_norm", "output"),
+            STREAM,
+            "what the heads want to add, brought to one size, so that no block shouts",
+            Numbers,
+        ),
         "after_attn" => (
-            "x = x + output".to_owned(),
+            added("attn"),
             STREAM,
             "the stream after the attention: what was there, and what was found by looking back",
             Numbers,
@@ -149,10 +191,19 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
             "how strongly this hidden unit is stirred by this character, negative: against",
             Numbers,
         ),
+        "mlp.gate" => (
+            "gate = norm2 · Wgᵀ".to_owned(),
+            WIDE,
+            "how far the gate of this hidden unit is open for this character, negative: closed",
+            Numbers,
+        ),
         "mlp.activated" => (
             format!("activated = {activation}"),
             WIDE,
-            "the same, once what is negative has been set to (about) nothing",
+            match gated {
+                true => "what the gate lets through of this hidden unit",
+                false => "the same, once what is negative has been set to (about) nothing",
+            },
             Numbers,
         ),
         "mlp.output" => (
@@ -161,7 +212,13 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
             "what the MLP wants to add to this number of the stream",
             Numbers,
         ),
-        "after_mlp" => ("x = x + output".to_owned(), STREAM, "the stream after this block", Numbers),
+        "mlp_norm" => (
+            norm("mlp_norm", "output"),
+            STREAM,
+            "what the MLP wants to add, brought to one size, so that no block shouts",
+            Numbers,
+        ),
+        "after_mlp" => (added("mlp"), STREAM, "the stream after this block", Numbers),
         "hidden" => (
             "hidden = embedded · W₁ᵀ + b₁".to_owned(),
             WIDE,
@@ -225,6 +282,17 @@ fn weighing(name: &str, config: Option<&TransformerConfig>) -> String {
         formula.push_str("; head 0 is not learnt: 1 for the character before");
     }
     formula
+}
+
+/// Whether a step is a norm.
+pub(super) fn is_norm(part: &str) -> bool {
+    matches!(part, "norm1" | "norm2" | "final_norm" | "attn_norm" | "mlp_norm")
+}
+
+/// The block that a step is of.
+pub(super) fn block(name: &str) -> i64 {
+    let number = name.strip_prefix("block.").and_then(|rest| rest.split_once('.'));
+    number.and_then(|(number, _)| number.parse().ok()).unwrap_or(0)
 }
 
 /// A step's name without the place of its block: `block.2.attn.scores` and `head.scores` are both `attn.scores`.

@@ -96,8 +96,8 @@ def modules():
     """Each building block by itself."""
     made = {
         "layer_norm": with_gradients({"x": (2, 3, 6), "n.weight": (6,), "n.bias": (6,)},
-                                     lambda p: reference.norm("layer", p, "n", p["x"])),
-        "rms_norm": with_gradients({"x": (2, 3, 6)}, lambda p: reference.norm("rms", p, "n", p["x"])),
+                                     lambda p: reference.norm({"norm": "layer"}, p, "n", p["x"])),
+        "rms_norm": with_gradients({"x": (2, 3, 6)}, lambda p: reference.norm({"norm": "rms"}, p, "n", p["x"])),
         "rotary": with_gradients({"x": (2, 5, 4)}, lambda p: reference.rotary(p["x"])),
         "head": with_gradients(
             {"x": (2, 5, 6), "query": (4, 6), "key": (4, 6), "value": (4, 6)},
@@ -108,7 +108,7 @@ def modules():
         rows = (config["n_heads"] + 2 * config["n_kv_heads"]) * config["head_dim"]
         shapes = {"x": (2, 5, 6), "a.qkv.weight": (rows, 6), "a.output.weight": (6, 8)}
         made[f"attention_{name}"] = with_gradients(
-            shapes, lambda p, config=config: reference.attention(config, p, "a", p["x"], config["previous_head"]))
+            shapes, lambda p, config=config: reference.attention(config, p, "a", p["x"], 0))
     return made
 
 

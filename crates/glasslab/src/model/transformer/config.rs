@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::model::attention::{AttentionConfig, Weighting};
-use crate::model::norm::NormKind;
+use crate::model::norm::{self, NormKind};
+use crate::model::rotary::Speeds;
 use serde::{Deserialize, Serialize};
 
 /// How a transformer knows the order of characters.
@@ -27,6 +28,38 @@ pub enum Activation {
     Gelu,
     /// max(0, x)² (So et al. 2021)
     ReluSquared,
+    /// x · Φ(x), with a tanh for Φ that was quicker once: of GPT-2 and Gemma
+    GeluTanh,
+    /// x · σ(x) (Elfwing et al. 2017), of Llama and Qwen
+    Silu,
+}
+
+/// Which blocks see the last characters only (Beltagy et al. 2020; Mistral, GPT-Neo, Gemma).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// How many characters these see, the current one included.
+    pub len: i64,
+    /// Which ones see all; none, if nothing is said.
+    pub except: Option<Every>,
+}
+
+/// Blocks at equal distances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Every {
+    /// One in so many.
+    pub step: i64,
+    /// The first of them, from 0.
+    pub first: i64,
+}
+
+impl Window {
+    /// How many characters block `block` sees; `None`: all.
+    pub fn of_block(self, block: i64) -> Option<i64> {
+        let sees_all = self.except.is_some_and(|every| block % every.step == every.first);
+        if sees_all { None } else { Some(self.len) }
+    }
 }
 
 /// The sizes and choices of a [`TransformerLm`](super::TransformerLm).
@@ -71,8 +104,43 @@ pub struct TransformerConfig {
     /// al. 2019); a processor never does.
     #[serde(default)]
     pub bfloat16: bool,
+    /// What keeps a norm from dividing by 0.
+    #[serde(default = "epsilon")]
+    pub epsilon: f64,
+    /// How fast the pairs of rotary positions turn.
+    #[serde(default)]
+    pub speeds: Speeds,
+    /// Which blocks see the last characters only.
+    #[serde(default)]
+    pub window: Option<Window>,
+    /// How fast the pairs turn in those blocks, where it is another speed than in the rest.
+    #[serde(default)]
+    pub window_speeds: Option<Speeds>,
+    /// Whether queries, keys and values have a bias.
+    #[serde(default)]
+    pub qkv_bias: bool,
+    /// Whether the attention's output has a bias.
+    #[serde(default)]
+    pub attention_bias: bool,
+    /// Whether queries and keys, brought to one length, have a learnt scale.
+    #[serde(default)]
+    pub qk_scale: bool,
+    /// Whether the hidden units of a block's MLP are multiplied by those of a second matrix, which alone pass the activation:
+    /// with [`Activation::Silu`] this is SwiGLU, with [`Activation::GeluTanh`] GeGLU (Shazeer 2020).
+    #[serde(default)]
+    pub gated: bool,
+    /// Whether what each part adds to the stream is normalised as well.
+    #[serde(default)]
+    pub norms_after: bool,
+    /// Whether the embedding is multiplied by √C.
+    #[serde(default)]
+    pub scaled_embedding: bool,
     /// One seed gives one model.
     pub seed: i64,
+}
+
+fn epsilon() -> f64 {
+    norm::EPSILON
 }
 
 impl Default for TransformerConfig {
@@ -103,6 +171,16 @@ impl TransformerConfig {
             bias: true,
             tied: true,
             bfloat16: false,
+            epsilon: norm::EPSILON,
+            speeds: Speeds::default(),
+            window: None,
+            window_speeds: None,
+            qkv_bias: false,
+            attention_bias: false,
+            qk_scale: false,
+            gated: false,
+            norms_after: false,
+            scaled_embedding: false,
             seed: 0,
         }
     }
@@ -128,6 +206,16 @@ impl TransformerConfig {
             bias: false,
             tied: false,
             bfloat16: false,
+            epsilon: norm::EPSILON,
+            speeds: Speeds::default(),
+            window: None,
+            window_speeds: None,
+            qkv_bias: false,
+            attention_bias: false,
+            qk_scale: false,
+            gated: false,
+            norms_after: false,
+            scaled_embedding: false,
             seed: 0,
         }
     }
@@ -157,15 +245,50 @@ impl TransformerConfig {
             qk_norm: self.qk_norm,
             weighting: self.weighting,
             previous_head: self.previous_head && block == 0,
+            qk_scale: self.qk_scale,
+            epsilon: self.epsilon,
+            qkv_bias: self.qkv_bias,
+            output_bias: self.attention_bias,
+            window: self.window.and_then(|window| window.of_block(block)),
         }
     }
 
     pub(super) fn check(&self) -> Result<()> {
         let TransformerConfig { n_vocab, context_len, emb_dim, n_layers, n_heads, head_dim, n_hidden, .. } = *self;
         let sizes = [n_vocab, context_len, emb_dim, n_heads, head_dim, n_hidden];
-        match sizes.iter().all(|&size| size >= 1) && n_layers >= 0 {
-            true => Ok(()),
-            false => Err(Error::Config(format!("every size must be at least 1 (n_layers 0), got {self:?}"))),
+        if !sizes.iter().all(|&size| size >= 1) || n_layers < 0 {
+            return Err(Error::Config(format!("every size must be at least 1 (n_layers 0), got {self:?}")));
         }
+        let wrong = |what: &str| Err(Error::Config(what.to_owned()));
+        if let Some(Window { len, except }) = self.window {
+            let is_every = except.is_none_or(|Every { step, first }| step >= 1 && (0..step).contains(&first));
+            if len < 1 || !is_every {
+                return wrong("a window sees at least 1 character (len), and its exceptions are 0 ≤ first < step");
+            }
+            if self.weighting == Weighting::Sigmoid {
+                return wrong("weights by themselves (sigmoid) know no window: take softmax, or no window");
+            }
+        }
+        let speeds = [Some(self.speeds), self.window_speeds].into_iter().flatten();
+        if !(self.epsilon > 0.0 && speeds.clone().all(|speeds| speeds.is_right())) {
+            return wrong(
+                "epsilon, the speeds' base and the factors by which they are slowed must be above 0 and finite",
+            );
+        }
+        if self.gated && self.bias {
+            return wrong("a gated MLP has no biases: set bias or gated to false");
+        }
+        if self.qk_scale && !self.qk_norm {
+            return wrong(
+                "queries and keys have a scale (qk_scale) once they are brought to one length: set qk_norm to true",
+            );
+        }
+        Ok(())
+    }
+
+    /// How fast the pairs of queries and keys turn in block `block`.
+    pub(crate) fn speeds_of_block(&self, block: i64) -> Speeds {
+        let is_near = self.window.is_some_and(|window| window.of_block(block).is_some());
+        self.window_speeds.filter(|_| is_near).unwrap_or(self.speeds)
     }
 }

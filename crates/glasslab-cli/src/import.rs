@@ -1,0 +1,57 @@
+//! `glasslab import`: a model of others becomes one of ours.
+
+use clap::Args;
+use glasslab::model::count_parameters;
+use glasslab_data::Result;
+use glasslab_data::foreign::Foreign;
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+use tch::Device;
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// A GGUF file, a Hugging Face folder, or a model of llama2.c with its tokenizer beside it.
+    from: PathBuf,
+    /// Where the model is kept: a file that ends in .safetensors.
+    #[arg(long, default_value = "model.safetensors")]
+    out: PathBuf,
+}
+
+impl Import {
+    pub fn run(&self, as_json: bool) -> ExitCode {
+        match self.import(as_json) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("glasslab: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// Reads, converts and keeps the model, in float32.
+    fn import(&self, as_json: bool) -> Result<()> {
+        let started = Instant::now();
+        let foreign = Foreign::open(&self.from)?;
+        let model = foreign.model(Device::Cpu)?;
+        model.save(&self.out)?;
+        let (parameters, seconds) = (count_parameters(&model), started.elapsed().as_secs_f64());
+        match as_json {
+            true => println!(
+                "{}",
+                json!({
+                    "model": self.out, "family": foreign.family, "parameters": parameters, "seconds": seconds,
+                    "config": model.config(),
+                })
+            ),
+            false => println!(
+                "{}: {parameters} numbers of the family {} from {}, in {seconds:.1} s",
+                self.out.display(),
+                foreign.family,
+                self.from.display()
+            ),
+        }
+        Ok(())
+    }
+}
