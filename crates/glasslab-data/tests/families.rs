@@ -2,9 +2,13 @@
 //!
 //! The models are tiny and random (`tests/golden/families.py` makes them); `GLASSLAB_FAMILIES` names a folder of more of them.
 
+mod damage;
+
+use damage::{damaged, folder as in_memory, inputs};
 use glasslab::model::{AnyModel, LanguageModel, Recording, TransformerLm};
+use glasslab::rng::Rng;
 use glasslab_data::foreign::Foreign;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
@@ -132,4 +136,54 @@ fn settings_that_are_not_those_of_the_weights_or_of_no_family_are_a_sentence() {
     assert!(long.contains("context_len: 8192"), "{long}");
     let yarn = with_settings(|settings| settings["rope_parameters"]["rope_type"] = Value::from("yarn")).1;
     assert!(yarn.contains("rotary positions of the kind yarn"), "{yarn}");
+}
+
+#[test]
+fn whatever_the_settings_say_is_a_model_or_a_sentence() {
+    let mut rng = Rng::new(11);
+    for folder in families() {
+        let settings: Value =
+            serde_json::from_str(&std::fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
+        let place = in_memory();
+        std::fs::copy(folder.join("model.safetensors"), place.path().join("model.safetensors")).unwrap();
+        let keys: Vec<&String> = settings.as_object().unwrap().keys().collect();
+        for number in 0..inputs() / 250 {
+            let mut settings = settings.clone();
+            for _ in 0..=rng.below(2) {
+                let odd = [
+                    json!(null),
+                    json!(0),
+                    json!(-1),
+                    json!(1),
+                    json!(7),
+                    json!(1 << 30),
+                    json!(i64::MAX),
+                    json!(1e300),
+                    json!(0.5),
+                    json!(true),
+                    json!("x"),
+                    json!([]),
+                    json!([[["global"], 1_000_000_000]]),
+                    json!({ "rope_type": "llama3", "factor": 0, "low_freq_factor": 4, "high_freq_factor": 1 }),
+                    json!({ "full_attention": 1, "rope_type": "linear", "factor": -2, "rope_theta": 0 }),
+                ];
+                settings[keys[rng.below(keys.len())]] = odd[rng.below(odd.len())].clone();
+            }
+            let mut text = settings.to_string().into_bytes();
+            if number % 3 == 0 {
+                text = damaged(&mut rng, text);
+            }
+            std::fs::write(place.path().join("config.json"), text).unwrap();
+            let model = Foreign::open(place.path()).and_then(|foreign| foreign.without_tokenizer(Device::Cpu));
+            match model {
+                Ok(model) => {
+                    let time = model.config.context_len.min(3);
+                    let logits =
+                        model.logits(&Tensor::from_slice(&[1_i64, 2, 3]).narrow(0, 0, time).unsqueeze(0)).unwrap();
+                    assert!(logits.isfinite().all().int64_value(&[]) == 1, "{settings}");
+                }
+                Err(error) => assert!(error.to_string().len() > 20, "{error}: {settings}"),
+            }
+        }
+    }
 }

@@ -101,8 +101,11 @@ impl Foreign {
             query_scale: match family {
                 Family::GptNeo => root,
                 Family::Gemma3 => {
-                    let scalar = self.config.number("query_pre_attn_scalar")?;
-                    scalar.map_or(1.0, |scalar| root / scalar.sqrt())
+                    let scalar = self.config.number("query_pre_attn_scalar")?.unwrap_or(config.head_dim as f64);
+                    if !(1e-6..1e9).contains(&scalar) {
+                        return Err(self.unknown(&format!("`query_pre_attn_scalar` = {scalar}")));
+                    }
+                    root / scalar.sqrt()
                 }
                 Family::Gpt2 if self.config.flag("scale_attn_weights")? == Some(false) => root,
                 _ => 1.0,

@@ -616,6 +616,7 @@ mod tests {
             TransformerConfig { head_dim: 3, ..small },
             TransformerConfig { n_kv_heads: 3, ..small },
             TransformerConfig { epsilon: 0.0, ..small },
+            TransformerConfig { epsilon: 1e300, ..small },
             TransformerConfig { speeds: Speeds { base: f64::NAN, slowed: None }, ..small },
             TransformerConfig { window: Some(Window { len: 0, except: None }), ..small },
             TransformerConfig { window: Some(Window { len: 4, except: Some(Every { step: 2, first: 2 }) }), ..small },

@@ -270,9 +270,9 @@ impl TransformerConfig {
             }
         }
         let speeds = [Some(self.speeds), self.window_speeds].into_iter().flatten();
-        if !(self.epsilon > 0.0 && speeds.clone().all(|speeds| speeds.is_right())) {
+        if !(self.epsilon > 0.0 && self.epsilon <= 1.0 && speeds.clone().all(|speeds| speeds.is_right())) {
             return wrong(
-                "epsilon, the speeds' base and the factors by which they are slowed must be above 0 and finite",
+                "epsilon must be above 0, at most 1, and the speeds' base and the factors by which they are slowed above 0 and finite",
             );
         }
         if self.gated && self.bias {
