@@ -133,9 +133,10 @@ def transformer_logits(config, p, ids):
         x = x + p["position"][: ids.shape[1]]
     for i in range(config["n_layers"]):
         name = f"block.{i}"
-        after = lambda part, y: norm(config, p, f"{name}.{part}_norm", y) if config.get("norms_after") else y
-        x = x + after("attn", attention(config, p, f"{name}.attn", norm(config, p, f"{name}.norm1", x), i))
-        x = x + after("mlp", block_mlp(config, p, f"{name}.mlp", norm(config, p, f"{name}.norm2", x)))
+        attended = attention(config, p, f"{name}.attn", norm(config, p, f"{name}.norm1", x), i)
+        x = x + (norm(config, p, f"{name}.attn_norm", attended) if config.get("norms_after") else attended)
+        thought = block_mlp(config, p, f"{name}.mlp", norm(config, p, f"{name}.norm2", x))
+        x = x + (norm(config, p, f"{name}.mlp_norm", thought) if config.get("norms_after") else thought)
     if config["final_norm"]:
         x = norm(config, p, "final_norm", x)
     return F.linear(x, p["embedding"] if config["tied"] else p["head"])

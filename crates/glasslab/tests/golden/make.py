@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[3] / "scripts" / "pytorch"))
-import glasslab_model as reference  # noqa: E402 (the path comes first)
+import glasslab_model as reference
 
 ORIGINAL = {"n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "head_dim": 4, "positions": "learned", "weighting": "softmax",
             "previous_head": False, "norm": "layer", "final_norm": False, "qk_norm": False, "activation": "relu", "tied": True}
