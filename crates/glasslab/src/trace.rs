@@ -346,6 +346,10 @@ impl Trace {
     fn take(&mut self, steps: impl IntoIterator<Item = Step>, config: Option<&ModelConfig>) -> Result<()> {
         let time = self.labels.len() as i64;
         self.steps = steps.into_iter().map(|step| TraceStep::new(step, config, time)).collect::<Result<_>>()?;
+        let one = self.tokenizer.unit().one;
+        for text in self.steps.iter_mut().flat_map(|step| [&mut step.formula, &mut step.meaning]) {
+            *text = text.replace("character", one);
+        }
         if config.is_none() && self.checked == "logits" {
             self.keep_true_formulas();
         }

@@ -35,6 +35,8 @@ fn every_instrument_speaks_of_the_models_own_pieces() {
     let trace = model.trace(TEXT).unwrap();
     assert_eq!((&trace.labels, trace.text.as_str(), trace.max_abs_error), (&pieces.labels, TEXT, 0.0));
     assert_eq!(trace.step("ids").unwrap().tensor, Tensor::from_slice(&pieces.ids).unsqueeze(0));
+    let said: String = trace.steps.iter().map(|step| format!("{} {}\n", step.formula, step.meaning)).collect();
+    assert!(said.contains("which token stands here") && !said.contains("character"), "{said}");
     let last = pieces.ids.len() as i64 - 1;
     let likeliest = trace.step("logits").unwrap().tensor.get(0).get(last - 1).argmax(-1, false).int64_value(&[]);
     let expected = model.tokenizer().label(likeliest).unwrap();
