@@ -27,7 +27,7 @@ class PackTest(unittest.TestCase):
             archive, clone = Path(folder) / "pack.tar.xz", Path(folder) / "elsewhere" / "glasslab"
             with contextlib.redirect_stdout(io.StringIO()):
                 self.assertEqual(pack.pack(str(archive), preset=0), 0)
-            shutil.copytree(ROOT, clone, ignore=ELSEWHERE)
+            shutil.copytree(ROOT, clone, ignore=ELSEWHERE, symlinks=True)  # as git does
             # The Python environment comes from the network; here it is this clone's, by links, and so is its libtorch.
             shutil.copytree(LAB / "python", clone / ".lab" / "python", copy_function=os.link, symlinks=True)
             (clone / ".lab" / "stamps").mkdir()
