@@ -474,7 +474,7 @@ pub(crate) mod tests {
     use crate::model::attention::Weighting;
     use crate::model::norm::NormKind;
     use crate::model::rotary::{Slowed, Speeds};
-    use crate::model::{Activation, Every, MlpConfig, Positions, Trainable, Window, random_tensor, wake};
+    use crate::model::{Activation, Every, Family, MlpConfig, Positions, Trainable, Window, random_tensor, wake};
     use crate::rng::Rng;
     use tch::Device;
 
@@ -505,31 +505,19 @@ pub(crate) mod tests {
     fn llama() -> TransformerConfig {
         let slowed = Some(Slowed::SlowOnes { factor: 4.0, low: 1.0, high: 4.0, context_len: 32.0 });
         TransformerConfig {
-            norm: NormKind::ScaledRms,
             epsilon: 1e-2,
             n_kv_heads: 2,
             speeds: Speeds { base: 500.0, slowed },
-            activation: Activation::Silu,
-            gated: true,
             qkv_bias: true,
-            qk_norm: false,
-            ..TransformerConfig::small()
+            ..Family::Llama.config()
         }
     }
 
     /// The choices of Gemma 3, and the bias of Qwen 2 with the scale of Qwen 3.
     fn gemma() -> TransformerConfig {
-        TransformerConfig {
-            qk_norm: true,
-            qk_scale: true,
-            activation: Activation::GeluTanh,
-            norms_after: true,
-            scaled_embedding: true,
-            tied: true,
-            window: Some(Window { len: 3, except: Some(Every { step: 3, first: 2 }) }),
-            window_speeds: Some(Speeds::default()),
-            ..llama()
-        }
+        let window = Some(Window { len: 3, except: Some(Every { step: 3, first: 2 }) });
+        let TransformerConfig { epsilon, n_kv_heads, speeds, qkv_bias, .. } = llama();
+        TransformerConfig { window, epsilon, n_kv_heads, speeds, qkv_bias, ..Family::Gemma3.config() }
     }
 
     pub(crate) fn variants() -> Vec<TransformerConfig> {

@@ -1,6 +1,6 @@
 //! Questions about a cell's text: what it defines, and where a name begins and ends.
 
-use ra_ap_syntax::ast::{Expr, HasModuleItem, Impl, Item, LetStmt, Name};
+use ra_ap_syntax::ast::{Expr, HasModuleItem, HasName, Impl, Item, LetStmt, Name, Pat};
 use ra_ap_syntax::{AstNode, Edition, NodeOrToken, Parse, SourceFile, SyntaxKind};
 
 /// The Rust of a cell.
@@ -49,9 +49,19 @@ pub fn closure(code: &str) -> Option<String> {
         Item::Fn(function) => function.body()?.stmt_list(),
         _ => None,
     })?;
-    statements.statements().filter_map(|statement| LetStmt::cast(statement.syntax().clone())).find_map(|variable| {
-        let is_closure = matches!(variable.initializer()?, Expr::ClosureExpr(_)) && variable.ty().is_none();
-        is_closure.then(|| Some(variable.pat()?.syntax().text().to_string()))?
+    let variables = statements.statements().filter_map(|statement| LetStmt::cast(statement.syntax().clone()));
+    let name = |variable: &LetStmt| match variable.pat()? {
+        Pat::IdentPat(pattern) => Some(pattern.name()?.text().to_string()),
+        _ => None, // `_` keeps nothing
+    };
+    let is_closure =
+        |variable: &LetStmt| matches!(variable.initializer(), Some(Expr::ClosureExpr(_))) && variable.ty().is_none();
+    let variables: Vec<LetStmt> = variables.collect();
+    variables.iter().enumerate().find_map(|(place, variable)| {
+        let name_of_it = name(variable).filter(|_| is_closure(variable))?;
+        // What another variable of the name takes the place of need not be kept.
+        let is_last = variables[place + 1..].iter().all(|later| name(later).as_ref() != Some(&name_of_it));
+        is_last.then_some(name_of_it)
     })
 }
 
@@ -143,12 +153,15 @@ mod tests {
     #[test]
     fn a_variable_that_is_a_closure_is_known_by_its_text() {
         assert_eq!(closure("let a = 1;\nlet add = |x: i32| x + a;").as_deref(), Some("add"));
+        assert_eq!(closure("let mut count = || 1;").as_deref(), Some("count"));
         assert_eq!(closure("let go = move || loop {};").as_deref(), Some("go"));
         for code in [
             "let f: fn(i32) -> i32 = |x| x + 1;",
             "let n = [1].map(|x| x + 1);",
             "{ let f = |x| x + 1; f(2) }",
             "fn f() { let g = |x| x; }",
+            "let _ = |x: i32| x;",
+            "let twice = |x: i32| 2 * x;\nlet twice = twice(3);",
             "let b = Box::new(|x: i32| x) as Box<dyn Fn(i32) -> i32>;",
         ] {
             assert_eq!(closure(code), None, "{code}");

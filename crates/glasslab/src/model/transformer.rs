@@ -419,32 +419,18 @@ mod tests {
     fn llama() -> TransformerConfig {
         let slowed = Some(Slowed::SlowOnes { factor: 4.0, low: 1.0, high: 4.0, context_len: 32.0 });
         TransformerConfig {
-            norm: NormKind::ScaledRms,
             epsilon: 1e-6,
             n_kv_heads: 2,
             speeds: Speeds { base: 500_000.0, slowed },
-            activation: Activation::Silu,
-            gated: true,
             qkv_bias: true,
-            qk_norm: false,
-            ..TransformerConfig::small()
+            ..Family::Llama.config()
         }
     }
 
-    /// The choices of Gemma 3.
+    /// The choices of Gemma 3, with a window that short texts leave.
     fn gemma() -> TransformerConfig {
-        TransformerConfig {
-            qkv_bias: false,
-            qk_norm: true,
-            qk_scale: true,
-            activation: Activation::GeluTanh,
-            norms_after: true,
-            scaled_embedding: true,
-            tied: true,
-            window: Some(Window { len: 4, except: Some(Every { step: 3, first: 2 }) }),
-            window_speeds: Some(Speeds::default()),
-            ..llama()
-        }
+        let window = Some(Window { len: 4, except: Some(Every { step: 3, first: 2 }) });
+        TransformerConfig { window, n_kv_heads: 2, ..Family::Gemma3.config() }
     }
 
     fn random_ids(length: i64) -> Tensor {

@@ -162,26 +162,13 @@ impl TransformerConfig {
             head_dim: 16,
             n_hidden: 128,
             positions: Positions::Learned,
-            weighting: Weighting::Softmax,
-            previous_head: false,
             norm: NormKind::Layer,
             final_norm: false,
             qk_norm: false,
             activation: Activation::Relu,
             bias: true,
             tied: true,
-            bfloat16: false,
-            epsilon: norm::EPSILON,
-            speeds: Speeds::default(),
-            window: None,
-            window_speeds: None,
-            qkv_bias: false,
-            attention_bias: false,
-            qk_scale: false,
-            gated: false,
-            norms_after: false,
-            scaled_embedding: false,
-            seed: 0,
+            ..TransformerConfig::small()
         }
     }
 
