@@ -23,11 +23,13 @@
 //! | `huggingface`, `safetensors` | a folder with `config.json`, weights and `tokenizer.json` |
 //! | `llama2c` | the file of karpathy's llama2.c |
 //! | `gguf_tokenizer`, `tokenizer_json` | what they say of the tokenizer, as the library's `Vocabulary` |
+//! | `chat_template` | how a conversation is written for it |
 //! | `open` | which of them a file is |
 //! | `model`, `config`, `weight` | what is read, wherever it comes from |
 //! | `family`, `names` | which of the families that glasslab knows it is of, its choices, and what its file calls the parts |
 //! | `convert` | its weights as a model of ours |
 
+mod chat_template;
 mod config;
 mod convert;
 mod family;

@@ -22,8 +22,9 @@ use tch::{Device, Tensor};
 /// several.
 ///
 /// Characters of the prompt that the model doesn't know are left out, which is said on standard error. Without
-/// any left, the model is given a newline. A prompt may be longer than the context. A notebook's stop button ends
-/// the writing; what was written is returned.
+/// any left, the model is given a newline. A prompt may be longer than the context. A model of others that ends its text
+/// ([`AnyTokenizer::ends`](crate::tokenizer::AnyTokenizer::ends)) has ended it. A notebook's stop button ends the writing, too;
+/// what was written is returned.
 ///
 /// # Errors
 /// If a setting is out of range, or the model's scores are no numbers.
@@ -48,7 +49,19 @@ pub fn generate_with(
     sampling: &Sampling,
     each: impl FnMut(char),
 ) -> Result<String> {
-    Ok(write(model, tokenizer, &[prompt], sampling, each)?.remove(0))
+    Ok(write(model, tokenizer, &[prompt], sampling, model.tokenizer().ends(), each)?.remove(0).text)
+}
+
+/// What is written behind a prompt up to an id that ends it, or as [`Sampling`] says.
+pub(crate) fn write_until(
+    model: &impl LanguageModel,
+    prompt: &str,
+    sampling: &Sampling,
+    ends: &[u32],
+    each: impl FnMut(char),
+) -> Result<String> {
+    let row = write(model, &model.tokenizer(), &[prompt], sampling, ends, each)?.remove(0);
+    Ok(row.text[row.start..].to_owned())
 }
 
 /// Continues many prompts at once, which costs little more than one. The text of the prompt at place i is the one
@@ -62,7 +75,8 @@ pub fn generate_batch(
     prompts: &[&str],
     sampling: &Sampling,
 ) -> Result<Vec<String>> {
-    write(model, tokenizer, prompts, sampling, |_| ())
+    let rows = write(model, tokenizer, prompts, sampling, model.tokenizer().ends(), |_| ())?;
+    Ok(rows.into_iter().map(|row| row.text).collect())
 }
 
 /// One text as it grows.
@@ -138,8 +152,9 @@ fn write(
     tokenizer: &impl Tokenizer,
     prompts: &[&str],
     sampling: &Sampling,
+    ends: &[u32],
     mut each: impl FnMut(char),
-) -> Result<Vec<String>> {
+) -> Result<Vec<Row>> {
     sampling.check(tokenizer)?;
     let _guard = tch::no_grad_guard();
     keep_freed();
@@ -163,6 +178,10 @@ fn write(
             }
             let id = sampling.draw(weights, &mut row.rng)?;
             row.ids.push(id);
+            if ends.iter().any(|&end| i64::from(end) == id) {
+                row.missing = 0;
+                continue;
+            }
             row.take(&tokenizer.piece(id)?, sampling.stop.as_deref(), &mut each);
         }
         place += 1;
@@ -170,7 +189,7 @@ fn write(
             break;
         }
     }
-    Ok(rows.into_iter().map(|row| row.text).collect())
+    Ok(rows)
 }
 
 /// The last characters of the rows, as the model sees them.

@@ -26,6 +26,7 @@
 // What only pictures use stands beside what it measures.
 #![cfg_attr(not(feature = "plotters"), allow(dead_code, unused_imports))]
 
+pub mod chat;
 #[cfg(feature = "plotters")]
 pub mod check;
 pub mod checkpoint;

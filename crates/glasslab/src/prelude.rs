@@ -1,6 +1,7 @@
 //! What a notebook cell sees: `use glasslab::prelude::*;` stands before every one.
 
 pub use crate::best_device;
+pub use crate::chat::Chat;
 #[cfg(feature = "plotters")]
 pub use crate::check;
 pub use crate::checkpoint::{AnyModel, ModelConfig};
@@ -23,7 +24,9 @@ pub use crate::model::{
 };
 pub use crate::proofs;
 pub use crate::rng::Rng;
-pub use crate::tokenizer::{AnyTokenizer, BytePair, CharTokenizer, Encoded, Pieces, Tokenizer, printable, visible};
+pub use crate::tokenizer::{
+    AnyTokenizer, BytePair, CharTokenizer, ChatFormat, Encoded, Pieces, Tokenizer, printable, visible,
+};
 pub use crate::trace::{ByHand, Nudge, Trace, TraceStep, Traceable};
 pub use crate::train::{
     Course, Downhill, History, Landscape, LandscapeConfig, Learning, Length, OptimiserKind, Race, StepByStep,

@@ -6,6 +6,7 @@
 
 mod any;
 mod bpe;
+mod chat_format;
 mod merge;
 mod special;
 mod split;
@@ -15,6 +16,7 @@ mod words;
 
 pub use any::{AnyTokenizer, Pieces, Unit};
 pub use bpe::BytePair;
+pub use chat_format::ChatFormat;
 pub use split::Split;
 pub use subwords::Subwords;
 pub use vocabulary::{Alphabet, Merging, Piece, Prefix, Special, Vocabulary};

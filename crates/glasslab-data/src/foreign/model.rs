@@ -1,9 +1,10 @@
 //! A model of others, as it is read.
 
+use super::chat_template::{self, Tokens};
 use super::file::wrong;
 use super::{Config, Weight};
 use crate::error::Result;
-use glasslab::tokenizer::{AnyTokenizer, Subwords, Vocabulary};
+use glasslab::tokenizer::{AnyTokenizer, ChatFormat, Subwords, Vocabulary};
 use std::path::PathBuf;
 
 /// A model as its file has it.
@@ -62,9 +63,16 @@ impl Foreign {
                 &format!("has embeddings for {n_vocab} ids and a tokenizer of {pieces}: the two don't belong together"),
             ));
         }
+        vocabulary.chat = self.chat_format().and_then(Result::ok);
         vocabulary.resize(n_vocab);
         let tokenizer =
             Subwords::new(vocabulary).map_err(|error| wrong(&self.path, &format!("has a tokenizer: {error}")))?;
         Ok(tokenizer.into())
+    }
+
+    /// What its chat template writes between the messages of a conversation, if it has one; or why glasslab can't use it.
+    pub fn chat_format(&self) -> Option<Result<ChatFormat, String>> {
+        let tokens = self.vocabulary.as_ref().map(Tokens::of).unwrap_or_default();
+        Some(chat_template::format(self.chat_template.as_ref()?, &tokens))
     }
 }

@@ -73,6 +73,7 @@ pub(super) fn vocabulary(text: &str) -> Result<Vocabulary, String> {
         special: added.into_iter().map(|Added { id, text }| Special { id, text: text.to_owned() }).collect(),
         begin: begin(&said["post_processor"]).filter(|&id| (id as usize) < n_vocab),
         ends: Vec::new(),
+        chat: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The tokenizer that a model travels with, and a text cut into its pieces.
 
-use super::{BytePair, CharTokenizer, Subwords, Tokenizer};
+use super::{BytePair, CharTokenizer, ChatFormat, Subwords, Tokenizer};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -73,6 +73,22 @@ impl AnyTokenizer {
         match self {
             AnyTokenizer::Subwords(tokenizer) => &tokenizer.vocabulary().ends,
             AnyTokenizer::Chars(_) | AnyTokenizer::Pairs(_) => &[],
+        }
+    }
+
+    /// How a conversation is written as one text, if its model has learnt to answer.
+    pub fn chat(&self) -> Option<&ChatFormat> {
+        match self {
+            AnyTokenizer::Subwords(tokenizer) => tokenizer.vocabulary().chat.as_ref(),
+            AnyTokenizer::Chars(_) | AnyTokenizer::Pairs(_) => None,
+        }
+    }
+
+    /// The special pieces in a text, such as `<|im_end|>`, with their ids.
+    pub fn special_in(&self, text: &str) -> Vec<(String, i64)> {
+        match self {
+            AnyTokenizer::Subwords(tokenizer) => tokenizer.special_in(text),
+            AnyTokenizer::Chars(_) | AnyTokenizer::Pairs(_) => Vec::new(),
         }
     }
 

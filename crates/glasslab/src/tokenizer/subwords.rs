@@ -82,6 +82,16 @@ impl Subwords {
         dropped
     }
 
+    /// The special pieces in a text, with their ids.
+    pub(super) fn special_in(&self, text: &str) -> Vec<(String, i64)> {
+        let mut found = Vec::new();
+        self.specials.parts(text, |_, _, special| {
+            let piece = special.and_then(|id| self.vocabulary.special.iter().find(|special| special.id == id));
+            found.extend(piece.map(|piece| (piece.text.clone(), i64::from(piece.id))));
+        });
+        found
+    }
+
     /// A part of a text, between special pieces, as it is cut.
     fn prepared<'a>(&self, place: usize, part: &'a str) -> Cow<'a, str> {
         let part = match self.vocabulary.nfc && !is_nfc(part) {

@@ -10,7 +10,7 @@
 //! | Llama 2, Mistral, llama2.c | characters | scores, or the pairs that follow from them | `whole` | its begin, a space |
 //! | Gemma | characters | scores or pairs | `whole` | its begin |
 
-use super::Split;
+use super::{ChatFormat, Split};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -48,6 +48,9 @@ pub struct Vocabulary {
     /// The ids with which a model ends what it writes.
     #[serde(default)]
     pub ends: Vec<u32>,
+    /// How a conversation is written as one text, if the model has learnt to answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat: Option<ChatFormat>,
 }
 
 impl Vocabulary {
