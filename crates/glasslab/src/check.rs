@@ -36,6 +36,7 @@ mod optimising;
 pub mod reference;
 mod scaling;
 mod table;
+mod theirs;
 mod tokenization;
 mod tracing;
 mod training;
@@ -56,6 +57,7 @@ pub use masking::{causal_mask, softmax_gradient, softmax_rows};
 pub use mlp::{cross_entropy, mlp_forward, mlp_parameters, relu, temperature};
 pub use optimising::{adam_step, momentum_step};
 pub use scaling::{generation_cost, kv_cache_bytes};
+pub use theirs::{chat_text, key_head, scaled_rms_norm, swiglu, turn_by_halves};
 pub use tokenization::{decode, encode, targets};
 pub use tracing::{bigram_counts, bits_and_perplexity, embed, normalise_rows};
 pub use training::{batch, sgd_step, write};
@@ -64,7 +66,7 @@ pub use verdict::{Hint, Outcome, Verdict};
 pub use whole::transformer;
 
 /// Every exercise, in the order of the notebooks.
-pub const EXERCISES: [Exercise; 50] = [
+pub const EXERCISES: [Exercise; 55] = [
     tokenization::ENCODE.exercise,
     tokenization::DECODE.exercise,
     tokenization::TARGETS.exercise,
@@ -115,6 +117,11 @@ pub const EXERCISES: [Exercise; 50] = [
     experiments::ERRORS_APART.exercise,
     scaling::GENERATION_COST.exercise,
     scaling::KV_CACHE_BYTES.exercise,
+    theirs::SCALED_RMS_NORM.exercise,
+    theirs::SWIGLU.exercise,
+    theirs::KEY_HEAD.exercise,
+    theirs::TURN_BY_HALVES.exercise,
+    theirs::CHAT_TEXT.exercise,
 ];
 
 /// A hint for an exercise: `step` 1 is a nudge, 2 says more, 3 nearly gives it away.
@@ -262,6 +269,11 @@ mod tests {
             errors_apart,
             generation_cost,
             kv_cache_bytes,
+            scaled_rms_norm,
+            swiglu,
+            key_head,
+            turn_by_halves,
+            chat_text,
         ];
         verdicts.push(transformer(&Stuck(crate::model::Mine::new())));
         for verdict in &verdicts {

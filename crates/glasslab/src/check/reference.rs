@@ -343,3 +343,31 @@ pub fn kv_cache_bytes(n_layers: i64, n_kv_heads: i64, head_dim: i64, characters:
 pub fn generation_cost(n: u64) -> (u64, u64) {
     ((1..=n).map(|t| t * t).sum(), (1..=n).sum())
 }
+
+/// x (…, C) and a scale (C) → (…, C), each row with root mean square 1, then each column multiplied by its number.
+pub fn scaled_rms_norm(x: &Tensor, scale: &Tensor) -> Tensor {
+    plain(Norm { scale: Some(scale.shallow_clone()), shift: None, epsilon: 1e-5 }.forward(x))
+}
+
+/// x (T, C), gate and up (N, C), down (C, N) → (T, C).
+pub fn swiglu(x: &Tensor, gate: &Tensor, up: &Tensor, down: &Tensor) -> Tensor {
+    (x.matmul(&gate.tr()).silu() * x.matmul(&up.tr())).matmul(&down.tr())
+}
+
+/// A query head, n_heads and n_kv_heads → the key-value head that it uses.
+pub fn key_head(head: i64, n_heads: i64, n_kv_heads: i64) -> i64 {
+    head / (n_heads / n_kv_heads)
+}
+
+/// x (T, D), cos and sin (T, D/2) → (T, D), number i turned with number i + D/2.
+pub fn turn_by_halves(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Tensor {
+    let half = x.size()[1] / 2;
+    let (a, b) = (x.narrow(1, 0, half), x.narrow(1, half, half));
+    Tensor::cat(&[&a * cos - &b * sin, &a * sin + &b * cos], 1)
+}
+
+/// Roles and what they say → one text in ChatML, behind which the model answers.
+pub fn chat_text(messages: &[(String, String)]) -> String {
+    let message = |(role, says): &(String, String)| format!("<|im_start|>{role}\n{says}<|im_end|>\n");
+    messages.iter().map(message).collect::<String>() + "<|im_start|>assistant\n"
+}
