@@ -74,7 +74,9 @@ class Counting(unittest.TestCase):
     def test_what_a_job_of_its_own_runs_is_not_skipped(self):
         with mock.patch.dict(tests.NEEDS, {"needs an NVIDIA GPU": ("gpu", lambda: True)}):
             self.assertEqual(list(tests.read_cargo("cargo test", CARGO, 0).skipped), ["another"])
-            self.assertIn("--ignored", tests.ignored("needs an NVIDIA GPU")[0].command)
+            command = tests.ignored("needs an NVIDIA GPU")[0].command
+            self.assertIn("--ignored", command)
+            self.assertIn("logits_are_the_processors_for_every_preset", command)
 
     def test_a_test_program_that_does_not_compile_or_crashes_fails(self):
         self.assertEqual(len(tests.read_cargo("cargo test", CARGO, 101).failed), 1)
@@ -114,7 +116,7 @@ class Counting(unittest.TestCase):
             tests.SKIPPED.write_text(json.dumps(skipped))
             with mock.patch.dict(tests.NEEDS, {"needs PyTorch": ("pytorch", lambda: True)}):
                 commands = [[str(word) for word in job.command] for job in tests.skipped_jobs()]
-        self.assertEqual([command[-1] for command in commands], ["--ignored", "test_scripts_bench.Form.test_x", "test_kernel_a.B.test_y"])
+        self.assertEqual([command[-1] for command in commands], ["pytorch_gives_a_kept_model_the_same_logits", "test_scripts_bench.Form.test_x", "test_kernel_a.B.test_y"])
 
     def test_what_cant_run_yet_stays_skipped(self):
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(tests, "SKIPPED", Path(folder) / "skipped.json"):
