@@ -129,11 +129,10 @@ impl Chat {
         }
         let (ends, stop) = self.ends();
         let sampling = Sampling { stop, ..self.sampling.clone() };
-        let mut out = std::io::stdout();
-        let answer = write_until(model, &prompt, &sampling, &ends, |character| {
-            let _ = write!(out, "{}", printable(&character.to_string())).and_then(|()| out.flush());
-        });
-        println!();
+        let mut shown =
+            Shown { write: print_at_once, stop: sampling.stop.clone().unwrap_or_default(), held: String::new() };
+        let answer = write_until(model, &prompt, &sampling, &ends, |character| shown.take(character));
+        shown.end();
         let answer = answer?;
         let answer = sampling.stop.as_deref().and_then(|stop| answer.strip_suffix(stop)).unwrap_or(&answer);
         Ok(if self.format.trims { answer.trim() } else { answer }.to_owned())
@@ -151,6 +150,41 @@ impl Chat {
             None => (ends, Some(self.format.next.clone()).filter(|next| !next.is_empty())),
         }
     }
+}
+
+/// An answer as it is shown: what may be the beginning of the text that ends it waits.
+struct Shown<W> {
+    write: W,
+    stop: String,
+    held: String,
+}
+
+impl<W: FnMut(&str)> Shown<W> {
+    fn take(&mut self, character: char) {
+        self.held.push(character);
+        let is_begin = |place: &usize| self.stop.starts_with(&self.held[*place..]);
+        let places = self.held.char_indices().map(|(place, _)| place).chain([self.held.len()]);
+        let shown: String = self.held.drain(..places.into_iter().find(is_begin).unwrap_or(0)).collect();
+        self.show(&shown);
+    }
+
+    /// What was no end after all is shown as well.
+    fn end(&mut self) {
+        if self.held != self.stop {
+            let held = std::mem::take(&mut self.held);
+            self.show(&held);
+        }
+        self.show("\n");
+    }
+
+    fn show(&mut self, text: &str) {
+        (self.write)(&printable(text));
+    }
+}
+
+fn print_at_once(text: &str) {
+    print!("{text}");
+    let _ = std::io::stdout().flush(); // who does not read on has the answer all the same
 }
 
 /// Who said what.
@@ -233,6 +267,22 @@ mod tests {
         assert_eq!([chat.say(&lm, "cat").unwrap(), chat.say(&lm, "dog").unwrap()], ["meow", "woof"]);
         assert_eq!(chat.text().unwrap(), "Q: cat\nA: meow\nQ: dog\nA: woof");
         assert_eq!(chat.to_string(), "you: cat\nmodel: meow\nyou: dog\nmodel: woof\n");
+    }
+
+    #[test]
+    fn what_may_be_the_end_of_an_answer_is_not_shown_before_it_is_clear() {
+        let shown = |stop: &str, text: &str| {
+            let mut out = Vec::new();
+            let write = |text: &str| out.push(text.to_owned());
+            let mut shown = Shown { write, stop: stop.to_owned(), held: String::new() };
+            text.chars().for_each(|character| shown.take(character));
+            let held = shown.held.len();
+            shown.end();
+            (out.concat(), held)
+        };
+        assert_eq!(shown("\nQ: ", "meow\nQ: "), ("meow\n".to_owned(), 4));
+        assert_eq!(shown("\nQ: ", "meow\n\nQ"), ("meow\n\nQ\n".to_owned(), 2));
+        assert_eq!(shown("", "é\n"), ("é\n\n".to_owned(), 0));
     }
 
     #[test]
