@@ -6,13 +6,13 @@ use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::{Evaluation, Ladder, evaluate};
 use glasslab::model::LanguageModel;
 use glasslab::tokenizer::CharTokenizer;
-use glasslab::{Error, Result, best_device};
+use glasslab::{Error, Result};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct Evaluate {
-    /// The model that `glasslab train` kept.
+    /// The model: one that `glasslab train` kept, a GGUF file, a Hugging Face folder, or a fetched one by its name.
     model: PathBuf,
     /// The text to measure on, a file or a folder [default: the held-out stories of the lab].
     #[arg(long)]
@@ -23,7 +23,7 @@ pub struct Evaluate {
 
 impl Evaluate {
     pub fn run(&self, as_json: bool) -> Result<()> {
-        let model = AnyModel::load(&self.model, best_device())?;
+        let model = AnyModel::open(&self.model)?;
         let stories = self.reading.measured(self.data.as_ref())?;
         let loss = evaluate(&model, &self.reading.encode(&stories, &model.tokenizer())?)?;
         if as_json {
@@ -62,7 +62,7 @@ impl Compare {
         let mut ladder = Ladder::counted(&counted, &held_out, tokenizer.n_vocab)?;
         for path in &self.models {
             let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
-            let model = AnyModel::load(path, best_device())?;
+            let model = AnyModel::open(path)?;
             // Each reads the text with its own tokenizer; per character the losses compare.
             ladder.add(&name, &model, &reading.encode(&data.held_out, &model.tokenizer())?)?;
         }

@@ -30,7 +30,7 @@ const MEASURED: usize = 5_000;
 
 #[derive(Debug, Args)]
 pub struct Gallery {
-    /// A transformer that `glasslab train` kept.
+    /// A transformer: one that `glasslab train` kept, a GGUF file, a Hugging Face folder, or a fetched one by its name.
     model: PathBuf,
     /// The text that the model is shown.
     #[arg(long, default_value = "Once upon a time, there was a little girl named Lily.")]
@@ -51,7 +51,7 @@ pub struct Gallery {
 
 impl Gallery {
     pub fn run(&self, as_json: bool) -> Result<()> {
-        let AnyModel::Transformer(model) = AnyModel::load(&self.model, best_device())? else {
+        let AnyModel::Transformer(model) = AnyModel::open(&self.model)? else {
             return Err(Error::Config(format!(
                 "{} is an MLP, which has no attention to show: give a transformer",
                 self.model.display()

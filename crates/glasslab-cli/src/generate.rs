@@ -1,11 +1,11 @@
 //! `glasslab generate`: lets a model write.
 
 use clap::Args;
+use glasslab::Result;
 use glasslab::checkpoint::AnyModel;
 use glasslab::generate::{Sampling, generate_batch, generate_with};
 use glasslab::model::LanguageModel;
 use glasslab::tokenizer::{Tokenizer, printable};
-use glasslab::{Result, best_device};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use std::time::Instant;
 
 #[derive(Debug, Args)]
 pub struct Generate {
-    /// The model that `glasslab train` kept.
+    /// The model: one that `glasslab train` kept, a GGUF file, a Hugging Face folder, or a fetched one by its name.
     model: PathBuf,
     /// The text to continue; give it several times to continue several texts at once.
     #[arg(long, default_value = "Once")]
@@ -52,7 +52,7 @@ pub struct Generate {
 
 impl Generate {
     pub fn run(&self, as_json: bool) -> Result<()> {
-        let model = AnyModel::load(&self.model, best_device())?;
+        let model = AnyModel::open(&self.model)?;
         let tokenizer = model.tokenizer();
         let sampling = Sampling {
             chars: self.chars,

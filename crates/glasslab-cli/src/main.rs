@@ -1,6 +1,7 @@
 //! The command `glasslab`: the library without a notebook.
 
 mod evaluate;
+mod export;
 mod fetch;
 mod gallery;
 mod generate;
@@ -45,6 +46,8 @@ enum Command {
     Gallery(gallery::Gallery),
     /// Makes a model of ours from one of others: GPT-2, GPT-Neo, Llama, Mistral, Qwen, Gemma.
     Import(import::Import),
+    /// Writes a model of ours for others: transformers, llama.cpp, llama2.c.
+    Export(export::Export),
     /// Fetches the real TinyStories and prepares them for notebooks.
     Fetch(fetch::Fetch),
     /// Prepares a person's own text: a file (.parquet, .csv, .jsonl, .json, text) or a folder.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Trace(look) => look.run(options.json).map(done),
         Command::Gallery(gallery) => gallery.run(options.json).map(done),
         Command::Import(import) => return import.run(options.json),
+        Command::Export(export) => return export.run(options.json),
         Command::Fetch(fetch) => return fetch.run(options.json),
         Command::Prepare(prepare) => return prepare.run(options.json),
         Command::Inspect(inspect) => return inspect.run(options.json),

@@ -3,13 +3,13 @@
 use clap::Args;
 use glasslab::checkpoint::AnyModel;
 use glasslab::trace::{Trace, TraceStep, Traceable};
-use glasslab::{Error, Result, best_device};
+use glasslab::{Error, Result};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct Look {
-    /// The model that `glasslab train` kept.
+    /// The model: one that `glasslab train` kept, a GGUF file, a Hugging Face folder, or a fetched one by its name.
     model: PathBuf,
     /// The text to follow through the model.
     #[arg(long, default_value = "Once upon")]
@@ -30,7 +30,7 @@ pub struct Look {
 
 impl Look {
     pub fn run(&self, as_json: bool) -> Result<()> {
-        let model = AnyModel::load(&self.model, best_device())?;
+        let model = AnyModel::open(&self.model)?;
         let trace = model.trace(&self.text)?;
         trace.notes.iter().for_each(|note| eprintln!("glasslab: {note}"));
         if let Some(path) = &self.html {

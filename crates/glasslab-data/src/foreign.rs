@@ -28,10 +28,12 @@
 //! | `model`, `config`, `weight` | what is read, wherever it comes from |
 //! | `family`, `names` | which of the families that glasslab knows it is of, its choices, and what its file calls the parts |
 //! | `convert` | its weights as a model of ours |
+//! | `export` | a model of ours as one of theirs |
 
 mod chat_template;
 mod config;
 mod convert;
+mod export;
 mod family;
 mod file;
 mod gguf;
@@ -48,6 +50,7 @@ mod tokenizer_json;
 mod weight;
 
 pub use config::Config;
+pub use export::export;
 pub use model::{Foreign, Form};
 pub use quant::Block;
 pub use weight::{Stored, Weight};

@@ -8,12 +8,13 @@ pub(crate) mod file;
 mod mlp;
 mod ngram;
 pub mod norm;
+pub mod open;
 mod own;
 mod probe;
 pub mod rotary;
 pub mod transformer;
 
-pub use any::AnyModel;
+pub use any::{AnyModel, Lm};
 pub use config::ModelConfig;
 pub use mlp::{MlpConfig, MlpLm};
 pub use ngram::NGram;

@@ -19,8 +19,8 @@ pub use crate::model::attention::{AttentionConfig, Head, MultiHeadAttention, Wei
 pub use crate::model::norm::{Norm, NormKind};
 pub use crate::model::transformer::Block;
 pub use crate::model::{
-    Activation, Family, LanguageModel, MlpConfig, MlpLm, Model, NGram, NoProbe, Parameter, Positions, Probe, Recording,
-    Sizes, TransformerConfig, TransformerLm, count_parameters, cross_entropy,
+    Activation, Family, LanguageModel, Lm, MlpConfig, MlpLm, Model, NGram, NoProbe, Parameter, Positions, Probe,
+    Recording, Sizes, TransformerConfig, TransformerLm, count_parameters, cross_entropy,
 };
 pub use crate::proofs;
 pub use crate::rng::Rng;

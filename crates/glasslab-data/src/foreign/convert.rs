@@ -74,13 +74,13 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// Before room is made for a model, that its sizes are those of the weights that are there.
     fn check_sizes(&self) -> Result<()> {
-        let Plan { config, names, transposed, .. } = self.plan;
+        let Plan { config, names, layout, .. } = self.plan;
         let TransformerConfig { n_vocab, emb_dim, n_heads, n_kv_heads, head_dim, n_hidden, context_len, .. } = *config;
         let check = |name: String, expected: [i64; 2]| {
             let shape = &self.foreign.weight(&name)?.shape;
             if shape[..] == expected { Ok(()) } else { Err(self.misfit(&name, shape, &expected)) }
         };
-        let turned = |[rows, columns]: [i64; 2]| if *transposed { [columns, rows] } else { [rows, columns] };
+        let turned = |[rows, columns]: [i64; 2]| if layout.transposed { [columns, rows] } else { [rows, columns] };
         check(format!("{}.weight", names.embedding), [n_vocab, emb_dim])?;
         if config.positions == glasslab::model::Positions::Learned {
             check(format!("{}.weight", names.position), [context_len, emb_dim])?;
@@ -148,7 +148,7 @@ impl Reading<'_> {
     /// (out, in), or a bias.
     fn matrix(&self, name: String) -> Result<Tensor> {
         let weight = self.weight(name)?;
-        match self.plan.transposed && weight.dim() == 2 {
+        match self.plan.layout.transposed && weight.dim() == 2 {
             true => weight.f_transpose(0, 1).map_err(torch),
             false => Ok(weight),
         }
@@ -156,7 +156,7 @@ impl Reading<'_> {
 
     fn norm(&self, name: String) -> Result<Tensor> {
         let weight = self.weight(name)?;
-        if self.plan.plus_one { weight.f_add_scalar(1.0).map_err(torch) } else { Ok(weight) }
+        if self.plan.layout.plus_one { weight.f_add_scalar(1.0).map_err(torch) } else { Ok(weight) }
     }
 
     /// Those of queries, keys and values, or their biases, one below the other.
@@ -182,7 +182,7 @@ impl Reading<'_> {
     /// (H·D, C) or (H·D) → the same
     fn by_pairs(&self, rows: Tensor) -> Result<Tensor> {
         let (head_dim, size) = (self.plan.config.head_dim, rows.size());
-        if !self.plan.by_halves || head_dim % 2 != 0 || size[0] % head_dim != 0 {
+        if !self.plan.layout.by_halves || head_dim % 2 != 0 || size[0] % head_dim != 0 {
             return Ok(rows);
         }
         let halves = rows.f_reshape([size[0] / head_dim, 2, head_dim / 2, -1]).map_err(torch)?; // (H, 2, D/2, C)

@@ -1,7 +1,7 @@
 //! Which family a model of others is of, and its choices: from the keys of its file to a [`TransformerConfig`].
 
 use super::file::wrong;
-use super::names::{Keys, Names, keys, names};
+use super::names::{Keys, Layout, Names, architecture, keys, layout, names};
 use super::{Foreign, Form};
 use crate::error::Result;
 use glasslab::model::rotary::{Slowed, Speeds};
@@ -17,12 +17,7 @@ pub(super) struct Plan {
     pub(super) family: Family,
     pub(super) config: TransformerConfig,
     pub(super) names: &'static Names,
-    /// Queries and keys turn number i with number i + D/2, as Hugging Face's code does, and not with its neighbour.
-    pub(super) by_halves: bool,
-    /// Matrices are (in, out).
-    pub(super) transposed: bool,
-    /// Norms keep what is added to 1.
-    pub(super) plus_one: bool,
+    pub(super) layout: Layout,
     /// By what queries are multiplied, so that a score divided by √D is the family's.
     pub(super) query_scale: f64,
 }
@@ -84,20 +79,12 @@ impl Foreign {
         {
             return Err(self.unknown("rotary positions for a part of each head"));
         }
-        let is_hf = self.form == Form::HuggingFace;
         let root = (config.head_dim as f64).sqrt();
         Ok(Plan {
             family,
             config,
             names,
-            by_halves: match self.form {
-                Form::HuggingFace => config.positions == Positions::Rotary,
-                // llama.cpp turns Llama's rows when it converts them, and no other family's.
-                Form::Gguf => config.positions == Positions::Rotary && family != Family::Llama,
-                Form::Llama2c => false,
-            },
-            transposed: is_hf && family == Family::Gpt2,
-            plus_one: is_hf && family == Family::Gemma3,
+            layout: layout(self.form, family),
             query_scale: match family {
                 Family::GptNeo => root,
                 Family::Gemma3 => {
@@ -114,21 +101,10 @@ impl Foreign {
     }
 
     fn known_family(&self) -> Result<Family> {
-        Ok(match (self.form, &self.family[..]) {
-            (_, "gpt2") => Family::Gpt2,
-            (Form::HuggingFace, "gpt_neo") => Family::GptNeo,
-            (_, "llama") => Family::Llama,
-            (Form::HuggingFace, "mistral") => Family::Mistral,
-            (_, "qwen2") => Family::Qwen2,
-            (_, "qwen3") => Family::Qwen3,
-            (Form::HuggingFace, "gemma3_text") | (Form::Gguf, "gemma3") => Family::Gemma3,
-            (_, other) => {
-                let known: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
-                return Err(wrong(
-                    &self.path,
-                    &format!("is a model of the family {other}; glasslab knows {}", known.join(", ")),
-                ));
-            }
+        let is_it = |family: &Family| architecture(self.form, *family) == Some(&self.family);
+        Family::ALL.into_iter().find(is_it).ok_or_else(|| {
+            let known: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
+            wrong(&self.path, &format!("is a model of the family {}; glasslab knows {}", self.family, known.join(", ")))
         })
     }
 

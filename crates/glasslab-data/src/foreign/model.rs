@@ -5,6 +5,7 @@ use super::file::wrong;
 use super::{Config, Weight};
 use crate::error::Result;
 use glasslab::tokenizer::{AnyTokenizer, ChatFormat, Subwords, Vocabulary};
+use std::fmt;
 use std::path::PathBuf;
 
 /// A model as its file has it.
@@ -35,6 +36,17 @@ pub enum Form {
     HuggingFace,
     /// karpathy's llama2.c: names as `layers.0.attention.wq.weight`, rotary positions by neighbouring pairs.
     Llama2c,
+}
+
+impl fmt::Display for Form {
+    /// As what a model is written: `as a GGUF file`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Form::Gguf => "as a GGUF file",
+            Form::HuggingFace => "as a Hugging Face folder",
+            Form::Llama2c => "as a model of llama2.c",
+        })
+    }
 }
 
 impl Foreign {

@@ -3,6 +3,46 @@
 use super::Form;
 use glasslab::model::Family;
 
+/// What a kind of files calls a family; nothing, where it has no such.
+pub(super) fn architecture(form: Form, family: Family) -> Option<&'static str> {
+    Some(match (form, family) {
+        (Form::HuggingFace | Form::Gguf, Family::Gpt2) => "gpt2",
+        (Form::HuggingFace, Family::GptNeo) => "gpt_neo",
+        (_, Family::Llama) => "llama",
+        (Form::HuggingFace, Family::Mistral) => "mistral",
+        (Form::HuggingFace | Form::Gguf, Family::Qwen2) => "qwen2",
+        (Form::HuggingFace | Form::Gguf, Family::Qwen3) => "qwen3",
+        (Form::HuggingFace, Family::Gemma3) => "gemma3_text",
+        (Form::Gguf, Family::Gemma3) => "gemma3",
+        _ => return None,
+    })
+}
+
+/// How the weights of a family lie in a kind of files.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    /// Queries and keys turn number i with number i + D/2, as Hugging Face's code does, and not with its neighbour.
+    pub(super) by_halves: bool,
+    /// Matrices are (in, out).
+    pub(super) transposed: bool,
+    /// Norms keep what is added to 1.
+    pub(super) plus_one: bool,
+}
+
+pub(super) fn layout(form: Form, family: Family) -> Layout {
+    let (is_hf, is_rotary) = (form == Form::HuggingFace, !matches!(family, Family::Gpt2 | Family::GptNeo));
+    Layout {
+        by_halves: match form {
+            Form::HuggingFace => is_rotary,
+            // llama.cpp turns Llama's rows when it converts them, and no other family's.
+            Form::Gguf => is_rotary && family != Family::Llama,
+            Form::Llama2c => false,
+        },
+        transposed: is_hf && family == Family::Gpt2,
+        plus_one: is_hf && family == Family::Gemma3,
+    }
+}
+
 /// The keys of a model's sizes.
 pub(super) struct Keys {
     pub(super) context_len: &'static str,

@@ -6,19 +6,28 @@ use std::collections::HashMap;
 /// The alphabet of GPT-2: each byte as a character that can be seen, its own where it has one, else one from U+0100 on.
 ///
 /// Source: `bytes_to_unicode` in GPT-2's `encoder.py`.
-pub(super) struct SeenBytes(HashMap<char, u8>);
+pub(super) struct SeenBytes {
+    bytes: HashMap<char, u8>,
+    seen: HashMap<u8, char>,
+}
 
 impl SeenBytes {
     pub(super) fn new() -> SeenBytes {
         let is_seen = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
         let seen = (0..=255).filter(is_seen).map(|byte| (char::from(byte), byte));
         let unseen = (0x100_u32..).filter_map(char::from_u32).zip((0..=255).filter(|byte| !is_seen(byte)));
-        SeenBytes(seen.chain(unseen).collect())
+        let bytes: HashMap<char, u8> = seen.chain(unseen).collect();
+        SeenBytes { seen: bytes.iter().map(|(seen, byte)| (*byte, *seen)).collect(), bytes }
+    }
+
+    /// How the bytes of a piece are written.
+    pub(super) fn text(&self, bytes: &[u8]) -> String {
+        bytes.iter().filter_map(|byte| self.seen.get(byte)).collect()
     }
 
     /// The bytes of a piece; what is written in other characters stands for itself.
     pub(super) fn piece(&self, text: &str) -> Piece {
-        let bytes: Option<Vec<u8>> = text.chars().map(|character| self.0.get(&character).copied()).collect();
+        let bytes: Option<Vec<u8>> = text.chars().map(|character| self.bytes.get(&character).copied()).collect();
         bytes.map_or_else(|| Piece::from(text), Piece)
     }
 }

@@ -19,6 +19,9 @@ pub enum AnyModel {
     Transformer(TransformerLm),
 }
 
+/// A language model: the short name, for a cell.
+pub type Lm = AnyModel;
+
 impl AnyModel {
     /// A new model with random weights.
     ///
