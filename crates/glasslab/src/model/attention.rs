@@ -17,7 +17,8 @@
 use super::cache::KvCache;
 use super::norm::{EPSILON, rms_norm_with};
 use super::rotary::Rotary;
-use super::{NoProbe, Parameter, Probe, linear, random_weight, to_precision};
+use super::start::Start;
+use super::{NoProbe, Parameter, Probe, linear, to_precision};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -224,7 +225,8 @@ impl Head {
     /// # Errors
     /// If a size is below 1.
     pub fn new(emb_dim: i64, head_dim: i64, rng: &mut Rng, device: Device) -> Result<Head> {
-        let mut weight = || random_weight(rng, [head_dim, emb_dim], emb_dim, device);
+        let mut start = Start::drawn(rng, device);
+        let mut weight = || start.weight([head_dim, emb_dim], emb_dim);
         Ok(Head { query_weight: weight()?, key_weight: weight()?, value_weight: weight()? })
     }
 
@@ -319,11 +321,10 @@ pub struct AttentionExtras {
 
 impl AttentionExtras {
     /// Biases of 0 and scales of 1.
-    fn new(config: AttentionConfig, device: Device) -> Result<AttentionExtras> {
+    fn with(config: AttentionConfig, start: &Start<'_>) -> Result<AttentionExtras> {
         let AttentionConfig { emb_dim, n_heads, n_kv_heads, head_dim, .. } = config;
         let learnt = |is: bool, size: i64, value: f64| -> Result<Option<Tensor>> {
-            let new = || Tensor::f_full([size], value, (Kind::Float, device));
-            Ok(if is { Some(new()?.set_requires_grad(true)) } else { None })
+            if is { start.full(&[size], value).map(Some) } else { Ok(None) }
         };
         let scale = || learnt(config.qk_norm && config.qk_scale, head_dim, 1.0);
         Ok(AttentionExtras {
@@ -341,6 +342,10 @@ impl MultiHeadAttention {
     /// # Errors
     /// If a size is below 1, or `n_kv_heads` does not divide `n_heads`.
     pub fn new(config: AttentionConfig, rng: &mut Rng, device: Device) -> Result<MultiHeadAttention> {
+        MultiHeadAttention::with(config, &mut Start::drawn(rng, device))
+    }
+
+    pub(super) fn with(config: AttentionConfig, start: &mut Start<'_>) -> Result<MultiHeadAttention> {
         let AttentionConfig { emb_dim, n_heads, n_kv_heads, head_dim, .. } = config;
         if [emb_dim, n_heads, n_kv_heads, head_dim].iter().any(|&size| size < 1) || n_heads % n_kv_heads != 0 {
             return Err(Error::Config(format!(
@@ -350,10 +355,9 @@ impl MultiHeadAttention {
         }
         Ok(MultiHeadAttention {
             config,
-            qkv_weight: random_weight(rng, [(n_heads + 2 * n_kv_heads) * head_dim, emb_dim], emb_dim, device)?,
-            output_weight: Tensor::f_zeros([emb_dim, n_heads * head_dim], (Kind::Float, device))?
-                .set_requires_grad(true),
-            extras: AttentionExtras::new(config, device)?,
+            qkv_weight: start.weight([(n_heads + 2 * n_kv_heads) * head_dim, emb_dim], emb_dim)?,
+            output_weight: start.zeros(&[emb_dim, n_heads * head_dim])?,
+            extras: AttentionExtras::with(config, start)?,
         })
     }
 
