@@ -7,9 +7,9 @@
 
 use crate::error::{Error, Result};
 use crate::file::file_error;
-use crate::model::file::{named, read_metadata, read_parameters, write_tensors};
+use crate::model::file::{fill_parameters, named, read_metadata, read_tensors, write_tensors};
 pub use crate::model::{AnyModel, ModelConfig};
-use crate::model::{LanguageModel, Trainable, Trained};
+use crate::model::{LanguageModel, MlpLm, Trainable, Trained, TransformerLm};
 use crate::tokenizer::AnyTokenizer;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -55,6 +55,10 @@ impl AnyModel {
 
     /// Reads a model and its tokenizer.
     ///
+    /// What the file keeps in float32 is not copied on a processor, but mapped into memory: it is there at once, and read when
+    /// it is used. Training the model changes no file, and a model that is saved under the file's name leaves this one as it
+    /// is. Write into the file by no other way while a model of it is in use.
+    ///
     /// # Errors
     /// If the file is missing, damaged, of another version, or no model that `save` has written.
     pub fn load(path: impl AsRef<Path>, device: Device) -> Result<AnyModel> {
@@ -71,16 +75,37 @@ impl AnyModel {
                 header.version
             )));
         }
-        let mut model = AnyModel::new(header.config, device)?;
+        let tensors = read_tensors(path)?;
+        // Before there is a block for each.
+        if let ModelConfig::Transformer(config) = header.config
+            && config.n_layers > tensors.len() as i64
+        {
+            return Err(Error::Data(format!(
+                "{} speaks of {} blocks, and {} holds {} tensors: the two don't belong together",
+                said.display(),
+                config.n_layers,
+                path.display(),
+                tensors.len()
+            )));
+        }
+        let mut model = unfilled(header.config, device)?;
         if let Some(tokenizer) = header.tokenizer {
             model = model.with_tokenizer(tokenizer)?;
         }
         if let Some(trained) = header.trained {
             model.learnt_from(trained);
         }
-        read_parameters(path, model.parameters(), &said.display().to_string())?;
+        fill_parameters(model.parameters(), tensors, path, &said.display().to_string())?;
         Ok(model)
     }
+}
+
+/// A model of these sizes, for which nothing is drawn.
+fn unfilled(config: ModelConfig, device: Device) -> Result<AnyModel> {
+    Ok(match config {
+        ModelConfig::Mlp(config) => AnyModel::Mlp(MlpLm::unfilled(config, device)?),
+        ModelConfig::Transformer(config) => AnyModel::Transformer(TransformerLm::unfilled(config, device)?),
+    })
 }
 
 /// What is said of a model's file, and in which file it is said.
@@ -106,7 +131,7 @@ mod tests {
     use super::*;
     use crate::data::{Stories, Tokens};
     use crate::model::wake;
-    use crate::model::{MlpConfig, TransformerConfig, TransformerLm};
+    use crate::model::{MlpConfig, TransformerConfig};
     use crate::tokenizer::{BytePair, Tokenizer};
     use crate::train::{Length, TrainConfig, train};
     use tch::{Kind, Tensor};
@@ -172,6 +197,106 @@ mod tests {
         let (_folder, path, _) = saved(configs()[1]);
         let model = AnyModel::load(&path, Device::Cpu).unwrap();
         assert!(model.parameters().iter().all(|parameter| parameter.tensor.requires_grad()));
+    }
+
+    /// How many KiB of a file this process has in its memory; those that it has changed are none of the file's any more.
+    #[cfg(target_os = "linux")]
+    fn resident(path: &Path) -> u64 {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut lines = maps.lines().skip_while(|line| !line.ends_with(&path.display().to_string()));
+        let count = lines.find_map(|line| line.strip_prefix("Rss:"));
+        count.map_or(0, |count| count.trim().trim_end_matches(" kB").parse().unwrap())
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_loaded_model_lies_in_its_file() {
+        let (_folder, path, _) = saved(configs()[2]);
+        assert_eq!(resident(&path), 0);
+        let model = AnyModel::load(&path, Device::Cpu).unwrap();
+        let all = crate::model::count_parameters(&model) as u64 * 4 / 1024;
+        assert!(resident(&path) >= all, "{} of {all} KiB", resident(&path));
+        drop(model);
+        assert_eq!(resident(&path), 0);
+    }
+
+    #[test]
+    fn training_a_loaded_model_changes_no_file_and_a_file_that_is_replaced_no_model() {
+        let stories = Stories::parse(&"The cat sat. The dog ran. ".repeat(40)).unwrap();
+        let tokens = Tokens::encode(&stories, &crate::tokenizer::CharTokenizer::default()).unwrap();
+        let training =
+            TrainConfig { length: Length::Steps(3), context_len: 16, batch_size: 2, ..TrainConfig::default() };
+        let ids = Tensor::randint(256, [2, 20], (Kind::Int64, Device::Cpu));
+        for config in configs() {
+            let (_folder, path, _) = saved(config);
+            let before = std::fs::read(&path).unwrap();
+            let [mut loaded, other] = [(), ()].map(|()| AnyModel::load(&path, Device::Cpu).unwrap());
+            let logits = other.logits(&ids).unwrap();
+            train(&mut loaded, &tokens, &tokens, &training).unwrap();
+            let learnt = loaded.logits(&ids).unwrap();
+            assert_ne!(learnt, logits);
+            assert_eq!(std::fs::read(&path).unwrap(), before);
+            assert_eq!(other.logits(&ids).unwrap(), logits, "two models of a file have each their own numbers");
+            loaded.save(&path).unwrap();
+            for (model, expected) in [(&loaded, &learnt), (&other, &logits)] {
+                assert_eq!(&model.logits(&ids).unwrap(), expected);
+            }
+            assert_eq!(AnyModel::load(&path, Device::Cpu).unwrap().logits(&ids).unwrap(), learnt);
+        }
+    }
+
+    #[test]
+    fn each_parameter_of_a_loaded_model_is_changed_by_itself() {
+        let (_folder, path, _) = saved(configs()[2]);
+        let parameters = AnyModel::load(&path, Device::Cpu).unwrap().parameters();
+        let product = (&parameters[0].tensor * 2.0).square().sum(Kind::Float);
+        let _ = tch::no_grad(|| parameters[1].tensor.shallow_clone().fill_(0.5));
+        product.backward(); // what it needs of the first is not said to have changed with the second
+        assert!(parameters[0].tensor.grad().defined());
+    }
+
+    #[test]
+    fn numbers_at_any_byte_are_read() {
+        let (_folder, path, model) = saved(configs()[0]);
+        let whole = std::fs::read(&path).unwrap();
+        let length = u64::from_le_bytes(whole[..8].try_into().unwrap());
+        for shift in 1..4 {
+            let header = [&whole[8..8 + length as usize], &vec![b' '; shift]].concat();
+            let moved = [&(length + shift as u64).to_le_bytes()[..], &header, &whole[8 + length as usize..]].concat();
+            std::fs::write(&path, moved).unwrap();
+            let loaded = AnyModel::load(&path, Device::Cpu).unwrap();
+            let ids = Tensor::randint(256, [2, 20], (Kind::Int64, Device::Cpu));
+            assert_eq!(loaded.logits(&ids).unwrap(), model.logits(&ids).unwrap());
+        }
+    }
+
+    #[test]
+    fn sizes_that_the_file_does_not_have_are_told_before_there_is_memory_for_them() {
+        let (_one, mlp, small_mlp) = saved(configs()[0]);
+        let (_two, path, small) = saved(configs()[2]);
+        for (path, model, sizes) in [
+            (&path, &small, &["emb_dim", "n_layers", "n_heads", "head_dim", "n_hidden", "n_vocab", "context_len"][..]),
+            (&mlp, &small_mlp, &["n_vocab", "emb_dim", "n_hidden"]),
+        ] {
+            let about: serde_json::Value = serde_json::from_str(&read_metadata(path).unwrap().unwrap()).unwrap();
+            for name in sizes {
+                for size in [1_i64 << 19, 1 << 40, i64::MAX] {
+                    let mut changed = about.clone();
+                    changed[name] = size.into();
+                    if *name == "n_vocab" {
+                        changed["tokenizer"] = serde_json::Value::Null;
+                    }
+                    say(path, model, Some(changed.to_string()));
+                    let message = match AnyModel::load(path, Device::Cpu) {
+                        Err(error) => error.to_string(),
+                        Ok(_) if (*name, size) == ("context_len", 1 << 19) => continue, // its angles take 50 MB
+                        Ok(_) => panic!("{name} {size}"),
+                    };
+                    let known = ["belong together", "every size must be", "overflow"];
+                    assert!(known.iter().any(|part| message.contains(part)), "{name} {size}: {message}");
+                }
+            }
+        }
     }
 
     #[test]

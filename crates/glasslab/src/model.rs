@@ -12,6 +12,7 @@ pub mod open;
 mod own;
 mod probe;
 pub mod rotary;
+mod start;
 pub mod transformer;
 
 pub use any::{AnyModel, Lm};
@@ -158,6 +159,24 @@ impl Parameter {
     pub fn matrix(name: impl Into<String>, tensor: &Tensor) -> Parameter {
         Parameter { name: name.into(), tensor: tensor.shallow_clone(), hidden_matrix: true }
     }
+
+    /// Gives the model's tensor these numbers instead of its own. They are not copied where they are of its kind, on its
+    /// device, and in a row: then the two share them.
+    ///
+    /// # Errors
+    /// If they have another shape.
+    pub fn fill(&mut self, numbers: &Tensor) -> Result<()> {
+        let (size, given) = (self.tensor.size(), numbers.size());
+        if given != size {
+            return Err(Error::Shape {
+                expected: format!("{} of shape {size:?}", self.name),
+                got: format!("{given:?}"),
+                hint: "give the numbers of a model of the same sizes".to_owned(),
+            });
+        }
+        let numbers = numbers.f_detach()?.f_to_device(self.tensor.device())?.f_to_kind(self.tensor.kind())?;
+        Ok(self.tensor.f_set_data(&numbers.f_contiguous()?)?)
+    }
 }
 
 /// Random numbers around 0 with a standard deviation, from the library's own generator: the same ones on every
@@ -167,12 +186,6 @@ pub(crate) fn random_tensor(rng: &mut Rng, size: &[i64], deviation: f64) -> Resu
         true => Ok(rng.normal_tensor(size, deviation)),
         false => Err(Error::Config(format!("no tensor has the size {size:?}"))),
     }
-}
-
-/// A random (rows, columns) matrix with variance 1 / `fan_in`, to be learnt.
-pub(crate) fn random_weight(rng: &mut Rng, size: [i64; 2], fan_in: i64, device: Device) -> Result<Tensor> {
-    let tensor = random_tensor(rng, &size, 1.0 / (fan_in as f64).sqrt())?;
-    Ok(tensor.f_to_device(device)?.set_requires_grad(true))
 }
 
 /// `x` in this precision.

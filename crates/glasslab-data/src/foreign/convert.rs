@@ -38,14 +38,13 @@ impl Foreign {
         let plan = self.plan()?;
         let reading = Reading { foreign: self, plan: &plan, used: RefCell::default() };
         reading.check_sizes()?;
-        let model = TransformerLm::new(plan.config, device)?;
-        let _guard = tch::no_grad_guard();
+        let model = TransformerLm::unfilled(plan.config, device)?;
         for mut parameter in model.parameters() {
             let value = reading.parameter(&parameter.name)?;
             if value.size() != parameter.tensor.size() {
                 return Err(reading.misfit(&parameter.name, &value.size(), &parameter.tensor.size()));
             }
-            parameter.tensor.f_copy_(&value).map_err(torch)?;
+            parameter.fill(&value)?;
         }
         reading.check_nothing_is_left()?;
         Ok(model)

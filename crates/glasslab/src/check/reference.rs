@@ -334,7 +334,10 @@ pub fn errors_apart(one: (f64, f64), other: (f64, f64)) -> f64 {
 
 /// Layers, key-value heads, head_dim, characters → bytes.
 pub fn kv_cache_bytes(n_layers: i64, n_kv_heads: i64, head_dim: i64, characters: i64) -> i64 {
-    let cache = plain(KvCache::new(1, n_kv_heads, characters, head_dim, (Kind::Float, Device::Cpu)));
+    let options = (Kind::Float, Device::Cpu);
+    let mut cache = plain(KvCache::new(1, n_kv_heads, characters, head_dim, options));
+    let text = Tensor::zeros([1, n_kv_heads, characters, head_dim], options);
+    let _ = plain(cache.extend(&text, &text));
     let bytes = |x: &Tensor| x.numel() as i64 * x.kind().elt_size_in_bytes() as i64;
     n_layers * (bytes(&cache.keys) + bytes(&cache.values))
 }

@@ -17,7 +17,8 @@
 use super::cache::KvCache;
 use super::norm::{EPSILON, rms_norm_with};
 use super::rotary::Rotary;
-use super::{NoProbe, Parameter, Probe, linear, random_weight, to_precision};
+use super::start::Start;
+use super::{NoProbe, Parameter, Probe, linear, to_precision};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -66,13 +67,19 @@ pub fn attend(
 /// with T². Libtorch's fused kernel (Dao et al. 2022, "FlashAttention").
 ///
 /// # Shapes
-/// `queries`: (B, H, Q, D) · `keys`, `values`: (B, H, T, D) → (B, H, Q, D), where Q is T or 1
+/// `queries`: (B, H, Q, D) · `keys`, `values`: (B, K, T, D) → (B, H, Q, D), where Q is T or 1, and H heads share K keys and
+/// values
 ///
 /// # Errors
 /// If the shapes don't belong together.
 pub fn attend_unseen(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
-    let causal = queries.size4()?.2 > 1; // a single query is the last character's: nothing is in its future
-    Ok(Tensor::f_scaled_dot_product_attention(queries, keys, values, None::<&Tensor>, 0.0, causal, None, false)?)
+    let ((batch, n_heads, rows, head_dim), n_kv_heads) = (queries.size4()?, keys.size4()?.1);
+    if rows == 1 && n_kv_heads < n_heads {
+        // The last character's, for whom nothing is in the future: heads that share keys are so many queries of them.
+        let queries = queries.f_reshape([batch, n_kv_heads, n_heads / n_kv_heads, head_dim])?; // (B, K, H/K, D)
+        return Ok(fused(&queries, keys, values, None, false)?.f_reshape([batch, n_heads, 1, head_dim])?);
+    }
+    fused(queries, &shared(keys, n_heads)?, &shared(values, n_heads)?, None, rows > 1)
 }
 
 /// [`attend_unseen`] where each query sees the `window` keys up to its own, and nothing before them.
@@ -80,14 +87,29 @@ pub fn attend_unseen(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result
 /// # Shapes
 /// As [`attend_unseen`], with any Q ≤ T.
 fn attend_near_unseen(queries: &Tensor, keys: &Tensor, values: &Tensor, window: i64) -> Result<Tensor> {
-    let ((_, _, rows, _), columns) = (queries.size4()?, keys.size4()?.2);
+    let ((_, n_heads, rows, _), columns) = (queries.size4()?, keys.size4()?.2);
     if rows == 1 {
         let near = |x: &Tensor| x.f_narrow(2, columns - window, window);
         return attend_unseen(queries, &near(keys)?, &near(values)?);
     }
     let nothing = Tensor::f_zeros([rows, columns], (Kind::Float, keys.device()))?;
     let mask = to_precision(mask_far(&mask_future(&nothing)?, window)?, queries.kind())?; // (Q, T)
-    Ok(Tensor::f_scaled_dot_product_attention(queries, keys, values, Some(&mask), 0.0, false, None, false)?)
+    fused(queries, &shared(keys, n_heads)?, &shared(values, n_heads)?, Some(&mask), false)
+}
+
+fn fused(queries: &Tensor, keys: &Tensor, values: &Tensor, mask: Option<&Tensor>, causal: bool) -> Result<Tensor> {
+    Ok(Tensor::f_scaled_dot_product_attention(queries, keys, values, mask, 0.0, causal, None, false)?)
+}
+
+/// The keys or values of each head, of those that heads share: each serves H / K heads that follow one another.
+///
+/// # Shapes
+/// (B, K, T, D) → (B, H, T, D)
+fn shared(x: &Tensor, n_heads: i64) -> Result<Tensor> {
+    match x.size4()?.1 {
+        n_kv_heads if n_kv_heads < n_heads => Ok(x.f_repeat_interleave_self_int(n_heads / n_kv_heads, 1, None)?),
+        _ => Ok(x.shallow_clone()),
+    }
 }
 
 /// From so many characters on, a model's logits are computed by [`attend_unseen`] where nobody looks. Those of a shorter
@@ -224,7 +246,8 @@ impl Head {
     /// # Errors
     /// If a size is below 1.
     pub fn new(emb_dim: i64, head_dim: i64, rng: &mut Rng, device: Device) -> Result<Head> {
-        let mut weight = || random_weight(rng, [head_dim, emb_dim], emb_dim, device);
+        let mut start = Start::drawn(rng, device);
+        let mut weight = || start.weight([head_dim, emb_dim], emb_dim);
         Ok(Head { query_weight: weight()?, key_weight: weight()?, value_weight: weight()? })
     }
 
@@ -319,11 +342,10 @@ pub struct AttentionExtras {
 
 impl AttentionExtras {
     /// Biases of 0 and scales of 1.
-    fn new(config: AttentionConfig, device: Device) -> Result<AttentionExtras> {
+    fn with(config: AttentionConfig, start: &Start<'_>) -> Result<AttentionExtras> {
         let AttentionConfig { emb_dim, n_heads, n_kv_heads, head_dim, .. } = config;
         let learnt = |is: bool, size: i64, value: f64| -> Result<Option<Tensor>> {
-            let new = || Tensor::f_full([size], value, (Kind::Float, device));
-            Ok(if is { Some(new()?.set_requires_grad(true)) } else { None })
+            if is { start.full(&[size], value).map(Some) } else { Ok(None) }
         };
         let scale = || learnt(config.qk_norm && config.qk_scale, head_dim, 1.0);
         Ok(AttentionExtras {
@@ -341,6 +363,10 @@ impl MultiHeadAttention {
     /// # Errors
     /// If a size is below 1, or `n_kv_heads` does not divide `n_heads`.
     pub fn new(config: AttentionConfig, rng: &mut Rng, device: Device) -> Result<MultiHeadAttention> {
+        MultiHeadAttention::with(config, &mut Start::drawn(rng, device))
+    }
+
+    pub(super) fn with(config: AttentionConfig, start: &mut Start<'_>) -> Result<MultiHeadAttention> {
         let AttentionConfig { emb_dim, n_heads, n_kv_heads, head_dim, .. } = config;
         if [emb_dim, n_heads, n_kv_heads, head_dim].iter().any(|&size| size < 1) || n_heads % n_kv_heads != 0 {
             return Err(Error::Config(format!(
@@ -350,10 +376,9 @@ impl MultiHeadAttention {
         }
         Ok(MultiHeadAttention {
             config,
-            qkv_weight: random_weight(rng, [(n_heads + 2 * n_kv_heads) * head_dim, emb_dim], emb_dim, device)?,
-            output_weight: Tensor::f_zeros([emb_dim, n_heads * head_dim], (Kind::Float, device))?
-                .set_requires_grad(true),
-            extras: AttentionExtras::new(config, device)?,
+            qkv_weight: start.weight([(n_heads + 2 * n_kv_heads) * head_dim, emb_dim], emb_dim)?,
+            output_weight: start.zeros(&[emb_dim, n_heads * head_dim])?,
+            extras: AttentionExtras::with(config, start)?,
         })
     }
 
@@ -374,7 +399,8 @@ impl MultiHeadAttention {
         probe: &mut impl Probe,
     ) -> Result<Attended> {
         let (queries, keys, values) = self.project(x, rotary, cache, &name, probe)?;
-        let AttentionConfig { weighting, window, .. } = self.config;
+        let AttentionConfig { n_heads, weighting, window, .. } = self.config;
+        let (keys, values) = (shared(&keys, n_heads)?, shared(&values, n_heads)?); // (B, H, T, D) each
         let mut weights = weigh_near(&queries, &keys, weighting, window, &name, probe)?; // (B, H, Q, T)
         if self.config.previous_head {
             let (batch, n_heads, rows, columns) = weights.size4()?;
@@ -418,7 +444,7 @@ impl MultiHeadAttention {
     /// The heads' queries, and the keys and values of all characters, those in the cache included.
     ///
     /// # Shapes
-    /// `x`: (B, Q, C) → (B, H, Q, D), (B, H, T, D), (B, H, T, D)
+    /// `x`: (B, Q, C) → (B, H, Q, D), (B, K, T, D), (B, K, T, D)
     fn project(
         &self,
         x: &Tensor,
@@ -444,14 +470,10 @@ impl MultiHeadAttention {
         let queries = probe.at(format_args!("{name}.queries"), queries); // (B, H, Q, D)
         let keys = probe.at(format_args!("{name}.keys"), keys); // (B, K, Q, D)
         let values = probe.at(format_args!("{name}.values"), values); // (B, K, Q, D)
-        let (mut keys, mut values) = match cache {
+        let (keys, values) = match cache {
             Some(cache) => cache.extend(&keys, &values)?, // (B, K, T, D) each
             None => (keys, values),
         };
-        if n_kv_heads < n_heads {
-            let shared = |x: Tensor| x.f_repeat_interleave_self_int(n_heads / n_kv_heads, 1, None);
-            (keys, values) = (shared(keys)?, shared(values)?); // (B, H, T, D) each
-        }
         Ok((queries, keys, values))
     }
 
@@ -582,14 +604,16 @@ mod tests {
 
     #[test]
     fn a_cached_character_is_read_the_same_by_the_fused_kernel() {
-        for window in [None, Some(2), Some(5)] {
-            let attention = attention(AttentionConfig { window, ..config() });
+        for (n_kv_heads, window) in
+            [2, 1].into_iter().flat_map(|kv| [None, Some(2), Some(5)].map(|window| (kv, window)))
+        {
+            let attention = attention(AttentionConfig { n_kv_heads, window, ..config() });
             let x = random(&[2, 5, 8]);
             let whole = attention.forward(&x, None, None, "a", &mut NoProbe).unwrap().output;
-            let mut cache = KvCache::new(2, 2, 5, 4, (Kind::Float, Device::Cpu)).unwrap();
+            let mut cache = KvCache::new(2, n_kv_heads, 5, 4, (Kind::Float, Device::Cpu)).unwrap();
             for place in 0..5 {
                 let one = attention.output_unseen(&x.narrow(1, place, 1), None, Some(&mut cache)).unwrap();
-                assert!(difference(&one, &whole.narrow(1, place, 1)) < 1e-5, "{window:?} {place}");
+                assert!(difference(&one, &whole.narrow(1, place, 1)) < 1e-5, "{n_kv_heads} {window:?} {place}");
             }
         }
     }

@@ -15,9 +15,8 @@ mod config;
 
 pub use config::MlpConfig;
 
-use super::{
-    LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Trainable, Trained, fitting, ids_on, random_tensor,
-};
+use super::start::Start;
+use super::{LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Trainable, Trained, fitting, ids_on};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tokenizer::{AnyTokenizer, CharTokenizer};
@@ -50,29 +49,34 @@ impl MlpLm {
     /// # Errors
     /// If a size is below 1, or the device has no memory for it.
     pub fn new(config: MlpConfig, device: Device) -> Result<MlpLm> {
-        let MlpConfig { n_vocab, emb_dim, n_hidden, seed } = config;
+        MlpLm::with(config, &mut Start::drawn(&mut Rng::new(config.seed as u64), device))
+    }
+
+    /// A model whose parameters have no numbers yet, and take no memory until [`Parameter::fill`] gives them theirs.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn unfilled(config: MlpConfig, device: Device) -> Result<MlpLm> {
+        MlpLm::with(config, &mut Start::unfilled(device))
+    }
+
+    fn with(config: MlpConfig, start: &mut Start<'_>) -> Result<MlpLm> {
+        let MlpConfig { n_vocab, emb_dim, n_hidden, seed: _ } = config;
         if n_vocab < 1 || emb_dim < 1 || n_hidden < 1 {
             return Err(Error::Config(format!(
                 "n_vocab, emb_dim and n_hidden must be at least 1, got {n_vocab}, {emb_dim}, {n_hidden}"
             )));
         }
-        let mut rng = Rng::new(seed as u64);
-        let mut normal = |rows: i64, columns: i64, deviation: f64| -> Result<Tensor> {
-            let tensor = random_tensor(&mut rng, &[rows, columns], deviation)?;
-            Ok(tensor.f_to_device(device)?.set_requires_grad(true))
-        };
-        let zeros = |size: i64| -> Result<Tensor> {
-            Ok(Tensor::f_zeros([size], (Kind::Float, device))?.set_requires_grad(true))
-        };
+        let output_deviation = (2.0 / n_hidden as f64).sqrt() / (emb_dim as f64).sqrt();
         Ok(MlpLm {
             config,
             tokenizer: CharTokenizer { n_vocab }.into(),
             trained: None,
-            embedding: normal(n_vocab, emb_dim, 1.0 / (emb_dim as f64).sqrt())?,
-            hidden_weight: normal(n_hidden, emb_dim, (2.0 / emb_dim as f64).sqrt())?, // He et al. 2015
-            hidden_bias: zeros(n_hidden)?,
-            output_weight: normal(emb_dim, n_hidden, (2.0 / n_hidden as f64).sqrt() / (emb_dim as f64).sqrt())?,
-            output_bias: zeros(emb_dim)?,
+            embedding: start.weight([n_vocab, emb_dim], emb_dim)?,
+            hidden_weight: start.random(&[n_hidden, emb_dim], (2.0 / emb_dim as f64).sqrt())?, // He et al. 2015
+            hidden_bias: start.zeros(&[n_hidden])?,
+            output_weight: start.random(&[emb_dim, n_hidden], output_deviation)?,
+            output_bias: start.zeros(&[emb_dim])?,
         })
     }
 

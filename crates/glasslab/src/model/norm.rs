@@ -1,9 +1,11 @@
 //! Normalisation: bringing the numbers of each character to one size, so that layers can be stacked.
 
 use super::Parameter;
+use super::start::Start;
 use crate::error::Result;
+use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// What keeps a norm from dividing by 0, if nothing else is said.
 pub const EPSILON: f64 = 1e-5;
@@ -37,15 +39,17 @@ impl Norm {
     /// # Errors
     /// If the device has no memory for it.
     pub fn new(kind: NormKind, emb_dim: i64, device: Device) -> Result<Norm> {
-        let options = (Kind::Float, device);
-        let ones = || -> Result<Tensor> { Ok(Tensor::f_ones([emb_dim], options)?.set_requires_grad(true)) };
-        let zeros = || -> Result<Tensor> { Ok(Tensor::f_zeros([emb_dim], options)?.set_requires_grad(true)) };
+        Norm::with(kind, emb_dim, EPSILON, &Start::drawn(&mut Rng::new(0), device)) // of which it draws nothing
+    }
+
+    pub(super) fn with(kind: NormKind, emb_dim: i64, epsilon: f64, start: &Start<'_>) -> Result<Norm> {
+        let (ones, zeros) = (|| start.full(&[emb_dim], 1.0), || start.zeros(&[emb_dim]));
         let (scale, shift) = match kind {
             NormKind::Rms => (None, None),
             NormKind::ScaledRms => (Some(ones()?), None),
             NormKind::Layer => (Some(ones()?), Some(zeros()?)),
         };
-        Ok(Norm { scale, shift, epsilon: EPSILON })
+        Ok(Norm { scale, shift, epsilon })
     }
 
     /// Normalises each character's numbers.
@@ -104,7 +108,7 @@ pub fn rms_norm_with(x: &Tensor, epsilon: f64) -> Result<Tensor> {
 mod tests {
     use super::super::random_tensor;
     use super::*;
-    use crate::rng::Rng;
+    use tch::Kind;
 
     #[test]
     fn rms_norm_and_its_gradient_are_libtorchs_also_for_zeros_and_tiny_numbers() {

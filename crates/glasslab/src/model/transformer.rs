@@ -22,9 +22,10 @@ use super::attention::{MultiHeadAttention, UNSEEN_FROM};
 use super::cache::{Cache, KvCache};
 use super::norm::Norm;
 use super::rotary::{Rotary, Speeds};
+use super::start::Start;
 use super::{
     LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Trainable, Trained, cross_entropy, fitting, ids_on, linear,
-    random_weight, to_precision,
+    to_precision,
 };
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -106,57 +107,65 @@ impl TransformerLm {
     /// # Errors
     /// If a size is below 1, `n_kv_heads` does not divide `n_heads`, or rotary positions meet an odd `head_dim`.
     pub fn new(config: TransformerConfig, device: Device) -> Result<TransformerLm> {
+        TransformerLm::with(config, &mut Start::drawn(&mut Rng::new(config.seed as u64), device), device)
+    }
+
+    /// A model whose parameters have no numbers yet, and take no memory until [`Parameter::fill`] gives them theirs.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn unfilled(config: TransformerConfig, device: Device) -> Result<TransformerLm> {
+        TransformerLm::with(config, &mut Start::unfilled(device), device)
+    }
+
+    fn with(config: TransformerConfig, start: &mut Start<'_>, device: Device) -> Result<TransformerLm> {
         config.check()?;
         let TransformerConfig { n_vocab, context_len, emb_dim, n_layers, head_dim, n_hidden, .. } = config;
-        let mut rng = Rng::new(config.seed as u64);
-        let zeros = |size: &[i64]| -> Result<Tensor> {
-            Ok(Tensor::f_zeros(size, (Kind::Float, device))?.set_requires_grad(true))
-        };
         // A tied head multiplies by the embedding again: rows of that size give first scores near 0.
         let embedding_scale = if config.tied { emb_dim * emb_dim } else { emb_dim };
-        let embedding = random_weight(&mut rng, [n_vocab, emb_dim], embedding_scale, device)?;
-        let position = match config.positions {
-            Positions::Learned => Some(random_weight(&mut rng, [context_len, emb_dim], embedding_scale, device)?),
-            _ => None,
-        };
         let rotary = |speeds: Option<Speeds>| match speeds {
             Some(speeds) if config.positions == Positions::Rotary => {
                 Rotary::with(speeds, context_len, head_dim, device).map(Some)
             }
             _ => Ok(None),
         };
-        let norm =
-            || -> Result<Norm> { Ok(Norm { epsilon: config.epsilon, ..Norm::new(config.norm, emb_dim, device)? }) };
-        let norm_after = || if config.norms_after { norm().map(Some) } else { Ok(None) };
-        let mut block = |number| -> Result<Block> {
+        let norm = |start: &Start<'_>| Norm::with(config.norm, emb_dim, config.epsilon, start);
+        let norm_if = |is: bool, start: &Start<'_>| if is { norm(start).map(Some) } else { Ok(None) };
+        let block = |number, start: &mut Start<'_>| -> Result<Block> {
             Ok(Block {
-                norm1: norm()?,
-                attention: MultiHeadAttention::new(config.attention(number), &mut rng, device)?,
-                attention_norm: norm_after()?,
-                norm2: norm()?,
+                norm1: norm(start)?,
+                attention: MultiHeadAttention::with(config.attention(number), start)?,
+                attention_norm: norm_if(config.norms_after, start)?,
+                norm2: norm(start)?,
                 mlp: BlockMlp {
-                    hidden_weight: random_weight(&mut rng, [n_hidden, emb_dim], emb_dim, device)?,
-                    output_weight: zeros(&[emb_dim, n_hidden])?,
-                    biases: if config.bias { Some((zeros(&[n_hidden])?, zeros(&[emb_dim])?)) } else { None },
+                    hidden_weight: start.weight([n_hidden, emb_dim], emb_dim)?,
+                    output_weight: start.zeros(&[emb_dim, n_hidden])?,
+                    biases: match config.bias {
+                        true => Some((start.zeros(&[n_hidden])?, start.zeros(&[emb_dim])?)),
+                        false => None,
+                    },
                     gate_weight: match config.gated {
-                        true => Some(random_weight(&mut rng, [n_hidden, emb_dim], emb_dim, device)?),
+                        true => Some(start.weight([n_hidden, emb_dim], emb_dim)?),
                         false => None,
                     },
                 },
-                mlp_norm: norm_after()?,
+                mlp_norm: norm_if(config.norms_after, start)?,
             })
         };
         Ok(TransformerLm {
             config,
             tokenizer: CharTokenizer { n_vocab }.into(),
             trained: None,
-            embedding,
-            position,
+            embedding: start.weight([n_vocab, emb_dim], embedding_scale)?,
+            position: match config.positions {
+                Positions::Learned => Some(start.weight([context_len, emb_dim], embedding_scale)?),
+                _ => None,
+            },
             rotary: rotary(Some(config.speeds))?,
             window_rotary: rotary(config.window_speeds)?,
-            blocks: (0..n_layers).map(&mut block).collect::<Result<_>>()?,
-            final_norm: if config.final_norm { Some(norm()?) } else { None },
-            head: if config.tied { None } else { Some(zeros(&[n_vocab, emb_dim])?) },
+            blocks: (0..n_layers).map(|number| block(number, start)).collect::<Result<_>>()?,
+            final_norm: norm_if(config.final_norm, start)?,
+            head: if config.tied { None } else { Some(start.zeros(&[n_vocab, emb_dim])?) },
             precision: if config.bfloat16 && device.is_cuda() { Kind::BFloat16 } else { Kind::Float },
         })
     }

@@ -139,6 +139,11 @@ pub struct TransformerConfig {
     pub seed: i64,
 }
 
+/// The largest size: of any three of them, products can still be counted.
+const LARGEST: i64 = 1 << 20;
+/// The most that `context_len` · `head_dim` can be with rotary positions, whose angles take 1 GiB then.
+const MOST_TURNS: i64 = 1 << 28;
+
 fn epsilon() -> f64 {
     norm::EPSILON
 }
@@ -243,10 +248,18 @@ impl TransformerConfig {
     pub(super) fn check(&self) -> Result<()> {
         let TransformerConfig { n_vocab, context_len, emb_dim, n_layers, n_heads, head_dim, n_hidden, .. } = *self;
         let sizes = [n_vocab, context_len, emb_dim, n_heads, head_dim, n_hidden];
-        if !sizes.iter().all(|&size| size >= 1) || n_layers < 0 {
-            return Err(Error::Config(format!("every size must be at least 1 (n_layers 0), got {self:?}")));
+        if !sizes.iter().all(|size| (1..=LARGEST).contains(size)) || !(0..=LARGEST).contains(&n_layers) {
+            return Err(Error::Config(format!(
+                "every size must be from 1 to {LARGEST} (n_layers from 0), got {self:?}"
+            )));
         }
         let wrong = |what: &str| Err(Error::Config(what.to_owned()));
+        if self.positions == Positions::Rotary && context_len * head_dim > MOST_TURNS {
+            return wrong(
+                "rotary positions are kept for each character and each pair of a head: context_len · head_dim can be \
+                 268,435,456 at most, take a shorter context_len",
+            );
+        }
         if let Some(Window { len, except }) = self.window {
             let is_every = except.is_none_or(|Every { step, first }| step >= 1 && (0..step).contains(&first));
             if len < 1 || !is_every {
