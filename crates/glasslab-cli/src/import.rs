@@ -30,12 +30,12 @@ impl Import {
         }
     }
 
-    /// Reads, converts and keeps the model, in float32.
+    /// Reads, converts and keeps the model, in the kind of its numbers.
     fn import(&self, as_json: bool) -> Result<()> {
         let started = Instant::now();
         let foreign = Foreign::open(&self.from)?;
         let model = foreign.model(Device::Cpu)?;
-        model.save(&self.out)?;
+        model.save_as(&self.out, foreign.kind())?;
         let (parameters, seconds) = (count_parameters(&model), started.elapsed().as_secs_f64());
         match as_json {
             true => println!(

@@ -99,6 +99,44 @@ fn what_is_read_piece_by_piece_and_what_is_kept_in_our_file_is_the_same() {
     }
 }
 
+#[test]
+fn what_comes_in_16_bits_is_kept_in_16_bits_and_computes_the_same() {
+    let place = tempfile::tempdir().unwrap();
+    let (wide, narrow) = (place.path().join("wide"), place.path().join("narrow"));
+    let kept = place.path().join("kept.safetensors");
+    let mut count = 0;
+    for family in families().into_iter().filter(|folder| folder.join("model.safetensors").is_file()) {
+        let weights = Tensor::read_safetensors(family.join("model.safetensors")).unwrap();
+        for kind in [Kind::BFloat16, Kind::Half] {
+            for (folder, kept) in [(&narrow, kind), (&wide, Kind::Float)] {
+                std::fs::create_dir_all(folder).unwrap();
+                std::fs::copy(family.join("config.json"), folder.join("config.json")).unwrap();
+                let rounded = weights.iter().map(|(name, weight)| (name, weight.to_kind(kind).to_kind(kept)));
+                Tensor::write_safetensors(&rounded.collect::<Vec<_>>(), folder.join("model.safetensors")).unwrap();
+            }
+            let [narrow, wide] = [(&narrow, kind), (&wide, Kind::Float)].map(|(folder, kept_in)| {
+                let foreign = Foreign::open(folder).unwrap();
+                assert_eq!(foreign.kind(), kept_in);
+                let model = AnyModel::Transformer(foreign.without_tokenizer(Device::Cpu).unwrap());
+                model.save_as(&kept, foreign.kind()).unwrap();
+                let tensors = Tensor::read_safetensors(&kept).unwrap();
+                let in_kind = tensors.iter().filter(|(_, tensor)| tensor.kind() == kept_in);
+                let [some, all] = [in_kind.collect(), tensors.iter().collect::<Vec<_>>()]
+                    .map(|tensors| tensors.iter().map(|(_, tensor)| tensor.numel()).sum::<usize>());
+                // A norm of Gemma is kept as 1 + w, which takes more bits.
+                assert!(some * 10 > all * 9, "{} in {kept_in:?}: {some} of {all}", family.display());
+                let ids = ids(&golden(&family));
+                let logits = AnyModel::load(&kept, Device::Cpu).unwrap().logits(&ids).unwrap();
+                assert_eq!(logits, model.logits(&ids).unwrap());
+                logits
+            });
+            assert_eq!(narrow, wide, "{} in {kind:?}", family.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 18, "{count}");
+}
+
 /// A folder in which the settings say something else.
 fn with_settings(change: impl Fn(&mut Value)) -> (tempfile::TempDir, String) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/families/qwen3");

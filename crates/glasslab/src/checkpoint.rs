@@ -13,7 +13,7 @@ use crate::model::{LanguageModel, MlpLm, Trainable, Trained, TransformerLm};
 use crate::tokenizer::AnyTokenizer;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use tch::Device;
+use tch::{Device, Kind};
 
 /// Goes up when a file says something else than before.
 const VERSION: u32 = 3;
@@ -39,6 +39,15 @@ impl AnyModel {
     /// # Errors
     /// If the file has another ending or can't be written; one that was there before is left as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_as(path, Kind::Float)
+    }
+
+    /// As [`save`](Self::save), each parameter in bfloat16 or float16 if that holds all of its numbers exactly: half as long a
+    /// file of a model whose numbers came from such a one. Once loaded, they are float32 again, and `save` keeps them so.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn save_as(&self, path: impl AsRef<Path>, kind: Kind) -> Result<()> {
         let path = path.as_ref();
         if path.extension().is_none_or(|ending| ending != ENDING) {
             return Err(Error::Config(format!(
@@ -50,7 +59,16 @@ impl AnyModel {
         let (tokenizer, trained) = (Some(self.tokenizer()), self.trained().cloned());
         let header = About { version: VERSION, config: self.config(), tokenizer, trained };
         let text = serde_json::to_string(&header).map_err(|error| Error::Data(error.to_string()))?;
-        write_tensors(path, named(self.parameters())?, Some(text))
+        let mut tensors = named(self.parameters())?;
+        if kind != Kind::Float {
+            for (_, tensor) in &mut tensors {
+                let narrow = tensor.f_to_kind(kind)?;
+                if narrow.f_to_kind(tensor.kind())?.f_equal(tensor)? {
+                    *tensor = narrow;
+                }
+            }
+        }
+        write_tensors(path, tensors, Some(text))
     }
 
     /// Reads a model and its tokenizer.
@@ -134,7 +152,7 @@ mod tests {
     use crate::model::{MlpConfig, TransformerConfig};
     use crate::tokenizer::{BytePair, Tokenizer};
     use crate::train::{Length, TrainConfig, train};
-    use tch::{Kind, Tensor};
+    use tch::Tensor;
 
     fn configs() -> [ModelConfig; 3] {
         [
@@ -253,6 +271,40 @@ mod tests {
         let _ = tch::no_grad(|| parameters[1].tensor.shallow_clone().fill_(0.5));
         product.backward(); // what it needs of the first is not said to have changed with the second
         assert!(parameters[0].tensor.grad().defined());
+    }
+
+    #[test]
+    fn what_16_bits_hold_exactly_can_be_kept_in_them_and_nothing_else_is() {
+        let ids = Tensor::randint(256, [2, 20], (Kind::Int64, Device::Cpu));
+        for (kind, other) in [(Kind::BFloat16, Kind::Half), (Kind::Half, Kind::BFloat16)] {
+            let (_folder, path, model) = saved(configs()[2]);
+            let parameters = model.parameters();
+            let last = parameters.last().unwrap().name.clone();
+            for mut parameter in parameters.into_iter().filter(|parameter| parameter.name != last) {
+                parameter.fill(&parameter.tensor.to_kind(kind)).unwrap();
+            }
+            let kinds = || {
+                let kinds =
+                    read_tensors(&path).unwrap().into_iter().map(|(name, tensor)| (name == last, tensor.kind()));
+                kinds.collect::<std::collections::HashSet<_>>()
+            };
+            let whole = path.metadata().unwrap().len();
+            model.save_as(&path, kind).unwrap();
+            assert_eq!(kinds(), [(false, kind), (true, Kind::Float)].into());
+            assert!(path.metadata().unwrap().len() < whole * 2 / 3);
+            let loaded = AnyModel::load(&path, Device::Cpu).unwrap();
+            assert_eq!(loaded.logits(&ids).unwrap(), model.logits(&ids).unwrap());
+            assert!(
+                loaded.parameters().iter().all(|one| one.tensor.kind() == Kind::Float && one.tensor.requires_grad())
+            );
+            #[cfg(target_os = "linux")]
+            assert_eq!(resident(&path), 0, "what is left of the file in memory is of no use");
+            for again in [Kind::Float, other] {
+                loaded.save_as(&path, again).unwrap();
+                let loaded = AnyModel::load(&path, Device::Cpu).unwrap();
+                assert_eq!(loaded.logits(&ids).unwrap(), model.logits(&ids).unwrap(), "no number may change");
+            }
+        }
     }
 
     #[test]

@@ -9,9 +9,9 @@
 //! | scores that are not divided by √D (GPT-Neo), or by another root (Gemma) | queries multiplied by the ratio |
 //! | three matrices for queries, keys and values | one below the other |
 
-use super::Foreign;
 use super::family::Plan;
 use super::file::wrong;
+use super::{Foreign, Stored, Weight};
 use crate::error::Result;
 use glasslab::model::{AnyModel, LanguageModel, TransformerConfig, TransformerLm};
 use std::cell::RefCell;
@@ -48,6 +48,18 @@ impl Foreign {
         }
         reading.check_nothing_is_left()?;
         Ok(model)
+    }
+
+    /// What [`AnyModel::save_as`] keeps its numbers in: bfloat16 or float16, if most of them are kept in that, else float32.
+    pub fn kind(&self) -> Kind {
+        let of = |stored| self.weights.iter().filter(|weight| weight.stored == stored).map(Weight::len).sum::<usize>();
+        let (brain, half) = (of(Stored::BF16), of(Stored::F16));
+        let others: usize = self.weights.iter().map(Weight::len).sum::<usize>() - brain - half;
+        match brain.max(half) {
+            most if most <= others => Kind::Float,
+            most if most == brain => Kind::BFloat16,
+            _ => Kind::Half,
+        }
     }
 
     /// The choices that its model has in glasslab.

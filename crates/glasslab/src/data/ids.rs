@@ -1,11 +1,11 @@
-//! Ids in a row: one byte each where the vocabulary has 256 ids at most, else two.
+//! Ids in a row: one byte each where the vocabulary has 256 ids at most, two up to 65,536, else four.
 
 use super::{Bytes, Checksum};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The most ids that a vocabulary can have: each takes two bytes at most.
-pub(super) const MOST_IDS: i64 = 1 << 16;
+/// The most ids that a vocabulary can have: the largest of models have 262,144, all of Unicode is half of this.
+pub(super) const MOST_IDS: i64 = 1 << 21;
 
 /// The ids of a text; a clone shares them.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub enum Ids {
     Narrow(Bytes),
     /// Two bytes each.
     Wide(Arc<Vec<u16>>),
+    /// Four bytes each.
+    Widest(Arc<Vec<u32>>),
 }
 
 impl Ids {
@@ -37,6 +39,7 @@ impl Ids {
         match self {
             Ids::Narrow(bytes) => IdSlice::Narrow(bytes),
             Ids::Wide(ids) => IdSlice::Wide(ids),
+            Ids::Widest(ids) => IdSlice::Widest(ids),
         }
     }
 }
@@ -48,6 +51,8 @@ pub enum IdSlice<'a> {
     Narrow(&'a [u8]),
     /// Two bytes each.
     Wide(&'a [u16]),
+    /// Four bytes each.
+    Widest(&'a [u32]),
 }
 
 impl<'a> IdSlice<'a> {
@@ -56,6 +61,7 @@ impl<'a> IdSlice<'a> {
         match self {
             IdSlice::Narrow(ids) => ids.len(),
             IdSlice::Wide(ids) => ids.len(),
+            IdSlice::Widest(ids) => ids.len(),
         }
     }
 
@@ -69,17 +75,20 @@ impl<'a> IdSlice<'a> {
         match self {
             IdSlice::Narrow(ids) => IdSlice::Narrow(ids.get(range).unwrap_or_default()),
             IdSlice::Wide(ids) => IdSlice::Wide(ids.get(range).unwrap_or_default()),
+            IdSlice::Widest(ids) => IdSlice::Widest(ids.get(range).unwrap_or_default()),
         }
     }
 
     /// The ids, one after the other.
     pub fn iter(self) -> impl Iterator<Item = i64> + 'a {
-        // One of the two is empty.
-        let (narrow, wide): (&[u8], &[u16]) = match self {
-            IdSlice::Narrow(ids) => (ids, &[]),
-            IdSlice::Wide(ids) => (&[], ids),
+        // All but one of them are empty.
+        let (narrow, wide, widest): (&[u8], &[u16], &[u32]) = match self {
+            IdSlice::Narrow(ids) => (ids, &[], &[]),
+            IdSlice::Wide(ids) => (&[], ids, &[]),
+            IdSlice::Widest(ids) => (&[], &[], ids),
         };
-        narrow.iter().map(|&id| i64::from(id)).chain(wide.iter().map(|&id| i64::from(id)))
+        let above = wide.iter().map(|&id| i64::from(id)).chain(widest.iter().map(|&id| i64::from(id)));
+        narrow.iter().map(|&id| i64::from(id)).chain(above)
     }
 
     /// A list of the ids.
@@ -91,6 +100,7 @@ impl<'a> IdSlice<'a> {
         match self {
             IdSlice::Narrow(ids) => list.extend(ids.iter().map(|&id| i64::from(id))),
             IdSlice::Wide(ids) => list.extend(ids.iter().map(|&id| i64::from(id))),
+            IdSlice::Widest(ids) => list.extend(ids.iter().map(|&id| i64::from(id))),
         }
     }
 
@@ -98,6 +108,7 @@ impl<'a> IdSlice<'a> {
         match self {
             IdSlice::Narrow(ids) => checksum.add(ids),
             IdSlice::Wide(ids) => ids.iter().for_each(|id| checksum.add(&id.to_le_bytes())),
+            IdSlice::Widest(ids) => ids.iter().for_each(|id| checksum.add(&id.to_le_bytes())),
         }
     }
 }
@@ -106,18 +117,24 @@ impl<'a> IdSlice<'a> {
 pub(super) enum Collected {
     Narrow(Vec<u8>),
     Wide(Vec<u16>),
+    Widest(Vec<u32>),
 }
 
 impl Collected {
     /// For ids below `n_vocab`.
     pub(super) fn below(n_vocab: i64) -> Collected {
-        if n_vocab <= 256 { Collected::Narrow(Vec::new()) } else { Collected::Wide(Vec::new()) }
+        match n_vocab {
+            ..=0x100 => Collected::Narrow(Vec::new()),
+            0x101..=0x1_0000 => Collected::Wide(Vec::new()),
+            _ => Collected::Widest(Vec::new()),
+        }
     }
 
     pub(super) fn push(&mut self, id: i64) {
         match self {
             Collected::Narrow(ids) => ids.push(id as u8),
             Collected::Wide(ids) => ids.push(id as u16),
+            Collected::Widest(ids) => ids.push(id as u32),
         }
     }
 
@@ -125,6 +142,7 @@ impl Collected {
         match self {
             Collected::Narrow(ids) => ids.len(),
             Collected::Wide(ids) => ids.len(),
+            Collected::Widest(ids) => ids.len(),
         }
     }
 }
@@ -134,6 +152,7 @@ impl From<Collected> for Ids {
         match collected {
             Collected::Narrow(ids) => Ids::Narrow(Bytes::from(ids)),
             Collected::Wide(ids) => Ids::Wide(Arc::new(ids)),
+            Collected::Widest(ids) => Ids::Widest(Arc::new(ids)),
         }
     }
 }
@@ -149,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn both_widths_read_the_same() {
+    fn all_widths_read_the_same() {
         let given: Vec<i64> = (0..20).map(|id| id * 12).collect();
-        let (narrow, wide) = (ids(256, &given), ids(257, &given));
-        assert!(matches!((&narrow, &wide), (Ids::Narrow(_), Ids::Wide(_))));
+        let [narrow, wide, widest] = [256, 65_536, 65_537].map(|n_vocab| ids(n_vocab, &given));
+        assert!(matches!((&narrow, &wide, &widest), (Ids::Narrow(_), Ids::Wide(_), Ids::Widest(_))));
         for range in [0..20, 3..7, 5..5, 10..21, 30..40] {
             let expected = given.get(range.clone()).unwrap_or_default();
-            for part in [narrow.all().part(range.clone()), wide.all().part(range.clone())] {
+            for part in [&narrow, &wide, &widest].map(|ids| ids.all().part(range.clone())) {
                 let mut copied = vec![7];
                 part.copy_into(&mut copied);
                 assert_eq!((part.to_vec(), &copied[1..], part.len()), (expected.to_vec(), expected, expected.len()));
@@ -165,14 +184,16 @@ mod tests {
 
     #[test]
     fn the_largest_ids_stay_what_they_are() {
-        let given = [0, 255, 256, 65_535];
-        let wide = ids(MOST_IDS, &given);
-        assert_eq!(wide.all().to_vec(), given);
         let sum = |ids: &Ids| {
             let mut sum = Checksum::default();
             ids.all().add_to(&mut sum);
             sum.value()
         };
-        assert_ne!(sum(&wide), sum(&ids(MOST_IDS, &[0, 255, 256, 65_534])));
+        for (n_vocab, last) in [(1 << 16, 65_535), (MOST_IDS, MOST_IDS - 1)] {
+            let given = [0, 255, 256, last];
+            let all = ids(n_vocab, &given);
+            assert_eq!(all.all().to_vec(), given);
+            assert_ne!(sum(&all), sum(&ids(n_vocab, &[0, 255, 256, last - 1])));
+        }
     }
 }

@@ -79,7 +79,7 @@ impl Tokens {
     /// What is outside the vocabulary is left out, which is told, with the share of the text and examples.
     ///
     /// # Errors
-    /// If the tokenizer has more than 65,536 ids, or more than half of the text is outside its vocabulary: a model
+    /// If the tokenizer has more than 2,097,152 ids, or more than half of the text is outside its vocabulary: a model
     /// would learn little else than the blanks between.
     pub fn encode(stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
         let tokens = Tokens::encode_lossy(stories, tokenizer)?;
@@ -100,12 +100,12 @@ impl Tokens {
     /// As [`encode`](Self::encode), also where more than half of the text is outside the vocabulary.
     ///
     /// # Errors
-    /// If the tokenizer has more than 65,536 ids, nothing of the text is in its vocabulary, or the stop button is
+    /// If the tokenizer has more than 2,097,152 ids, nothing of the text is in its vocabulary, or the stop button is
     /// pressed.
     pub fn encode_lossy(stories: &Stories, tokenizer: &impl Tokenizer) -> Result<Tokens> {
         if tokenizer.n_vocab() > MOST_IDS {
             return Err(Error::Config(format!(
-                "a token takes two bytes at most, so n_vocab can be {MOST_IDS} at most, got {}: give a smaller one",
+                "n_vocab can be {MOST_IDS} at most, got {}: give a tokenizer of fewer ids",
                 tokenizer.n_vocab()
             )));
         }
@@ -220,6 +220,7 @@ impl fmt::Display for Lost {
 mod tests {
     use super::*;
     use crate::data::{Origin, TokenWriter};
+    use crate::model::NGram;
     use crate::tokenizer::BytePair;
 
     #[test]
@@ -285,13 +286,14 @@ mod tests {
     }
 
     #[test]
-    fn ids_above_255_take_two_bytes_and_their_characters_are_counted() {
+    fn ids_above_255_take_more_bytes_and_their_characters_are_counted() {
         let stories = Stories::parse("été, été, l'été! 日本<|endoftext|>un été").unwrap();
         let pairs = BytePair::train(&stories, 300).unwrap();
-        for n_vocab in [256, 0x1_0000] {
+        for n_vocab in [0x100, 0x1_0000, 0x11_0000] {
             let characters = CharTokenizer { n_vocab };
             let tokens = Tokens::encode(&stories, &characters).unwrap();
-            assert_eq!(matches!(tokens.ids, Ids::Narrow(_)), n_vocab == 256);
+            assert_eq!(matches!(tokens.ids, Ids::Narrow(_)), n_vocab == 0x100);
+            assert_eq!(matches!(tokens.ids, Ids::Wide(_)), n_vocab == 0x1_0000);
             assert_eq!((tokens.chars, tokens.chars_per_token()), (tokens.len(), 1.0));
             assert_eq!(tokens.size_of(233), (1, 2));
         }
@@ -303,8 +305,20 @@ mod tests {
         let (chars, bytes) = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
         let texts = texts.concat();
         assert_eq!((chars as usize, bytes as usize), (texts.chars().count(), texts.len()));
-        let message = Tokens::encode(&stories, &CharTokenizer { n_vocab: 0x1_0001 }).unwrap_err().to_string();
-        assert!(message.contains("65536 at most"), "{message}");
+        let message = Tokens::encode(&stories, &CharTokenizer { n_vocab: 1 << 40 }).unwrap_err().to_string();
+        assert!(message.contains("2097152 at most"), "{message}");
+    }
+
+    #[test]
+    fn a_vocabulary_of_all_of_unicode_loses_nothing_and_can_be_counted() {
+        let stories = Stories::parse(&"a 🦀 b 🦀 é".repeat(20)).unwrap();
+        let tokens = Tokens::encode(&stories, &CharTokenizer { n_vocab: 0x2_0000 }).unwrap();
+        assert_eq!(tokens.dropped, 0);
+        assert!(tokens.ids.all().iter().any(|id| id == i64::from(u32::from('🦀'))));
+        let counted = NGram::count(&tokens, 3, 0x2_0000).unwrap();
+        let next = counted.probabilities(&[i64::from(u32::from('🦀')), i64::from(u32::from(' '))]).unwrap();
+        let likeliest = next.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
+        assert!([u32::from('b'), u32::from('é')].contains(&(likeliest as u32)), "{likeliest}");
     }
 
     #[test]

@@ -22,11 +22,11 @@ use tch::{Device, Kind, Tensor};
 struct Followers {
     total: u32,
     /// The most frequent ones first: with many ids, the search for one would else be long.
-    counts: Vec<(u16, u32)>,
+    counts: Vec<(u32, u32)>,
 }
 
 impl Followers {
-    fn add(&mut self, id: u16) {
+    fn add(&mut self, id: u32) {
         self.total += 1;
         match self.counts.iter().position(|(known, _)| *known == id) {
             Some(place) => {
@@ -54,10 +54,16 @@ impl NGram {
     /// gives every character the same probability.
     ///
     /// # Errors
-    /// If `n` is not in 0..=8, a token is none of `n_vocab`, or the stop button is pressed.
+    /// If `n` is not in 0..=8, `n_vocab` is more than 262,144, a token is none of those, or the stop button is pressed.
     pub fn count(tokens: &Tokens, n: usize, n_vocab: i64) -> Result<NGram> {
         if !(0..=8).contains(&n) {
             return Err(Error::Config(format!("n must be in 0..=8, got {n}")));
+        }
+        if n_vocab > MOST_IDS {
+            return Err(Error::Config(format!(
+                "n-grams are counted of {MOST_IDS} different tokens at most, got n_vocab = {n_vocab}: give a tokenizer of \
+                 fewer ids"
+            )));
         }
         let mut levels = vec![HashMap::<Context, Followers>::new(); n];
         let mut listening = Listening::new("n-grams were counted: count them again");
@@ -86,7 +92,7 @@ impl NGram {
         Ok(self.after(&narrowed(context.iter().copied(), self.n_vocab)?))
     }
 
-    fn after(&self, context: &[u16]) -> Vec<f64> {
+    fn after(&self, context: &[u32]) -> Vec<f64> {
         let mut mixed = vec![1.0 / self.n_vocab as f64; self.n_vocab as usize];
         for length in 0..self.n.min(context.len() + 1) {
             let context = Context::of(&context[context.len() - length..], self.n_vocab);
@@ -102,13 +108,20 @@ impl NGram {
     }
 }
 
-/// Up to seven ids as one number: 8 bits each where that is enough, else 16.
+/// Of so many ids, seven fit in [`Context`].
+const MOST_IDS: i64 = 1 << 18;
+
+/// Up to seven ids as one number: 8 bits each where that is enough, or 16, else 18.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Context(u128);
 
 impl Context {
-    fn of(ids: &[u16], n_vocab: i64) -> Context {
-        let bits = if n_vocab <= 256 { 8 } else { 16 };
+    fn of(ids: &[u32], n_vocab: i64) -> Context {
+        let bits = match n_vocab {
+            ..=0x100 => 8,
+            0x101..=0x1_0000 => 16,
+            _ => 18,
+        };
         Context(ids.iter().fold(0, |packed, &id| packed << bits | u128::from(id)))
     }
 }
@@ -124,9 +137,9 @@ impl Hash for Context {
     }
 }
 
-/// Ids below `n_vocab`, two bytes each.
-fn narrowed(ids: impl Iterator<Item = i64>, n_vocab: i64) -> Result<Vec<u16>> {
-    let narrow = |id: i64| u16::try_from(id).ok().filter(|_| id < n_vocab);
+/// Ids below `n_vocab`, four bytes each.
+fn narrowed(ids: impl Iterator<Item = i64>, n_vocab: i64) -> Result<Vec<u32>> {
+    let narrow = |id: i64| u32::try_from(id).ok().filter(|_| id < n_vocab);
     ids.map(|id| {
         narrow(id).ok_or_else(|| Error::Shape {
             expected: format!("ids in 0..{n_vocab}"),
@@ -174,7 +187,7 @@ impl NGram {
     pub fn table(&self, rows: &[u8], columns: &[u8]) -> Tensor {
         let mut cells = Vec::with_capacity(rows.len() * columns.len());
         for &row in rows {
-            let after = self.after(&[u16::from(row)]);
+            let after = self.after(&[u32::from(row)]);
             cells.extend(columns.iter().map(|&column| after[column as usize] as f32));
         }
         Tensor::from_slice(&cells).view([rows.len() as i64, columns.len() as i64]).to_kind(Kind::Float)
@@ -198,19 +211,25 @@ mod tests {
 
     #[test]
     fn contexts_of_large_ids_are_told_apart() {
-        // Alike in their lowest bytes, and in the last four of seven.
-        let text = "ЀЁЂЃЄЅІx<|endoftext|>ԀЁЂЃЄЅІy<|endoftext|>ЀԁЂЃЄЅІz";
-        let tokenizer = CharTokenizer { n_vocab: 2000 };
-        let tokens = Tokens::encode(&Stories::parse(text).unwrap(), &tokenizer).unwrap();
-        let model = NGram::count(&tokens, 8, 2000).unwrap();
-        for story in text.split("<|endoftext|>") {
-            let ids = tokenizer.encode(story);
-            let after = model.probabilities(&ids[..7]).unwrap();
-            let best = (0..2000).max_by(|&a, &b| after[a].total_cmp(&after[b])).unwrap();
-            assert_eq!(best as i64, ids[7], "{story}");
+        // Alike in their lowest bytes (of the last three: in their lowest two), and in the last four of seven.
+        let texts = [
+            (2000, "ЀЁЂЃЄЅІx<|endoftext|>ԀЁЂЃЄЅІy<|endoftext|>ЀԁЂЃЄЅІz"),
+            (MOST_IDS, "🦀ЁЂЃЄЅІx<|endoftext|>\u{f980}ЁЂЃЄЅІy<|endoftext|>🦀\u{20401}ЂЃЄЅІz"),
+        ];
+        for (n_vocab, text) in texts {
+            let tokenizer = CharTokenizer { n_vocab };
+            let tokens = Tokens::encode(&Stories::parse(text).unwrap(), &tokenizer).unwrap();
+            let model = NGram::count(&tokens, 8, n_vocab).unwrap();
+            for story in text.split("<|endoftext|>") {
+                let ids = tokenizer.encode(story);
+                let after = model.probabilities(&ids[..7]).unwrap();
+                let best = (0..after.len()).max_by(|&a, &b| after[a].total_cmp(&after[b])).unwrap();
+                assert_eq!(best as i64, ids[7], "{story}");
+            }
+            assert!(model.probabilities(&[n_vocab]).unwrap_err().to_string().contains(&format!("0..{n_vocab}")));
+            assert!(NGram::count(&tokens, 2, 256).unwrap_err().to_string().contains("0..256"));
+            assert!(NGram::count(&tokens, 2, MOST_IDS + 1).unwrap_err().to_string().contains("262144"));
         }
-        assert!(model.probabilities(&[2000]).unwrap_err().to_string().contains("0..2000"));
-        assert!(NGram::count(&tokens, 2, 256).unwrap_err().to_string().contains("0..256"));
     }
 
     #[test]
