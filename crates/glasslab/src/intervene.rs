@@ -1,6 +1,13 @@
 //! What happens if one cuts: a part of the model is taken out, or another tensor put in, and everything after it
 //! is computed anew.
 //!
+//! | what | with |
+//! |---|---|
+//! | take a part out | [`Cut`], [`Intervene::ablate`] |
+//! | put in what another text had there | [`Patch`], [`Intervene::patch`] |
+//! | add a direction, more or less of it | [`Patch::direction`], [`Patch::add`], [`Patch::scale`] |
+//! | find which layer and place carries an answer | [`Intervene::patching`] |
+//!
 //! A cut is a [`Probe`] that gives another tensor back than the one it saw ([`Surgery`]). The model's own `forward`
 //! does the rest, so the altered model is the model, but for the cut: it can be traced, measured and made to write.
 //!
@@ -15,18 +22,22 @@
 //! ```
 
 mod effect;
+mod patch;
+mod patching;
 
 pub use effect::{Behaviour, Effect, Intervene};
+pub use patch::{How, Patch};
+pub use patching::{PatchedStep, Patching};
 
 use crate::error::{Error, Result};
-use crate::model::ModelConfig;
-use crate::model::{LanguageModel, NoProbe, Parameter, Probe};
-use crate::numbers::shape;
+use crate::model::cache::Cache;
+use crate::model::{LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Recording};
 use crate::tokenizer::AnyTokenizer;
-use crate::trace::{Trace, Traceable};
+use crate::trace::{Traceable, is_stream, step_named};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt::{self, Display};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// A part to take out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,64 +71,6 @@ impl Display for Cut {
     }
 }
 
-/// Another tensor to put in at a step.
-#[derive(Debug)]
-pub struct Patch {
-    /// The step, e.g. `block.0.after_attn`.
-    pub step: String,
-    /// The tensor; where it is smaller than the step's, it fills the first places of each axis.
-    pub tensor: Tensor,
-    /// Put in at this place of this axis only; everywhere if `None`.
-    pub place: Option<(i64, i64)>,
-}
-
-impl Patch {
-    /// A step of a trace, to be put into another forward pass: all of it, or one character's.
-    ///
-    /// # Errors
-    /// If the trace has no such step or place.
-    pub fn from_trace(trace: &Trace, step: &str, character: Option<usize>) -> Result<Patch> {
-        let found = trace.step(step)?;
-        let place = match character {
-            None => None,
-            Some(place) => {
-                let axis = found.axes.iter().position(|axis| axis.starts_with("time"));
-                let axis = axis.ok_or_else(|| Error::Config(format!("{step} has no axis of time")))?;
-                if place as i64 >= found.tensor.size()[axis] {
-                    return Err(Error::Config(format!(
-                        "{step} {} has no character at {place}: places count from 0",
-                        found.shape()
-                    )));
-                }
-                Some((axis as i64, place as i64))
-            }
-        };
-        Ok(Patch { step: step.to_owned(), tensor: found.tensor.copy(), place })
-    }
-
-    fn put_into(&self, tensor: &Tensor) -> Result<Tensor> {
-        let (given, wanted) = (self.tensor.size(), tensor.size());
-        if given.len() != wanted.len() || given.iter().zip(&wanted).any(|(given, wanted)| given > wanted) {
-            return Err(Error::Shape {
-                expected: format!("a tensor for {} of shape {} or smaller", self.step, shape(tensor)),
-                got: shape(&self.tensor),
-                hint: "take it from a text that is not longer, traced by a model of the same sizes".to_owned(),
-            });
-        }
-        let patched = tensor.copy();
-        let (mut part, mut source) = (patched.shallow_clone(), self.tensor.f_to_device(tensor.device())?);
-        for (axis, &size) in given.iter().enumerate() {
-            part = part.f_narrow(axis as i64, 0, size)?;
-        }
-        if let Some((axis, place)) = self.place {
-            part = part.f_narrow(axis, place, 1)?;
-            source = source.f_narrow(axis, place, 1)?;
-        }
-        part.f_copy_(&source)?;
-        Ok(patched)
-    }
-}
-
 /// Cuts and patches together.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -125,6 +78,18 @@ pub struct Changes {
     pub cuts: Vec<Cut>,
     /// What is put in.
     pub patches: Vec<Patch>,
+}
+
+impl Changes {
+    /// Whether they are the same wherever a text begins: then the model may see only the end of a long one.
+    fn are_of_any_place(&self) -> bool {
+        self.patches.iter().all(Patch::is_of_any_place)
+    }
+
+    /// Whether a text may be read piece by piece: each character is changed by itself, and no cut looks at a whole text.
+    fn can_be_read_piecewise(&self) -> bool {
+        self.are_of_any_place() && self.cuts.iter().all(|cut| matches!(cut, Cut::Head { .. }))
+    }
 }
 
 impl From<Cut> for Changes {
@@ -141,11 +106,8 @@ impl From<Patch> for Changes {
 
 impl Display for Changes {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let patch = |patch: &Patch| match patch.place {
-            Some((_, place)) => format!("{} of the character at {place} put in", patch.step),
-            None => format!("{} put in", patch.step),
-        };
-        let all: Vec<String> = self.cuts.iter().map(Cut::to_string).chain(self.patches.iter().map(patch)).collect();
+        let patches = self.patches.iter().map(Patch::to_string);
+        let all: Vec<String> = self.cuts.iter().map(Cut::to_string).chain(patches).collect();
         out.write_str(&if all.is_empty() { "nothing changed".to_owned() } else { all.join(", ") })
     }
 }
@@ -155,18 +117,65 @@ impl Display for Changes {
 pub struct Altered<'a, M> {
     model: &'a M,
     changes: &'a Changes,
+    /// The steps of the patches, by our names; found when they are first needed.
+    steps: OnceCell<Vec<String>>,
 }
 
 impl<'a, M: Traceable> Altered<'a, M> {
     /// The model with changes.
     pub fn new(model: &'a M, changes: &'a Changes) -> Altered<'a, M> {
-        Altered { model, changes }
+        Altered { model, changes, steps: OnceCell::new() }
     }
+
+    /// Of one forward pass.
+    fn surgery<'p, P: Probe>(&self, probe: &'p mut P) -> Result<Surgery<'p, P>>
+    where
+        'a: 'p,
+    {
+        let steps = match self.steps.get() {
+            Some(steps) => steps,
+            None => {
+                let steps = own_names(self.model, self.changes)?;
+                self.steps.get_or_init(|| steps)
+            }
+        };
+        Ok(Surgery { steps: steps.clone(), ..Surgery::new(self.changes, probe) })
+    }
+}
+
+/// The steps of patches, where a name of TransformerLens is told by ours: by those that the model has.
+fn own_names(model: &impl Traceable, changes: &Changes) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    if changes.patches.iter().any(|patch| patch.step.contains("hook_")) {
+        let _guard = tch::no_grad_guard();
+        let mut recording = Recording::default();
+        let _ = model.forward_with(&Tensor::f_zeros([1, 1], (Kind::Int64, model.device()))?, &mut recording)?;
+        all = recording.steps;
+    }
+    let own = |patch: &Patch| Ok(step_named(&patch.step, |own| all.iter().any(|step| step.name == own))?.into_owned());
+    changes.patches.iter().map(own).collect()
 }
 
 impl<M: Traceable> LanguageModel for Altered<'_, M> {
     fn logits(&self, ids: &Tensor) -> Result<Tensor> {
         self.forward_with(ids, &mut NoProbe)
+    }
+
+    fn new_cache(&self, batch: i64) -> Result<Option<Cache>> {
+        match self.changes.can_be_read_piecewise() && self.model.can_read_with() {
+            true => self.model.new_cache(batch),
+            false => Ok(None),
+        }
+    }
+
+    fn read(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
+        let mut nobody = NoProbe;
+        let mut surgery = self.surgery(&mut nobody)?;
+        let Some(logits) = self.model.read_with(ids, cache, &mut surgery) else {
+            return Ok(self.logits(ids)?.f_select(1, -1)?);
+        };
+        surgery.finish()?;
+        logits
     }
 
     fn n_vocab(&self) -> i64 {
@@ -179,7 +188,7 @@ impl<M: Traceable> LanguageModel for Altered<'_, M> {
 
     fn context_len(&self) -> i64 {
         // What is put in belongs to the places of one text, so the model must always see it from its start.
-        match self.changes.patches.is_empty() {
+        match self.changes.are_of_any_place() {
             true => self.model.context_len(),
             false => self.model.max_len().unwrap_or(1 << 30),
         }
@@ -196,7 +205,7 @@ impl<M: Traceable> LanguageModel for Altered<'_, M> {
 
 impl<M: Traceable> Traceable for Altered<'_, M> {
     fn forward_with(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
-        let mut surgery = Surgery::new(self.changes, probe);
+        let mut surgery = self.surgery(probe)?;
         let logits = self.model.forward_with(ids, &mut surgery)?;
         surgery.finish()?;
         Ok(logits)
@@ -214,6 +223,8 @@ impl<M: Traceable> Traceable for Altered<'_, M> {
 /// The probe that cuts and puts in, and shows another probe what comes of it.
 pub struct Surgery<'a, P> {
     changes: &'a Changes,
+    /// The step of each patch.
+    steps: Vec<String>,
     inner: &'a mut P,
     /// Tensors that a later step is replaced by.
     kept: HashMap<String, Tensor>,
@@ -230,6 +241,7 @@ impl<'a, P: Probe> Surgery<'a, P> {
     pub fn new(changes: &'a Changes, inner: &'a mut P) -> Surgery<'a, P> {
         Surgery {
             changes,
+            steps: changes.patches.iter().map(|patch| patch.step.clone()).collect(),
             inner,
             kept: HashMap::new(),
             stream: None,
@@ -250,7 +262,7 @@ impl<'a, P: Probe> Surgery<'a, P> {
         }
         let idle_cut = self.done_cuts.iter().position(|done| !done).map(|place| self.changes.cuts[place].to_string());
         let idle_patch = self.done_patches.iter().position(|done| !done);
-        let idle = idle_cut.or(idle_patch.map(|place| format!("{} put in", self.changes.patches[place].step)));
+        let idle = idle_cut.or(idle_patch.map(|place| self.changes.patches[place].to_string()));
         match idle {
             None => Ok(()),
             Some(what) => Err(Error::Config(format!(
@@ -269,9 +281,11 @@ impl<'a, P: Probe> Surgery<'a, P> {
                 self.done_cuts[number] = true;
             }
         }
-        for (number, patch) in changes.patches.iter().enumerate().filter(|(_, patch)| patch.step == name) {
-            tensor = patch.put_into(&tensor)?;
-            self.done_patches[number] = true;
+        for (number, patch) in changes.patches.iter().enumerate() {
+            if self.steps[number] == name {
+                tensor = patch.change(&tensor)?;
+                self.done_patches[number] = true;
+            }
         }
         Ok(tensor)
     }
@@ -345,11 +359,10 @@ impl<P: Probe> Probe for Surgery<'_, P> {
                 })
             }
         };
-        let part = name.rsplit('.').next().unwrap_or(&name);
-        if matches!(part, "embedded" | "positioned" | "after_attn" | "after_mlp") {
+        let tensor = self.inner.at(&name, tensor);
+        if is_stream(&name) {
             self.stream = Some(tensor.shallow_clone());
         }
-        let tensor = self.inner.at(&name, tensor);
         self.names.push(name);
         tensor
     }
@@ -363,6 +376,7 @@ mod tests {
     use crate::model::attention::Weighting;
     use crate::tokenizer::CharTokenizer;
     use crate::trace::tests::{awake, variants};
+    use crate::generate::{Sampling, generate};
 
     fn ids(text: &str) -> Tensor {
         Tensor::from_slice(&CharTokenizer::default().encode(text)).unsqueeze(0)
@@ -480,5 +494,42 @@ mod tests {
         let long = Patch::from_trace(&trace, "embedded", None).unwrap();
         assert!(altered(&model, long, "Once").unwrap_err().to_string().contains("(1, 4, 32) or smaller"));
         assert!(Patch::from_trace(&trace, "embedded", Some(9)).is_err());
+    }
+
+    #[test]
+    fn a_direction_without_a_place_is_added_at_every_place_also_while_writing() {
+        for config in variants() {
+            let model = awake(TransformerConfig { context_len: 16, ..config });
+            let tensor = Tensor::arange(config.emb_dim, (tch::Kind::Float, Device::Cpu)) / 10.0;
+            let trace = model.trace("Once").unwrap();
+            let step = "block.0.after_attn";
+            let all = Patch::put(step, &trace.step(step).unwrap().tensor + &tensor);
+            let added = Patch::add(step, tensor.shallow_clone());
+            assert!(
+                difference(&altered(&model, added, "Once").unwrap(), &altered(&model, all, "Once").unwrap()) < 1e-5
+            );
+            let changes = Changes {
+                cuts: vec![Cut::Head { layer: 0, head: 0 }],
+                patches: vec![Patch::add(step, tensor), Patch::scale("block.0.mlp.output", -2.0)],
+            };
+            let steered = Altered::new(&model, &changes);
+            assert!(steered.new_cache(1).unwrap().is_some());
+            let write = |cached: bool| {
+                let sampling = Sampling { chars: 40, temperature: 0.0, cached, ..Sampling::default() };
+                generate(&steered, &steered.tokenizer(), "Once upon a time", &sampling).unwrap()
+            };
+            assert_eq!(write(true), write(false), "{config:?}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_place_is_written_with_from_the_start_of_the_text() {
+        let model = awake(TransformerConfig::small());
+        for patch in [Patch::scale("embedded", 2.0).at(1, 0), Patch::add("embedded", Tensor::ones([1, 2, 96], (tch::Kind::Float, Device::Cpu)))] {
+            let changes = Changes::from(patch);
+            let steered = Altered::new(&model, &changes);
+            assert!(steered.new_cache(1).unwrap().is_none());
+            assert_eq!(steered.context_len(), 64);
+        }
     }
 }

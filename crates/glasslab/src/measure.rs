@@ -6,5 +6,5 @@ mod heads;
 mod lens;
 
 pub(crate) use heads::share;
-pub use heads::{HeadPatterns, HeadScore, PATTERNS};
+pub use heads::{HeadPatterns, HeadScore, INDUCTION, PATTERNS};
 pub use lens::{Lens, LensRow};

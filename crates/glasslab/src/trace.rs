@@ -26,6 +26,7 @@ mod blame_weights;
 mod by_hand;
 mod by_weights;
 mod describe;
+mod hook_points;
 mod learnt;
 mod step;
 mod table;
@@ -35,10 +36,12 @@ pub use by_hand::ByHand;
 pub use step::TraceStep;
 
 pub(crate) use arithmetic::tiny;
+pub(crate) use hook_points::step_named;
 pub(crate) use table::Row;
 
 use crate::error::{Error, Result};
 use crate::model::attention::{Head, UNSEEN_FROM};
+use crate::model::cache::Cache;
 use crate::model::checked;
 use crate::model::{
     AnyModel, LanguageModel, MlpLm, Model, ModelConfig, NoProbe, Parameter, Probe, Recording, Step, TransformerConfig,
@@ -64,6 +67,22 @@ pub trait Traceable: LanguageModel {
     /// # Errors
     /// As the model's `forward`.
     fn forward_with(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor>;
+
+    /// As [`read`](LanguageModel::read), with a probe; `None` for a model that can't be read so.
+    ///
+    /// # Shapes
+    /// `ids`: (B, T), the new characters → (B, V)
+    ///
+    /// # Errors
+    /// As the model's `read`.
+    fn read_with(&self, _ids: &Tensor, _cache: &mut Cache, _probe: &mut impl Probe) -> Option<Result<Tensor>> {
+        None
+    }
+
+    /// Whether [`read_with`](Self::read_with) can.
+    fn can_read_with(&self) -> bool {
+        false
+    }
 
     /// Its kind and sizes, for the formulas of its steps; `None` for a model that the library does not know.
     fn model_config(&self) -> Option<ModelConfig> {
@@ -136,6 +155,14 @@ impl Traceable for TransformerLm {
         Some(ModelConfig::Transformer(self.config))
     }
 
+    fn read_with(&self, ids: &Tensor, cache: &mut Cache, probe: &mut impl Probe) -> Option<Result<Tensor>> {
+        Some(self.read_seen(ids, cache, probe))
+    }
+
+    fn can_read_with(&self) -> bool {
+        true
+    }
+
     fn learnt(&self) -> Vec<Parameter> {
         self.parameters()
     }
@@ -151,6 +178,17 @@ impl Traceable for AnyModel {
 
     fn model_config(&self) -> Option<ModelConfig> {
         Some(self.config())
+    }
+
+    fn read_with(&self, ids: &Tensor, cache: &mut Cache, probe: &mut impl Probe) -> Option<Result<Tensor>> {
+        match self {
+            AnyModel::Mlp(_) => None,
+            AnyModel::Transformer(model) => model.read_with(ids, cache, probe),
+        }
+    }
+
+    fn can_read_with(&self) -> bool {
+        matches!(self, AnyModel::Transformer(_))
     }
 
     fn learnt(&self) -> Vec<Parameter> {
@@ -210,6 +248,11 @@ impl Head {
         trace.take(recording.steps, None)?;
         Ok(trace)
     }
+}
+
+/// Whether a step is the stream, to which each part of a block only adds.
+pub(crate) fn is_stream(name: &str) -> bool {
+    matches!(name, "embedded" | "scaled" | "positioned") || name.ends_with(".after_attn") || name.ends_with(".after_mlp")
 }
 
 /// The name of the attention whose weights this step is: a model's own are known by the step's name and shape.
@@ -392,12 +435,13 @@ impl Trace {
         }
     }
 
-    /// A step by its name.
+    /// A step by its name, or by that of TransformerLens: `blocks.0.attn.hook_pattern` is `block.0.attn.weights`.
     ///
     /// # Errors
     /// If there is none of that name; the message lists those that are.
     pub fn step(&self, name: &str) -> Result<&TraceStep> {
-        self.steps.iter().find(|step| step.name == name).ok_or_else(|| {
+        let own = step_named(name, |own| self.steps.iter().any(|step| step.name == own))?;
+        self.steps.iter().find(|step| step.name == own).ok_or_else(|| {
             let names: Vec<&str> = self.steps.iter().map(|step| step.name.as_str()).collect();
             Error::Config(format!("this trace has no step {name:?}; it has {}", names.join(", ")))
         })

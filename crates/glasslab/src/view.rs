@@ -22,6 +22,7 @@ mod landscape;
 mod learning;
 mod lens;
 mod lines;
+mod patching;
 mod step;
 mod surprise;
 mod sweep;

@@ -1,6 +1,6 @@
 //! What a change does: loss, text and attention before and after, beside each other.
 
-use super::{Altered, Changes, Cut, Patch};
+use super::{Altered, Changes, Cut, Patch, Patching};
 use crate::data::Tokens;
 use crate::error::Result;
 use crate::evaluate::evaluate_some;
@@ -66,6 +66,25 @@ pub trait Intervene: Traceable + Sized {
     /// If there is no such step or place, or its tensor is larger than this text's.
     fn patch(&self, text: &str, other: &Trace, step: &str, character: Option<usize>) -> Result<Effect> {
         Effect::new(self, Patch::from_trace(other, step, character)?, text)
+    }
+
+    /// Which layer and place carries an answer: puts the stream of a clean prompt into the run of a corrupted one, at one
+    /// layer and place after the other, and tells what becomes of the difference of two answers' logits. Both prompts must
+    /// have equally many pieces, and each answer be a single one, with its blank: `" Paris"`.
+    ///
+    /// ```
+    /// # use glasslab::prelude::*;
+    /// # fn main() -> Result<()> {
+    /// let model = TransformerLm::new(TransformerConfig::small(), Device::Cpu)?;
+    /// println!("{}", model.patching("the cat s", "the dog s", "a", "o")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If they have not, the model has no stream, or the stop button is pressed.
+    fn patching(&self, clean: &str, corrupted: &str, answer: &str, other: &str) -> Result<Patching> {
+        Patching::of(self, clean, corrupted, answer, other)
     }
 }
 

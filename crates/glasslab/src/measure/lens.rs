@@ -6,13 +6,19 @@
 
 use crate::error::{Error, Result};
 use crate::intervene::{Altered, Changes, Patch};
+use crate::model::Probe;
 use crate::model::LanguageModel;
 use crate::numbers::numbers;
 use crate::stopping::Listening;
 use crate::tokenizer::AnyTokenizer;
-use crate::trace::Traceable;
-use std::fmt;
+use crate::trace::{Traceable, is_stream};
+use std::fmt::{self, Display};
 use tch::{Kind, Tensor};
+
+/// So many logits at once, at most: 256 MB.
+const LOGITS: usize = 1 << 26;
+/// Of more rows, one for each block is shown.
+const ROWS: usize = 24;
 
 /// What one layer would predict.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +38,8 @@ pub struct Lens {
     pub labels: Vec<String>,
     /// The layers, from the embedding on; the last is the model's own prediction.
     pub rows: Vec<LensRow>,
+    /// Whether one row is shown for each block, and not one for each of its halves.
+    pub by_block: bool,
     /// What a mean loss is counted in.
     pub(crate) unit: &'static str,
 }
@@ -43,39 +51,98 @@ impl Lens {
     /// If the model has no layers to read, can't take the text, or the stop button is pressed.
     pub fn new(model: &impl Traceable, text: &str) -> Result<Lens> {
         let trace = model.trace(text)?;
-        let stream = |name: &str| {
-            matches!(name, "embedded" | "positioned") || name.ends_with(".after_attn") || name.ends_with(".after_mlp")
-        };
-        let steps: Vec<&str> = trace.steps.iter().map(|step| step.name.as_str()).filter(|name| stream(name)).collect();
+        let steps: Vec<&str> = trace.steps.iter().map(|step| step.name.as_str()).filter(|name| is_stream(name)).collect();
         let Some(&last) = steps.last().filter(|name| name.ends_with(".after_mlp")) else {
             return Err(Error::Config("this model has no layers to read: take a transformer with a block".to_owned()));
         };
-        // With learnt places, the stream begins after they are added.
-        let first = usize::from(steps.get(1) == Some(&"positioned"));
+        // The stream begins with what enters the first block: places are added before, if they are learnt.
+        let first = steps.iter().position(|step| step.starts_with("block.")).unwrap_or(1).saturating_sub(1);
         let _guard = tch::no_grad_guard();
         let ids = trace.step("ids")?.tensor.shallow_clone(); // (1, T)
         let mut listening = Listening::new("layers were read: read them again, or with a shorter text");
-        let rows = steps[first..].iter().map(|&step| {
+        let at_once = (LOGITS / (trace.labels.len() * model.n_vocab() as usize).max(1)).max(1);
+        let mut rows = Vec::new();
+        for some in steps[first..].chunks(at_once) {
             listening.go_on()?;
-            let patch = Patch { step: last.to_owned(), tensor: trace.step(step)?.tensor.copy(), place: None };
-            let logits = Altered::new(model, &Changes::from(patch)).logits(&ids)?; // (1, T, V)
-            LensRow::new(step, &logits, &ids, &trace.tokenizer)
-        });
-        let rows = rows.collect::<Result<_>>()?;
-        Ok(Lens { labels: trace.labels.clone(), rows, unit: trace.tokenizer.unit().nats })
+            let streams: Vec<Tensor> =
+                some.iter().map(|step| Ok(trace.step(step)?.tensor.shallow_clone())).collect::<Result<_>>()?;
+            for (step, logits) in some.iter().zip(read(model, &ids, last, &streams)?) {
+                listening.go_on()?;
+                rows.push(LensRow::new(step, &logits, &ids, &trace.tokenizer)?);
+            }
+        }
+        let by_block = rows.len() > ROWS;
+        Ok(Lens { labels: trace.labels.clone(), rows, by_block, unit: trace.tokenizer.unit().nats })
+    }
+
+    /// The same with one row for each block, or with one for each of its halves: behind the attention, and behind the MLP.
+    pub fn by_block(self, by_block: bool) -> Lens {
+        Lens { by_block, ..self }
+    }
+
+    /// The rows that are shown.
+    pub fn shown(&self) -> Vec<&LensRow> {
+        self.rows.iter().filter(|row| !(self.by_block && row.step.ends_with(".after_attn"))).collect()
+    }
+}
+
+/// What the final norm and the output head make of each stream: the model's own forward pass, whose last stream becomes
+/// these, as the rows of a batch.
+///
+/// # Shapes
+/// `streams`: (1, T, C) each → (1, T, V) each
+fn read(model: &impl Traceable, ids: &Tensor, last: &str, streams: &[Tensor]) -> Result<Vec<Tensor>> {
+    let rows = streams.len() as i64;
+    let mut instead = Instead { step: last, streams: Tensor::f_cat(streams, 0)? };
+    match model.forward_with(ids, &mut instead) {
+        Ok(logits) if matches!(logits.size()[..], [batch, _, _] if batch == rows) => Ok(logits.f_split(1, 0)?),
+        // A model that can't take more rows than it was given gets them one by one.
+        _ => streams
+            .iter()
+            .map(|stream| {
+                Altered::new(model, &Changes::from(Patch::put(last, stream.shallow_clone()))).logits(ids)
+            })
+            .collect(),
+    }
+}
+
+/// Gives the model other numbers in the place of a step's.
+struct Instead<'a> {
+    step: &'a str,
+    streams: Tensor,
+}
+
+impl Probe for Instead<'_> {
+    fn at(&mut self, name: impl Display, tensor: Tensor) -> Tensor {
+        if name.to_string() == self.step { self.streams.shallow_clone() } else { tensor }
     }
 }
 
 impl fmt::Display for Lens {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let wide = self.rows.iter().map(|row| row.step.len()).max().unwrap_or(0);
-        writeln!(out, "{:>wide$}  {}   {}", "after", self.labels.join(" "), self.unit)?;
-        for row in &self.rows {
-            let names: Vec<&str> = row.predictions.iter().map(|(name, _)| name.as_str()).collect();
+        let rows = self.shown();
+        let wide = rows.iter().map(|row| row.step.len()).max().unwrap_or(0);
+        // Below each other also where a token is several letters.
+        let letters = |place: usize| {
+            let names = rows.iter().map(|row| &row.predictions[place].0).chain([&self.labels[place]]);
+            names.map(|name| name.chars().count()).max().unwrap_or(1)
+        };
+        let letters: Vec<usize> = (0..self.labels.len()).map(letters).collect();
+        let line = |names: Vec<&str>| {
+            let cells: Vec<String> = names.iter().zip(&letters).map(|(name, wide)| format!("{name:<wide$}")).collect();
+            cells.join(" ")
+        };
+        let labels = line(self.labels.iter().map(String::as_str).collect());
+        writeln!(out, "{:>wide$}  {labels}   {}", "after", self.unit)?;
+        for row in rows {
+            let names = line(row.predictions.iter().map(|(name, _)| name.as_str()).collect());
             let loss = row.nats.map_or(String::new(), |nats| format!("{nats:.3}"));
-            writeln!(out, "{:>wide$}  {}   {loss}", row.step, names.join(" "))?;
+            writeln!(out, "{:>wide$}  {names}   {loss}", row.step)?;
         }
-        Ok(())
+        match self.rows.len() - self.shown().len() {
+            0 => Ok(()),
+            hidden => writeln!(out, "one row for each block; {hidden} more behind the attentions with .by_block(false)"),
+        }
     }
 }
 
@@ -101,7 +168,7 @@ impl LensRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{MlpConfig, MlpLm, TransformerConfig};
+    use crate::model::{Mine, MlpConfig, MlpLm, TransformerConfig};
     use crate::tokenizer::visible;
     use crate::trace::tests::{awake, variants};
     use tch::Device;
@@ -120,6 +187,37 @@ mod tests {
                 assert_eq!(*name, visible(char::from_u32(id as u32).unwrap()));
             }
         }
+    }
+
+    #[test]
+    fn all_layers_at_once_are_what_each_by_itself_is() {
+        fn is_so(model: &impl Traceable) {
+            let (lens, trace) = (Lens::new(model, "Once upon").unwrap(), model.trace("Once upon").unwrap());
+            let last = &lens.rows.last().unwrap().step;
+            let ids = &trace.step("ids").unwrap().tensor;
+            for row in &lens.rows {
+                let changes = Changes::from(Patch::put(last, trace.step(&row.step).unwrap().tensor.copy()));
+                let logits = Altered::new(model, &changes).logits(ids).unwrap();
+                let alone = LensRow::new(&row.step, &logits, ids, &trace.tokenizer).unwrap();
+                let off = (alone.nats.unwrap() - row.nats.unwrap()).abs();
+                assert!(off < 1e-5 && alone.predictions.len() == row.predictions.len(), "{}: {off}", row.step);
+            }
+        }
+        for config in variants() {
+            is_so(&awake(config));
+        }
+        is_so(&Mine::new());
+    }
+
+    #[test]
+    fn of_many_layers_one_row_a_block_is_shown_unless_all_are_asked_for() {
+        let lens = Lens::new(&awake(TransformerConfig { n_layers: 14, ..TransformerConfig::small() }), "Once").unwrap();
+        let rows = |lens: &Lens| lens.html().html.matches("<code>").count();
+        assert_eq!((lens.rows.len(), lens.shown().len(), rows(&lens)), (29, 15, 15));
+        assert!(lens.to_string().contains("14 more"), "{lens}");
+        let all = lens.by_block(false);
+        assert_eq!((all.shown().len(), rows(&all)), (29, 29));
+        assert!(!Lens::new(&awake(TransformerConfig::small()), "Once").unwrap().by_block);
     }
 
     #[test]

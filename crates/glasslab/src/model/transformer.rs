@@ -190,6 +190,15 @@ impl TransformerLm {
         self.run(ids, fused, None, probe)
     }
 
+    /// The scores after the last of `ids`, which continue what the cache has seen, with a probe.
+    ///
+    /// # Shapes
+    /// (B, T) → (B, V)
+    pub(crate) fn read_seen(&self, ids: &Tensor, cache: &mut Cache, probe: &mut impl Probe) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard(); // the cache is written in place
+        Ok(self.run(ids, !probe.looks(), Some(cache), probe)?.f_select(1, -1)?) // (B, 1, V) → (B, V)
+    }
+
     /// With `fused`, attention may be computed by the fused kernel; with a cache, only the last character's scores are
     /// computed: (B, 1, V).
     fn run(&self, ids: &Tensor, fused: bool, mut cache: Option<&mut Cache>, probe: &mut impl Probe) -> Result<Tensor> {
@@ -333,8 +342,7 @@ impl LanguageModel for TransformerLm {
     }
 
     fn read(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
-        let _guard = tch::no_grad_guard(); // the cache is written in place
-        Ok(self.run(ids, true, Some(cache), &mut NoProbe)?.f_select(1, -1)?) // (B, 1, V) → (B, V)
+        self.read_seen(ids, cache, &mut NoProbe)
     }
 
     fn n_vocab(&self) -> i64 {

@@ -267,7 +267,7 @@ impl Nudge {
         let _guard = tch::no_grad_guard();
         let after = match parameter {
             None => {
-                let mut moving = Moving { name, place, by };
+                let mut moving = Moving { name: &step.name, place, by };
                 losses(&model.forward_with(ids, &mut moving)?, ids, &mut moving)?
             }
             Some(parameter) => {

@@ -25,8 +25,9 @@ impl Trace {
         let traced = step.gradient()?.number(place)?;
         let shares = match parameter {
             Some(parameter) => self.shares_of_parameter(parameter, place),
-            None => self.shares(name, place),
+            None => self.shares(&step.name, place),
         };
+        let name = &step.name;
         let shares = shares
             .map_err(|error| Error::Config(format!("there is no line of arithmetic for ∂loss/∂{name}: {error}")))?;
         let result = shares.iter().map(|(_, number)| number).sum();

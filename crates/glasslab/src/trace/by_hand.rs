@@ -46,6 +46,7 @@ impl Trace {
     /// If there is no such step or place, the step is none that the library knows how to make, or the model, too large for a
     /// copy of its weights, has learnt since.
     pub fn by_hand(&self, step: &str, place: &[i64]) -> Result<ByHand> {
+        let step = &self.step(step)?.name;
         if is_made_with_weights(part(step), &self.step(step)?.formula) {
             self.learnt.check_unchanged()?;
         }

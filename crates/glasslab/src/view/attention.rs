@@ -26,6 +26,12 @@ pub struct Attention {
 const SMALL: i32 = 112;
 /// Points at its side, at most: a page shows no more.
 const FINEST: usize = 224;
+/// With more heads than this, each is a small tile of one picture, of so many pixels and points a side.
+pub(super) const MANY: usize = 48;
+const TILE: i32 = 26;
+const TILE_POINTS: usize = 12;
+/// Of so many heads it is told in words where they look.
+const TOLD: usize = 16;
 
 impl Trace {
     /// The attention of every layer and head.
@@ -129,11 +135,12 @@ impl Attention {
     /// If the drawing library fails.
     pub fn grid(&self) -> Result<Picture> {
         let (rows, columns) = (self.layers.len() as i32, self.n_heads() as i32);
-        let (left, top, gap) = (56, 44, 14);
+        let (left, top) = (56, 44);
+        let (side, gap) = if self.is_many() { (TILE, 0) } else { (SMALL, 14) };
         let scale = Scale::new(Quantity::Weights, &[]);
-        let place = |row: i32, column: i32| (left + column * (SMALL + gap), top + row * (SMALL + gap));
-        let scale_x = left + columns * (SMALL + gap);
-        let size = ((scale_x + 50) as u32, (top + rows * (SMALL + gap)) as u32);
+        let place = |row: i32, column: i32| (left + column * (side + gap), top + row * (side + gap));
+        let scale_x = left + columns * (side + gap) + if self.is_many() { 14 } else { 0 };
+        let size = ((scale_x + 50).max(220) as u32, (top + rows * (side + gap)).max(top + SMALL + 14) as u32);
         let text_length = self.labels.len();
         let alt = format!(
             "Attention weights of {rows} layers with {columns} heads each over {text_length} characters. {}",
@@ -144,11 +151,12 @@ impl Attention {
             let title = "weights: rows look at columns";
             area.draw(&Text::new(title, (4, 4), text(14, Pos::new(HPos::Left, VPos::Top))))?;
             for column in 0..columns {
-                let at = (place(0, column).0 + SMALL / 2, top - 10);
-                area.draw(&Text::new(format!("head {column}"), at, text(13, middle)))?;
+                let at = (place(0, column).0 + side / 2, top - 10);
+                let name = if self.is_many() { format!("h{column}") } else { format!("head {column}") };
+                area.draw(&Text::new(name, at, text(13, middle)))?;
             }
             for row in 0..rows {
-                let at = (left - 6, place(row, 0).1 + SMALL / 2);
+                let at = (left - 6, place(row, 0).1 + side / 2);
                 area.draw(&Text::new(format!("layer {row}"), at, text(13, Pos::new(HPos::Right, VPos::Center))))?;
             }
             for number in [1.0, 0.25, 0.0] {
@@ -162,10 +170,17 @@ impl Attention {
             Ok(())
         })?;
         let mut bitmaps = vec![Overlay { place: (scale_x, top), size: (12, SMALL), address: ramp(scale) }];
+        if self.is_many() {
+            let (points, wide) = self.mosaic(2 * TILE_POINTS)?;
+            let (place, size) = (place(0, 0), (columns * side, rows * side));
+            bitmaps.push(Overlay { place, size, address: image(&points, wide, scale) });
+            overlay(&mut picture, &bitmaps);
+            return Ok(picture);
+        }
         for (row, layer) in self.layers.iter().enumerate() {
             for head in 0..layer.size()[0] {
-                let (weights, side) = pooled(&numbers(&layer.f_get(head)?)?, text_length, FINEST);
-                let address = image(&weights, side, scale);
+                let (weights, points) = pooled(&numbers(&layer.f_get(head)?)?, text_length, FINEST);
+                let address = image(&weights, points, scale);
                 bitmaps.push(Overlay { place: place(row as i32, head as i32), size: (SMALL, SMALL), address });
             }
         }
@@ -178,6 +193,19 @@ impl Attention {
     /// into it.
     pub(crate) fn still(&self, points: usize) -> Result<String> {
         let scale = Scale::new(Quantity::Weights, &[]);
+        if self.is_many() {
+            let (layers, heads) = (self.layers.len(), self.n_heads());
+            let (weights, wide) = self.mosaic(TILE_POINTS)?;
+            return Ok(format!(
+                "<p style=\"margin:4px 0\">Rows: layers 0 to {}. Columns: heads 0 to {}.</p><img alt=\"{layers} layers with \
+                 {heads} heads each\" width=\"{}\" height=\"{}\" style=\"image-rendering:pixelated;max-width:none\" src=\"{}\">",
+                layers - 1,
+                heads - 1,
+                heads * i64::from(TILE),
+                layers * TILE as usize,
+                image(&weights, wide, scale)
+            ));
+        }
         let mut html = String::from(
             "<table style=\"table-layout:auto;border-collapse:separate;border-spacing:4px;font-size:12px\"><tr><td></td>",
         );
@@ -198,23 +226,52 @@ impl Attention {
         Ok(html + "</table>")
     }
 
-    /// In words: where the last character looks most, in each head of the first layers.
+    pub(super) fn is_many(&self) -> bool {
+        self.layers.len() * self.n_heads() as usize > MANY
+    }
+
+    /// All heads side by side, a row for each layer, with grey lines between them; and how many points a row has.
+    fn mosaic(&self, points: usize) -> Result<(Vec<f64>, usize)> {
+        let (rows, columns) = (self.layers.len(), self.n_heads() as usize);
+        let side = self.labels.len().min(points) + 1;
+        let wide = columns * side;
+        let mut all = vec![f64::INFINITY; rows * side * wide];
+        for (row, layer) in self.layers.iter().enumerate() {
+            for head in 0..layer.size()[0] {
+                let (weights, small) = pooled(&numbers(&layer.f_get(head)?)?, self.labels.len(), points);
+                for (line, weights) in weights.chunks(small).enumerate() {
+                    let from = (row * side + line) * wide + head as usize * side;
+                    all[from..from + small].copy_from_slice(weights);
+                }
+            }
+        }
+        Ok((all, wide))
+    }
+
+    /// In words: where the last character looks most, in each head; of many, in those that look hardest.
     pub(crate) fn strongest(&self) -> Result<String> {
         let last = self.labels.len().saturating_sub(1);
         let mut words = Vec::new();
         for (row, layer) in self.layers.iter().enumerate() {
-            for head in 0..layer.size()[0].min(8) {
+            for head in 0..layer.size()[0] {
                 let weights = numbers(&layer.f_get(head)?.f_get(last as i64)?)?;
                 let most = weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
                 let Some((at, weight)) = most else { continue };
                 let (from, to) = (&self.labels[last], &self.labels[at]);
-                words.push(format!(
+                let told = format!(
                     "layer {row} head {head}: “{from}” at {last} → “{to}” at {at}, {:.0} %",
                     weight * 100.0
-                ));
+                );
+                words.push((*weight, told));
             }
         }
-        Ok(format!("Where the last character looks most: {}.", words.join("; ")))
+        let hardest = if words.len() > MANY { format!(", in the {TOLD} heads that look hardest") } else { String::new() };
+        if words.len() > MANY {
+            words.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+            words.truncate(TOLD);
+        }
+        let words: Vec<String> = words.into_iter().map(|(_, told)| told).collect();
+        Ok(format!("Where the last character looks most{hardest}: {}.", words.join("; ")))
     }
 }
 

@@ -11,32 +11,48 @@
   function start(root, data) {
     const { characters, layers, heads, frames, palette, unit } = data;
     const T = characters.length, last = T - 1;
+    // With hundreds of heads, the overview stands beside all else, small, and is one stop of the Tab key.
+    const isMany = layers * heads > 48;
     // A notebook's shortcuts must not take the keys that are meant for this block.
     root.setAttribute("data-lm-suppress-shortcuts", "true");
     root.querySelector(".g-still").remove();
-    const state = { frame: frames.length - 1, layer: data.layer, head: data.head, view: "lines", hover: null, pin: null };
-    const unpacked = [];
+    const state = { frame: frames.length - 1, layer: data.layer, head: data.head, view: isMany && T > 48 ? "matrix" : "lines", hover: null, pin: null };
+    const packed = [];
     const isWide = characters.some((character) => [...character].length > 1);
 
     // ---- numbers -------------------------------------------------------------------------------------------
-    // Weights are 12 bits each, two in three bytes: 0 to 4000 is 0 to 1, 4095 is no number.
-    function weightsOf(frame) {
-      if (unpacked[frame]) return unpacked[frame];
-      const bytes = Uint8Array.from(atob(frames[frame].weights), (letter) => letter.charCodeAt(0));
-      const all = new Float32Array(layers * heads * T * T);
-      let place = 0;
-      for (let map = 0; map < layers * heads; map++)
-        for (let row = 0; row < T; row++)
-          for (let column = 0; column < (data.causal ? row + 1 : T); column++, place++) {
-            const at = (place >> 1) * 3;
-            const bits = place & 1 ? ((bytes[at + 1] & 15) << 8) | bytes[at + 2] : (bytes[at] << 4) | (bytes[at + 1] >> 4);
-            all[(map * T + row) * T + column] = bits === 4095 ? NaN : bits / 4000;
+    // Weights of a few heads are 12 bits each, two in three bytes: 0 to 4000 is 0 to 1, 4095 is no number. Of many heads
+    // they are 8 bits each, and those are of the root, so that small ones can be told apart: 255 is no number.
+    const cells = data.causal ? (T * (T + 1)) / 2 : T * T;
+    const bytesOf = (frame) => (packed[frame] ??= Uint8Array.from(atob(frames[frame].weights), (letter) => letter.charCodeAt(0)));
+    const roots = Float32Array.from({ length: 256 }, (_, level) => (level === 255 ? NaN : (level / 254) ** 2));
+    function unpack(frame, head, into) {
+      const bytes = bytesOf(frame);
+      let place = head * cells;
+      for (let row = 0; row < T; row++)
+        for (let column = 0; column < (data.causal ? row + 1 : T); column++, place++) {
+          if (data.bits === 8) {
+            into[row * T + column] = roots[bytes[place]];
+            continue;
           }
-      return (unpacked[frame] = all);
+          const at = (place >> 1) * 3;
+          const bits = place & 1 ? ((bytes[at + 1] & 15) << 8) | bytes[at + 2] : (bytes[at] << 4) | (bytes[at + 1] >> 4);
+          into[row * T + column] = bits === 4095 ? NaN : bits / 4000;
+        }
+      return into;
     }
-    const map = (layer, head) => weightsOf(state.frame).subarray((layer * heads + head) * T * T, (layer * heads + head + 1) * T * T);
-    const colour = (weight) => (Number.isNaN(weight) ? "#d81ba0" : palette[Math.round(Math.sqrt(Math.min(weight, 1)) * (palette.length - 1))]);
-    const percent = (weight) => (Number.isNaN(weight) ? "NaN" : (weight * 100).toFixed(1) + " %");
+    // Only the open head is kept as numbers.
+    let open = { key: "", weights: null };
+    function map(layer, head) {
+      const key = state.frame + " " + layer + " " + head;
+      if (open.key !== key) open = { key, weights: unpack(state.frame, layer * heads + head, new Float32Array(T * T)) };
+      return open.weights;
+    }
+    const shade = (weight) => Math.round(Math.sqrt(Math.min(weight, 1)) * (palette.length - 1));
+    const colour = (weight) => (Number.isNaN(weight) ? "#d81ba0" : palette[shade(weight)]);
+    const rgb = [...palette, "#d81ba0"].map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+    const digits = (weight) => (data.bits === 8 && weight >= 0.1 ? 0 : 1); // what 8 bits can tell
+    const percent = (weight) => (Number.isNaN(weight) ? "NaN" : (weight * 100).toFixed(digits(weight)) + " %");
     const nats = (length) => (Number.isNaN(length) ? "NaN" : length ? Number(length.toPrecision(2)).toString() : "0");
     const name = (place) => "“" + characters[place] + "” at " + place;
     const current = () => state.pin ?? state.hover ?? last;
@@ -84,24 +100,29 @@
       });
     }
     const top = make("div", root, { class: "g-top" });
-    const overview = make("div", top, { class: "g-overview", role: "group", "aria-label": "all layers and heads" });
+    const overview = make("div", top, {
+      class: "g-overview", role: "group", "aria-label": "all layers and heads" + (isMany ? "; arrows move from one to the next" : ""),
+    });
+    const beside = isMany ? make("div", top, { class: "g-side" }) : null;
+    if (isMany) root.classList.add("g-many");
     overview.style.gridTemplateColumns = "repeat(" + (heads + 1) + ", max-content)";
-    make("span", overview);
-    for (let head = 0; head < heads; head++) make("span", overview, {}, "head " + head);
+    make("span", overview, {}, isMany ? "layer↓ head→" : "");
+    for (let head = 0; head < heads; head++) make("span", overview, {}, (isMany ? "" : "head ") + head);
     const thumbs = [];
-    const side = Math.max(40, Math.min(72, Math.floor(560 / heads)));
+    const side = isMany ? Math.max(18, Math.min(26, Math.floor(330 / heads))) : Math.max(40, Math.min(72, Math.floor(560 / heads)));
+    const points = Math.min(T, isMany ? side * 2 : T); // of a thumbnail's side
     for (let layer = 0; layer < layers; layer++) {
-      make("span", overview, {}, "layer " + layer);
+      make("span", overview, {}, (isMany ? "" : "layer ") + layer);
       for (let head = 0; head < heads; head++) {
         const words = "layer " + layer + ", head " + head;
         const button = make("button", overview, { type: "button", "aria-label": words, title: words, "data-layer": layer, "data-head": head });
-        const canvas = make("canvas", button, { width: T, height: T });
+        const canvas = make("canvas", button, { width: points, height: points });
         canvas.style.width = canvas.style.height = side + "px";
         button.addEventListener("click", () => choose({ layer, head }));
         thumbs.push({ layer, head, button, canvas });
       }
     }
-    const lists = make("div", top, { class: "g-lists" });
+    const lists = make("div", beside ?? top, { class: "g-lists" });
     const listed = (title) => {
       const section = make("section", lists);
       return { title, heading: make("h4", section), list: make("ol", section, { "data-list": title }) };
@@ -111,10 +132,10 @@
     const blamed = frames.some((frame) => frame.blame && frame.blame.length) ? listed("the loss hangs on (nats a unit)") : null;
     const blame = (place) => (blamed && frames[state.frame].blame[place]) ?? (blamed ? NaN : 0);
     const prefix = "g" + Math.random().toString(36).slice(2);
-    const text = make("div", root, { class: "g-text", dir: "ltr", role: "listbox", tabindex: 0, "aria-label": unit + "s; arrows move, Enter pins, Escape frees" });
+    const text = make("div", beside ?? root, { class: "g-text", dir: "ltr", role: "listbox", tabindex: 0, "aria-label": unit + "s; arrows move, Enter pins, Escape frees" });
     const letters = characters.map((character, place) =>
       make("bdi", text, { role: "option", id: prefix + place, "data-place": place }, character));
-    const key = make("p", root, { class: "g-key" });
+    const key = make("p", beside ?? root, { class: "g-key" });
     make("span", key, { style: "background:rgba(0,114,178,.6);padding:0 6px" }, "blue behind: it looks there (darkest: most)");
     key.append("  ");
     make("span", key, { style: "border-bottom:5px solid rgba(230,120,0,.9)" }, "orange below: it is looked at from there");
@@ -125,34 +146,65 @@
     }
     key.append("  ·  point at a " + unit + ", click or Enter to pin it, Escape to free it, arrow keys to walk");
     if (isWide) root.classList.add("g-tokens");
-    const live = make("div", root, { class: "g-live", "aria-live": "polite" });
-    const view = make("canvas", make("div", root, { class: "g-view" }), { "aria-hidden": "true" });
+    const live = make("div", beside ?? root, { class: "g-live", "aria-live": "polite" });
+    const view = make("canvas", make("div", beside ?? root, { class: "g-view" }), { "aria-hidden": "true" });
+    if (beside) beside.append(lists);
 
     // ---- drawing -------------------------------------------------------------------------------------------
     const still = document.createElement("canvas"); // all lines, or the matrix: drawn once for each head
-    const room = (root.clientWidth || 940) - 64;
-    const step = Math.max(10, Math.min(24, Math.floor(room / T)));
-    const cell = Math.max(3, Math.min(24, Math.floor(520 / T)));
-    const deep = 190;
-    const letterSize = Math.min(16, step + 3), cellSize = Math.max(10, Math.min(14, cell));
-    // Tokens are of different widths: a place among the lines is as wide as what stands there.
+    const room = ((beside ?? root).clientWidth || 940) - 64;
+    const cell = Math.max(3, Math.min(24, Math.floor(Math.min(520, beside ? room - 100 : 520) / T)));
+    const fitting = Math.max(10, Math.min(24, Math.floor(room / T)));
+    const letterSize = Math.min(16, Math.max(fitting, isWide ? 11 : 0) + 3), cellSize = Math.max(10, Math.min(14, cell));
     const ruler = still.getContext("2d");
     const measure = (size) => {
       ruler.font = "bold " + size + "px ui-monospace, monospace";
       return characters.map((character) => ruler.measureText(character).width);
     };
-    const widths = measure(letterSize).map((width) => (isWide ? Math.max(step, width + 8) : step));
+    // Tokens are of different widths: a place among the lines is as wide as what stands there. Where that would be much
+    // wider than the page, they stand upright, all as wide as a letter is high.
+    const flat = measure(letterSize).map((width) => (isWide ? Math.max(fitting, width + 8) : fitting));
+    const isUpright = isWide && flat.reduce((sum, width) => sum + width, 0) > (isMany ? 1.1 : 1.5) * room;
+    const step = Math.max(14, fitting);
+    const widths = isUpright ? flat.map(() => step) : flat;
     const starts = [0];
     widths.forEach((width) => starts.push(starts[starts.length - 1] + width));
+    const uprightSize = Math.min(13, step - 1);
+    const lane = isUpright ? Math.min(96, Math.max(...measure(uprightSize)) + 8) : 20; // how high what stands there is
+    const deep = 150 + 2 * lane;
     // Beside the matrix, names of several letters are written towards it, and from below.
     const edge = isWide ? Math.max(30, Math.min(120, Math.max(...measure(cellSize)) + 14)) : 30;
+    const longest = (length, size) => Math.max(2, Math.floor(length / (size * 0.61))); // letters of one width
+    function short(label, length, size) {
+      const most = longest(length, size), all = [...label];
+      return all.length <= most ? label : all.slice(0, most - 1).join("") + "…";
+    }
+    function upright(pen, label, x, y, length, size) {
+      pen.save();
+      pen.translate(x, y);
+      pen.rotate(-Math.PI / 2);
+      pen.fillText(short(label, length, size), 0, 0);
+      pen.restore();
+    }
     const ink = () => getComputedStyle(root).color;
 
+    // Each point is the largest weight of those that it stands for.
     function paintMap(canvas, weights) {
-      const pen = canvas.getContext("2d"), pixels = pen.createImageData(T, T);
-      for (let place = 0; place < T * T; place++) {
-        const hex = parseInt(colour(weights[place]).slice(1), 16);
-        pixels.data.set([hex >> 16, (hex >> 8) & 255, hex & 255, 255], place * 4);
+      const side = canvas.width, pen = canvas.getContext("2d"), pixels = pen.createImageData(side, side);
+      const largest = side === T ? weights : new Float32Array(side * side);
+      if (side !== T)
+        for (let row = 0; row < T; row++)
+          for (let column = 0; column < T; column++) {
+            const at = Math.floor((row * side) / T) * side + Math.floor((column * side) / T), weight = weights[row * T + column];
+            if (weight > largest[at] || weight !== weight) largest[at] = weight;
+          }
+      for (let place = 0; place < side * side; place++) {
+        const weight = largest[place], [red, green, blue] = rgb[weight !== weight ? palette.length : shade(weight)];
+        const at = place * 4;
+        pixels.data[at] = red;
+        pixels.data[at + 1] = green;
+        pixels.data[at + 2] = blue;
+        pixels.data[at + 3] = 255;
       }
       pen.putImageData(pixels, 0, 0);
     }
@@ -173,17 +225,17 @@
       pen.globalAlpha = Math.min(1, strength * Math.pow(weight, 0.6));
       pen.lineWidth = 0.6 + 3.4 * weight;
       pen.beginPath();
-      pen.moveTo(across(from), 36);
-      pen.bezierCurveTo(across(from), deep * 0.5, across(to), deep * 0.5, across(to), deep - 22);
+      pen.moveTo(across(from), 16 + lane);
+      pen.bezierCurveTo(across(from), deep * 0.5, across(to), deep * 0.5, across(to), deep - 2 - lane);
       pen.stroke();
       pen.globalAlpha = 1;
     }
     function paintStill() {
       const weights = map(state.layer, state.head);
       if (state.view === "lines") {
-        const pen = size(still, 60 + starts[T], deep);
+        const pen = size(still, 60 + starts[T], deep), grey = ink();
         for (let from = 0; from < T; from++)
-          for (let to = 0; to < T; to++) if (weights[from * T + to] > 0.02) line(pen, from, to, weights[from * T + to], ink(), 0.22);
+          for (let to = 0; to < T; to++) if (weights[from * T + to] > 0.02) line(pen, from, to, weights[from * T + to], grey, 0.22);
       } else {
         const pen = size(still, edge + T * cell + 90, edge + T * cell + 4);
         const small = document.createElement("canvas");
@@ -216,13 +268,23 @@
           if (place !== now) line(pen, place, now, weights[place * T + now], "#e67800", 1.3);
         }
         for (let place = 0; place < T; place++) {
-          pen.font = (place === now ? "bold " : "") + letterSize + "px ui-monospace, monospace";
-          pen.fillText(characters[place], across(place), 26);
-          pen.fillText(characters[place], across(place), deep - 11);
+          const label = characters[place], bold = place === now ? "bold " : "";
+          pen.font = bold + (isUpright ? uprightSize : letterSize) + "px ui-monospace, monospace";
+          if (isUpright) {
+            pen.textAlign = "left";
+            upright(pen, label, across(place), 13 + lane, lane - 4, uprightSize);
+            pen.textAlign = "right";
+            upright(pen, label, across(place), deep + 1 - lane, lane - 4, uprightSize);
+          } else {
+            pen.fillText(label, across(place), 26);
+            pen.fillText(label, across(place), deep - 11);
+          }
         }
         pen.strokeStyle = ink();
-        pen.strokeRect(across(now) - widths[now] / 2, 16, widths[now], 20);
-        pen.strokeRect(across(now) - widths[now] / 2, deep - 21, widths[now], 20);
+        pen.strokeRect(across(now) - widths[now] / 2, 16, widths[now], lane);
+        pen.strokeRect(across(now) - widths[now] / 2, deep - 1 - lane, widths[now], lane);
+        const frame = view.parentElement, at = across(now);
+        if (at < frame.scrollLeft + 40 || at > frame.scrollLeft + frame.clientWidth - 40) frame.scrollLeft = at - frame.clientWidth / 2;
         pen.font = "12px system-ui, sans-serif";
         pen.textAlign = "left";
         pen.fillText("looks (above) at (below)", 2, 7);
@@ -230,7 +292,8 @@
         const every = Math.ceil(11 / cell);
         pen.font = cellSize + "px ui-monospace, monospace";
         for (let place = 0; place < T; place++) {
-          if (place % every && place !== now) continue;
+          // The current one stands in any case, and those whose room it takes don't.
+          if (place !== now && (place % every || Math.abs(place - now) < every)) continue;
           const at = edge + (place + 0.5) * cell;
           if (!isWide) {
             pen.fillText(characters[place], at, edge - 9);
@@ -238,13 +301,9 @@
             continue;
           }
           pen.textAlign = "right";
-          pen.fillText(characters[place], edge - 5, at, edge - 8);
-          pen.save();
-          pen.translate(at, edge - 5);
-          pen.rotate(-Math.PI / 2);
+          pen.fillText(short(characters[place], edge - 8, cellSize), edge - 5, at);
           pen.textAlign = "left";
-          pen.fillText(characters[place], 0, 0, edge - 8);
-          pen.restore();
+          upright(pen, characters[place], at, edge - 5, edge - 8, cellSize);
         }
         pen.lineWidth = 1.5;
         pen.strokeStyle = "#2b8fd6";
@@ -260,7 +319,7 @@
         make("b", item, {}, label);
         make("span", item, {}, where);
         make("span", item, {}, words(weight));
-        make("i", item, { style: "background:" + tint + ";width:" + (Math.min(weight / whole, 1) * 88 || 0) + "px" });
+        make("i", item, { style: "background:" + tint + ";width:" + (Math.min(weight / whole, 1) * 98 || 0) + "%" });
       }
     }
     // Those with the largest weight first; what is no number at all before them, so that it is seen.
@@ -310,12 +369,17 @@
       layerSelect.value = state.layer;
       headSelect.value = state.head;
       viewButtons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.view === state.view)));
-      thumbs.forEach(({ layer, head, button }) => button.setAttribute("aria-pressed", String(layer === state.layer && head === state.head)));
+      thumbs.forEach(({ layer, head, button }) => {
+        const isOpen = layer === state.layer && head === state.head;
+        button.setAttribute("aria-pressed", String(isOpen));
+        if (isMany) button.tabIndex = isOpen ? 0 : -1;
+      });
       paintStill();
       paintCurrent();
     }
     function paintAll() {
-      thumbs.forEach(({ layer, head, canvas }) => paintMap(canvas, map(layer, head)));
+      const weights = new Float32Array(T * T);
+      thumbs.forEach(({ layer, head, canvas }) => paintMap(canvas, unpack(state.frame, layer * heads + head, weights)));
       if (slider) {
         slider.value = state.frame;
         frameWords.textContent = frames[state.frame].label;
@@ -348,6 +412,15 @@
       } else if (event.key === "Enter" || event.key === " ") pin(now);
       else if (event.key === "Escape") choose({ pin: null });
       else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    overview.addEventListener("keydown", (event) => {
+      const to = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+      if (!to) return;
+      const layer = Math.max(0, Math.min(layers - 1, state.layer + to[0])), head = Math.max(0, Math.min(heads - 1, state.head + to[1]));
+      choose({ layer, head });
+      thumbs[layer * heads + head].button.focus();
       event.preventDefault();
       event.stopPropagation();
     });

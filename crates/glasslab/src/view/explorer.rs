@@ -1,8 +1,8 @@
 //! The attention explorer: one block of HTML in which a learner walks through layers, heads and characters.
 //!
 //! The block holds everything itself: the weights (12 bits each, so that 4 layers × 4 heads × 128 characters are
-//! 264 KB), a style, a script and, where scripts don't run, all heads as small images. Frames stand one
-//! behind the other in training; then the block has a slider.
+//! 264 KB; of more, 8 bits each: 30 layers × 9 heads × 128 tokens are 3 MB), a style, a script and, where scripts don't
+//! run, all heads as small images. Frames stand one behind the other in training; then the block has a slider.
 
 use super::bitmap::base64;
 use super::colour::{Quantity, Scale, css};
@@ -19,10 +19,14 @@ use tch::Tensor;
 const SCRIPT: &str = include_str!("explorer.js");
 const STYLE: &str = include_str!("explorer.css");
 
-/// What the weights and predictions of a block may take; more characters than fit are left out, and that is said.
+/// What the weights and predictions of a block may take in 12 bits each.
 const MOST_BYTES: usize = 272_000;
+/// What they may take in 8 bits each, of a single text; more characters than fit are left out, and that is said.
+const MOST_BYTES_ROUGH: usize = 3_050_000;
 /// Points of the picture that stands where scripts don't run.
 const STILL_POINTS: usize = 36_000;
+/// Characters of the text that stand in the title.
+const TITLE: usize = 100;
 /// The likeliest next characters that are kept for each place.
 const EXPECTED: i64 = 4;
 
@@ -34,6 +38,8 @@ pub struct Explorer {
     notes: Vec<String>,
     title: String,
     shown: (usize, i64),
+    /// Whether weights have 8 bits.
+    rough: bool,
 }
 
 /// The attention and the predictions of one moment.
@@ -85,7 +91,9 @@ impl Trace {
     /// # Errors
     /// If the model has no attention.
     pub fn explore(&self) -> Result<Explorer> {
-        let title = format!("Attention on “{}”", self.visible_text());
+        let text = self.visible_text();
+        let begin: String = text.chars().take(TITLE).collect();
+        let title = format!("Attention on “{begin}{}”", if text.chars().count() > TITLE { "…" } else { "" });
         let mut explorer = Explorer::of(vec![Frame::new(String::new(), self)?], title)?;
         explorer.notes.splice(0..0, self.notes.iter().cloned());
         Ok(explorer)
@@ -99,10 +107,12 @@ impl Explorer {
             let heads = last.attention.layers.len() * last.attention.n_heads() as usize;
             last.still = Some(last.attention.still((STILL_POINTS / heads.max(1)).isqrt().clamp(8, 64))?);
         }
-        let mut explorer = Explorer { labels, frames, notes: Vec::new(), title, shown: (0, 0) };
+        let mut explorer = Explorer { labels, frames, notes: Vec::new(), title, shown: (0, 0), rough: false };
         let all = explorer.labels.len();
         let mut fit = all;
-        while fit > 1 && explorer.bytes(fit) > MOST_BYTES {
+        explorer.rough = explorer.frames.len() == 1 && explorer.bytes(all) > MOST_BYTES;
+        let most = if explorer.rough { MOST_BYTES_ROUGH } else { MOST_BYTES };
+        while fit > 1 && explorer.bytes(fit) > most {
             fit -= 1;
         }
         if fit < all {
@@ -133,8 +143,8 @@ impl Explorer {
     fn bytes(&self, characters: usize) -> usize {
         let cells = characters * (characters + 1) / 2 * self.layers() * self.heads() as usize;
         let expected = characters * EXPECTED as usize * 12 + characters * 8;
-        // 12 bits a weight, and four letters for three bytes.
-        self.frames.len() * (cells * 2 + expected)
+        // 12 or 8 bits a weight, and four letters for three bytes.
+        self.frames.len() * (if self.rough { (cells * 4).div_ceil(3) } else { cells * 2 } + expected)
     }
 
     /// The block.
@@ -162,6 +172,7 @@ impl Explorer {
         let (layer, head) = self.shown;
         let data = json!({
             "characters": self.labels, "layers": self.layers(), "heads": self.heads(), "causal": causal,
+            "bits": if self.rough { 8 } else { 12 },
             "layer": layer.min(self.layers() - 1), "head": head.clamp(0, self.heads() - 1),
             "frames": frames, "palette": palette, "unit": self.frames.first().map(|frame| frame.unit.one),
         });
@@ -171,7 +182,7 @@ impl Explorer {
             "All heads at once: rows look at columns, the brighter the more. Run the cell, or trust the notebook, to walk through them.",
         );
         let html = format!(
-            "<div class=\"glasslab-explorer\"><style>{STYLE}</style><div style=\"font-weight:600\">{}</div>{notes}\
+            "<div class=\"glasslab-explorer\"><style>{STYLE}</style><div style=\"font-weight:600;overflow-wrap:anywhere\">{}</div>{notes}\
              <div class=\"g-still\">{still}{hint}</div><script type=\"application/json\">{}</script>\
              <script>{SCRIPT}</script></div>",
             escape(&self.title),
@@ -203,7 +214,8 @@ impl Explorer {
         Ok(true)
     }
 
-    /// All weights of a frame, 12 bits each: 0 to 4000 is 0 to 1, 4095 is no number.
+    /// All weights of a frame, 12 bits each: 0 to 4000 is 0 to 1, 4095 is no number. Or 8 bits each, of the root: 0 to 254
+    /// is 0 to 1, 255 is no number.
     fn pack(&self, frame: &Frame, causal: bool) -> Result<String> {
         let (count, heads) = (self.labels.len(), self.heads());
         let mut values: Vec<u16> = Vec::new();
@@ -215,11 +227,16 @@ impl Explorer {
                 for row in 0..count {
                     for column in 0..if causal { row + 1 } else { count } {
                         let weight = weights[row * all + column];
-                        let rounded = (weight.clamp(0.0, 1.0) * 4000.0).round();
-                        values.push(if weight.is_finite() { rounded as u16 } else { 4095 });
+                        let share = weight.clamp(0.0, 1.0);
+                        let (level, odd) =
+                            if self.rough { (share.sqrt() * 254.0, 255) } else { (share * 4000.0, 4095) };
+                        values.push(if weight.is_finite() { level.round() as u16 } else { odd });
                     }
                 }
             }
+        }
+        if self.rough {
+            return Ok(base64(&values.iter().map(|&level| level as u8).collect::<Vec<u8>>()));
         }
         let mut bytes = Vec::with_capacity(values.len() * 3 / 2 + 3);
         for two in values.chunks(2) {
@@ -263,10 +280,36 @@ mod tests {
 
     #[test]
     fn more_than_fits_is_left_out_and_said() {
-        let config = TransformerConfig { n_layers: 8, context_len: 256, ..TransformerConfig::small() };
-        let trace = awake(config).trace(&"Once upon a time ".repeat(16)).unwrap();
+        let config = TransformerConfig { n_layers: 8, context_len: 512, ..TransformerConfig::small() };
+        let trace = awake(config).trace(&"Once upon a time ".repeat(32)).unwrap();
         let html = trace.explore().unwrap().html().unwrap().html;
-        assert!(html.len() <= 400_000 && html.contains("of 256 characters"), "{}", html.len());
+        assert!(html.len() <= 3_200_000 && html.contains("of 512 characters"), "{}", html.len());
+    }
+
+    #[test]
+    fn thirty_layers_of_nine_heads_over_128_characters_are_all_there_in_3_mb() {
+        let config =
+            TransformerConfig { n_layers: 30, n_heads: 9, n_kv_heads: 3, context_len: 128, ..TransformerConfig::small() };
+        let trace = awake(config).trace(&"Once upon a time ".repeat(8)).unwrap();
+        let block = trace.explore().unwrap().html().unwrap();
+        let (data, html) = (data(&block.html), block.html);
+        assert!(html.len() <= 3_150_000 && html.matches("<img").count() == 1, "{}", html.len());
+        assert!(block.alt.len() < 2_000 && block.alt.contains("that look hardest"), "{}", block.alt);
+        assert_eq!((data["characters"].as_array().unwrap().len(), &data["bits"]), (128, &json!(8)));
+        // The last bytes are the last head's last row.
+        let packed = data["frames"][0]["weights"].as_str().unwrap().as_bytes();
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let six = |letter: &u8| letters.iter().position(|other| other == letter).unwrap_or(0) as u32;
+        let bytes = packed.chunks(4).flat_map(|four| {
+            let bits = four.iter().fold(0, |bits, letter| bits << 6 | six(letter));
+            [(bits >> 16) as u8, (bits >> 8) as u8, bits as u8]
+        });
+        let bytes: Vec<u8> = bytes.take(270 * 128 * 129 / 2).collect();
+        let weights = &trace.step("block.29.attn.weights").unwrap().tensor;
+        for (column, &level) in bytes[bytes.len() - 128..].iter().enumerate() {
+            let (expected, got) = (weights.double_value(&[0, 8, 127, column as i64]), (f64::from(level) / 254.0).powi(2));
+            assert!((got - expected).abs() <= 2.0 * expected.sqrt() / 508.0 + 1e-5, "{column}: {got} beside {expected}");
+        }
     }
 
     #[test]

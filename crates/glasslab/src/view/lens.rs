@@ -1,7 +1,7 @@
 //! What each layer would predict, as a table.
 
 use super::colour::{Quantity, Scale, css, ink_on};
-use super::{Html, shown};
+use super::{Html, paragraph, shown};
 use crate::display::escape;
 use crate::measure::Lens;
 
@@ -24,7 +24,7 @@ impl Lens {
             html.push_str(&format!("<th style=\"padding:2px 8px\">{end}</th></tr>"));
         };
         heading(&mut html, "after", &self.labels, self.unit);
-        for row in &self.rows {
+        for row in self.shown() {
             let step = escape(&row.step);
             html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\"><code>{step}</code></th>"));
             for (place, (name, p)) in row.predictions.iter().enumerate() {
@@ -49,7 +49,13 @@ impl Lens {
         let mut came: Vec<String> = self.labels.iter().skip(1).cloned().collect();
         came.push(String::new());
         heading(&mut html, "what came", &came, "");
-        html.push_str("</table></div>");
+        html.push_str("</table>");
+        let hidden = self.rows.len() - self.shown().len();
+        if hidden > 0 {
+            let rest = format!("One row for each block; .by_block(false) shows {hidden} more, behind the attentions.");
+            html.push_str(&paragraph(&rest));
+        }
+        html.push_str("</div>");
         Html { html, alt: self.to_string() }
     }
 }

@@ -71,7 +71,8 @@ impl Trace {
     pub fn open(&self, name: &str) -> Result<Html> {
         let (step, _) = self.step_or_parameter(name)?;
         let mut words = format!(
-            "{name}: {} · {}. Each number: {}. From {} over {} (mean) to {}.",
+            "{}: {} · {}. Each number: {}. From {} over {} (mean) to {}.",
+            step.name,
             step.axes_and_sizes(),
             step.formula,
             step.meaning,
