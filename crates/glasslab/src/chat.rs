@@ -27,7 +27,7 @@ use std::io::Write;
 /// A conversation.
 #[derive(Debug, Clone)]
 pub struct Chat {
-    /// How answers are written. [`Chat::new`] takes temperature 0.2, top-p 0.9 and at most 1,000 characters.
+    /// How answers are written: at first always the likeliest token, at most 1,000 characters.
     pub sampling: Sampling,
     /// How it is written as one text.
     pub format: ChatFormat,
@@ -65,7 +65,7 @@ impl Chat {
         if let Some(unknown) = format.go_on.chars().find(|&character| !tokenizer.knows(character)) {
             return Err(Error::Config(format!("the model does not know {unknown:?}, which the format has in it")));
         }
-        let sampling = Sampling { chars: 1000, temperature: 0.2, top_p: Some(0.9), ..Sampling::default() };
+        let sampling = Sampling { chars: 1000, ..Sampling::greedy() };
         Ok(Chat { sampling, format, system: None, messages: Vec::new(), tokenizer })
     }
 

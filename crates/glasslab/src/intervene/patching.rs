@@ -92,7 +92,9 @@ impl Patching {
         }
         if let Some(longest) = model.max_len().filter(|&longest| longest < time as i64) {
             let many = tokenizer.unit().many;
-            return Err(Error::Data(format!("the model takes {longest} {many}, the prompts have {time}: shorten them")));
+            return Err(Error::Data(format!(
+                "the model takes {longest} {many}, the prompts have {time}: shorten them"
+            )));
         }
         let answers = [after(&tokenizer, clean, answer)?, after(&tokenizer, clean, other)?];
         if answers[0] == answers[1] {

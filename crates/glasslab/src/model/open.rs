@@ -153,7 +153,8 @@ fn imported(source: &Path) -> Result<PathBuf> {
     if target.is_file() {
         return Ok(target);
     }
-    say(&format!("importing {}: once, it is kept in {}", source.display(), folder.display()));
+    let shown = source.file_name().unwrap_or(source.as_os_str());
+    say(&format!("importing {}, once: what it becomes is kept", shown.display()));
     let words = ["--json", "import", "--out"].map(OsStr::new);
     answered(&[&words[..], &[target.as_os_str(), OsStr::new("--"), whole.as_os_str()]].concat(), "model")?;
     // What was made of an older version is of no use any more.

@@ -258,14 +258,13 @@ impl Attention {
                 let most = weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
                 let Some((at, weight)) = most else { continue };
                 let (from, to) = (&self.labels[last], &self.labels[at]);
-                let told = format!(
-                    "layer {row} head {head}: “{from}” at {last} → “{to}” at {at}, {:.0} %",
-                    weight * 100.0
-                );
+                let told =
+                    format!("layer {row} head {head}: “{from}” at {last} → “{to}” at {at}, {:.0} %", weight * 100.0);
                 words.push((*weight, told));
             }
         }
-        let hardest = if words.len() > MANY { format!(", in the {TOLD} heads that look hardest") } else { String::new() };
+        let hardest =
+            if words.len() > MANY { format!(", in the {TOLD} heads that look hardest") } else { String::new() };
         if words.len() > MANY {
             words.sort_by(|(one, _), (other, _)| other.total_cmp(one));
             words.truncate(TOLD);
