@@ -74,12 +74,15 @@ pub fn attend(
 /// If the shapes don't belong together.
 pub fn attend_unseen(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
     let ((batch, n_heads, rows, head_dim), n_kv_heads) = (queries.size4()?, keys.size4()?.1);
-    if rows == 1 && n_kv_heads < n_heads {
-        // The last character's, for whom nothing is in the future: heads that share keys are so many queries of them.
+    if n_kv_heads == n_heads {
+        return fused(queries, keys, values, None, rows > 1); // a single query is the last character's: it sees all
+    }
+    if rows == 1 {
+        // Heads that share keys are so many queries of them.
         let queries = queries.f_reshape([batch, n_kv_heads, n_heads / n_kv_heads, head_dim])?; // (B, K, H/K, D)
         return Ok(fused(&queries, keys, values, None, false)?.f_reshape([batch, n_heads, 1, head_dim])?);
     }
-    fused(queries, &shared(keys, n_heads)?, &shared(values, n_heads)?, None, rows > 1)
+    fused(queries, &shared(keys, n_heads)?, &shared(values, n_heads)?, None, true)
 }
 
 /// [`attend_unseen`] where each query sees the `window` keys up to its own, and nothing before them.
