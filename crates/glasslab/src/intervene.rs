@@ -371,12 +371,12 @@ impl<P: Probe> Probe for Surgery<'_, P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generate::{Sampling, generate};
     use crate::model::Positions;
     use crate::model::TransformerConfig;
     use crate::model::attention::Weighting;
     use crate::tokenizer::CharTokenizer;
     use crate::trace::tests::{awake, variants};
-    use crate::generate::{Sampling, generate};
 
     fn ids(text: &str) -> Tensor {
         Tensor::from_slice(&CharTokenizer::default().encode(text)).unsqueeze(0)
@@ -525,7 +525,10 @@ mod tests {
     #[test]
     fn what_belongs_to_a_place_is_written_with_from_the_start_of_the_text() {
         let model = awake(TransformerConfig::small());
-        for patch in [Patch::scale("embedded", 2.0).at(1, 0), Patch::add("embedded", Tensor::ones([1, 2, 96], (tch::Kind::Float, Device::Cpu)))] {
+        for patch in [
+            Patch::scale("embedded", 2.0).at(1, 0),
+            Patch::add("embedded", Tensor::ones([1, 2, 96], (tch::Kind::Float, Device::Cpu))),
+        ] {
             let changes = Changes::from(patch);
             let steered = Altered::new(&model, &changes);
             assert!(steered.new_cache(1).unwrap().is_none());

@@ -252,7 +252,9 @@ impl Head {
 
 /// Whether a step is the stream, to which each part of a block only adds.
 pub(crate) fn is_stream(name: &str) -> bool {
-    matches!(name, "embedded" | "scaled" | "positioned") || name.ends_with(".after_attn") || name.ends_with(".after_mlp")
+    matches!(name, "embedded" | "scaled" | "positioned")
+        || name.ends_with(".after_attn")
+        || name.ends_with(".after_mlp")
 }
 
 /// The name of the attention whose weights this step is: a model's own are known by the step's name and shape.

@@ -159,7 +159,8 @@ impl Patch {
 /// are 1.
 fn is_for_all(given: &[i64], wanted: &[i64]) -> bool {
     let (given, wanted) = (given.iter().rev(), wanted.iter().rev());
-    given.len() <= wanted.len() && given.zip(wanted).enumerate().all(|(axis, (given, wanted))| *given == 1 || axis == 0 && given == wanted)
+    given.len() <= wanted.len()
+        && given.zip(wanted).enumerate().all(|(axis, (given, wanted))| *given == 1 || axis == 0 && given == wanted)
 }
 
 /// What the last character of a text has at a step.
@@ -173,7 +174,9 @@ fn last_of(model: &impl Traceable, step: &str, text: &str) -> Result<Tensor> {
         ids.drain(..ids.len().saturating_sub(longest as usize));
     }
     if ids.is_empty() {
-        return Err(Error::Data(format!("a direction needs two texts of which the model knows something, got {text:?}")));
+        return Err(Error::Data(format!(
+            "a direction needs two texts of which the model knows something, got {text:?}"
+        )));
     }
     let mut recording = Recording::default();
     let ids = Tensor::f_from_slice(&ids)?.f_unsqueeze(0)?.f_to_device(model.device())?; // (1, T)
@@ -183,7 +186,8 @@ fn last_of(model: &impl Traceable, step: &str, text: &str) -> Result<Tensor> {
         Some(tensor) if tensor.dim() == 3 => Ok(tensor.f_get(0)?.f_get(-1)?.copy()),
         found => {
             let names: Vec<&str> = recording.steps.iter().map(|step| step.name.as_str()).collect();
-            let what = found.map_or_else(|| "this model does not have".to_owned(), |found| format!("is {}", shape(found)));
+            let what =
+                found.map_or_else(|| "this model does not have".to_owned(), |found| format!("is {}", shape(found)));
             Err(Error::Config(format!(
                 "a direction is read at a step of shape (1, T, C), and {step:?} {what}: take one of a stream, such as \
                  block.0.after_mlp; the steps are {}",

@@ -6,8 +6,8 @@
 
 use crate::error::{Error, Result};
 use crate::intervene::{Altered, Changes, Patch};
-use crate::model::Probe;
 use crate::model::LanguageModel;
+use crate::model::Probe;
 use crate::numbers::numbers;
 use crate::stopping::Listening;
 use crate::tokenizer::AnyTokenizer;
@@ -51,7 +51,8 @@ impl Lens {
     /// If the model has no layers to read, can't take the text, or the stop button is pressed.
     pub fn new(model: &impl Traceable, text: &str) -> Result<Lens> {
         let trace = model.trace(text)?;
-        let steps: Vec<&str> = trace.steps.iter().map(|step| step.name.as_str()).filter(|name| is_stream(name)).collect();
+        let steps: Vec<&str> =
+            trace.steps.iter().map(|step| step.name.as_str()).filter(|name| is_stream(name)).collect();
         let Some(&last) = steps.last().filter(|name| name.ends_with(".after_mlp")) else {
             return Err(Error::Config("this model has no layers to read: take a transformer with a block".to_owned()));
         };
@@ -99,9 +100,7 @@ fn read(model: &impl Traceable, ids: &Tensor, last: &str, streams: &[Tensor]) ->
         // A model that can't take more rows than it was given gets them one by one.
         _ => streams
             .iter()
-            .map(|stream| {
-                Altered::new(model, &Changes::from(Patch::put(last, stream.shallow_clone()))).logits(ids)
-            })
+            .map(|stream| Altered::new(model, &Changes::from(Patch::put(last, stream.shallow_clone()))).logits(ids))
             .collect(),
     }
 }
@@ -141,7 +140,9 @@ impl fmt::Display for Lens {
         }
         match self.rows.len() - self.shown().len() {
             0 => Ok(()),
-            hidden => writeln!(out, "one row for each block; {hidden} more behind the attentions with .by_block(false)"),
+            hidden => {
+                writeln!(out, "one row for each block; {hidden} more behind the attentions with .by_block(false)")
+            }
         }
     }
 }

@@ -288,8 +288,13 @@ mod tests {
 
     #[test]
     fn thirty_layers_of_nine_heads_over_128_characters_are_all_there_in_3_mb() {
-        let config =
-            TransformerConfig { n_layers: 30, n_heads: 9, n_kv_heads: 3, context_len: 128, ..TransformerConfig::small() };
+        let config = TransformerConfig {
+            n_layers: 30,
+            n_heads: 9,
+            n_kv_heads: 3,
+            context_len: 128,
+            ..TransformerConfig::small()
+        };
         let trace = awake(config).trace(&"Once upon a time ".repeat(8)).unwrap();
         let block = trace.explore().unwrap().html().unwrap();
         let (data, html) = (data(&block.html), block.html);
@@ -307,8 +312,12 @@ mod tests {
         let bytes: Vec<u8> = bytes.take(270 * 128 * 129 / 2).collect();
         let weights = &trace.step("block.29.attn.weights").unwrap().tensor;
         for (column, &level) in bytes[bytes.len() - 128..].iter().enumerate() {
-            let (expected, got) = (weights.double_value(&[0, 8, 127, column as i64]), (f64::from(level) / 254.0).powi(2));
-            assert!((got - expected).abs() <= 2.0 * expected.sqrt() / 508.0 + 1e-5, "{column}: {got} beside {expected}");
+            let (expected, got) =
+                (weights.double_value(&[0, 8, 127, column as i64]), (f64::from(level) / 254.0).powi(2));
+            assert!(
+                (got - expected).abs() <= 2.0 * expected.sqrt() / 508.0 + 1e-5,
+                "{column}: {got} beside {expected}"
+            );
         }
     }
 
