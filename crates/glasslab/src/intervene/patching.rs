@@ -10,13 +10,12 @@
 //!
 //! All places of a layer go through one forward pass, a row of the batch for each.
 
-use super::Intervene;
 use crate::error::{Error, Result};
 use crate::live::Progress;
 use crate::model::{ModelConfig, NoProbe, Probe, Recording};
 use crate::stopping::Listening;
 use crate::tokenizer::{AnyTokenizer, Tokenizer, visible};
-use crate::trace::is_stream;
+use crate::trace::{Traceable, is_stream};
 use std::fmt::{self, Display};
 use tch::Tensor;
 
@@ -68,9 +67,9 @@ impl Patching {
         both.map(|(own, other)| if own == other { own.clone() } else { format!("{own}←{other}") }).collect()
     }
 
-    /// Computes it; see [`Intervene::patching`].
-    pub(super) fn of<M: Intervene>(
-        model: &M,
+    /// Computes it; see [`Intervene::patching`](super::Intervene::patching).
+    pub(super) fn of(
+        model: &impl Traceable,
         clean: &str,
         corrupted: &str,
         answer: &str,
@@ -181,6 +180,11 @@ fn difference(logits: &Tensor, [answer, other]: [i64; 2]) -> Result<Vec<f64>> {
     crate::numbers::numbers(&last.f_select(1, answer)?.f_sub(&last.f_select(1, other)?)?)
 }
 
+/// Without the sign of what is as good as 0.
+fn plain(share: f64) -> f64 {
+    if share.abs() < 0.005 { 0.0 } else { share }
+}
+
 /// Puts a stream in: in row i of the batch at the place `first` + i.
 struct Places<'a> {
     step: &'a str,
@@ -236,7 +240,8 @@ impl Display for Patching {
         let heads: Vec<String> = labels.iter().zip(&wide).map(|(label, wide)| format!("{label:>wide$}")).collect();
         writeln!(out, "{:>first$}  {}", "after", heads.join(" "))?;
         for (number, step) in self.steps.iter().enumerate() {
-            let cells = (0..labels.len()).map(|place| format!("{:>1$.2}", self.share(number, place), wide[place]));
+            let cells =
+                (0..labels.len()).map(|place| format!("{:>1$.2}", plain(self.share(number, place)), wide[place]));
             writeln!(out, "{:>first$}  {}", step.step, cells.collect::<Vec<_>>().join(" "))?;
         }
         Ok(())
@@ -246,9 +251,8 @@ impl Display for Patching {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intervene::{Altered, Changes, Patch};
+    use crate::intervene::{Altered, Changes, Intervene, Patch};
     use crate::model::{LanguageModel, Mine, MlpConfig, MlpLm, TransformerConfig};
-    use crate::trace::Traceable;
     use crate::trace::tests::{awake, variants};
     use tch::Device;
 

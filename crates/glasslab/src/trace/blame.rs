@@ -73,7 +73,10 @@ impl Trace {
             "probabilities" | "logits" => {
                 let (_, [row, column]) = split(place)?;
                 if row == last {
-                    return one(("0: nobody knows what comes after the last character".to_owned(), 0.0));
+                    return one((
+                        format!("0: nobody knows what comes after the last {}", self.tokenizer.unit().one),
+                        0.0,
+                    ));
                 }
                 let p = self.step("probabilities")?.number(place)?;
                 let hit = f64::from(came(row)? == column);
@@ -87,7 +90,10 @@ impl Trace {
                         format!("−1 / ({count} · {}): the slope of −ln p, for “{next}”, which came", show(p)),
                         -1.0 / (count * p),
                     ),
-                    _ => ("0: it was the probability of another character that counted".to_owned(), 0.0),
+                    _ => (
+                        format!("0: it was the probability of another {} that counted", self.tokenizer.unit().one),
+                        0.0,
+                    ),
                 })
             }
             "output" | "final_norm" => {

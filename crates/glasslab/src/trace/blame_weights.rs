@@ -36,15 +36,16 @@ impl Trace {
         match part(name) {
             "embedding" => {
                 let [id, column] = matrix(place)?;
+                let piece = self.tokenizer.unit().one;
                 let stands: Vec<usize> = (0..self.ids.len()).filter(|&place| self.ids[place] == id).collect();
                 let all = column_of(self.slopes("embedded")?, column)?;
                 let slopes: Vec<f64> = stands.iter().map(|&at| pick(&all, at as i64)).collect::<Result<_>>()?;
                 let terms: Vec<String> =
                     stands.iter().zip(&slopes).map(|(at, slope)| format!("{} at {at}", brackets(*slope))).collect();
                 let mut shares = vec![match terms.is_empty() {
-                    true => ("0: this character does not stand in the text".to_owned(), 0.0),
+                    true => (format!("0: this {piece} does not stand in the text"), 0.0),
                     false => (
-                        format!("∂embedded[t, {column}] where the character stands: {}", terms.join(" + ")),
+                        format!("∂embedded[t, {column}] where the {piece} stands: {}", terms.join(" + ")),
                         slopes.iter().sum(),
                     ),
                 }];

@@ -95,7 +95,7 @@ pub(crate) fn step_named(name: &str, has: impl Fn(&str) -> bool) -> Result<Cow<'
 /// The first of these that there is; if there is none of them, the last, whose absence is then told.
 fn first(steps: &[&str], within: &str, has: impl Fn(&str) -> bool) -> Cow<'static, str> {
     let all = steps.iter().map(|step| format!("{within}{step}"));
-    let found = all.clone().find(|step| has(step)).or_else(|| all.last());
+    let found = all.clone().find(|step| has(step)).or_else(|| all.clone().next_back());
     Cow::Owned(found.unwrap_or_default())
 }
 

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::model::Trainable;
 use crate::numbers::digits;
 use crate::stopping::Listening;
+use crate::tokenizer::Unit;
 use std::fmt;
 use tch::{Kind, Tensor};
 
@@ -31,7 +32,7 @@ const SMALL: f64 = 0.25;
 /// The loss of one batch after one step of plain gradient descent (SGD), for many learning rates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Downhill {
-    /// The loss before, in nats per character.
+    /// The loss before, in nats per character, or token.
     pub loss: f64,
     /// The length of the gradient.
     pub gradient: f64,
@@ -39,6 +40,7 @@ pub struct Downhill {
     pub rates: Vec<f64>,
     /// The loss of the same batch after a step with each; not finite where the numbers went out of range.
     pub losses: Vec<f64>,
+    pub(crate) unit: Unit,
 }
 
 impl Downhill {
@@ -76,7 +78,7 @@ impl Downhill {
             losses.push(number(&model.loss(&batch.inputs, &batch.targets)?)?);
         }
         drop(kept);
-        Ok(Downhill { loss, gradient: square.sqrt(), rates, losses })
+        Ok(Downhill { loss, gradient: square.sqrt(), rates, losses, unit: model.tokenizer().unit() })
     }
 
     /// What the gradient promises of a step with this learning rate, were its slope the same all the way: loss − rate · |g|².
@@ -104,10 +106,11 @@ impl Downhill {
 
 impl fmt::Display for Downhill {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Downhill { loss, gradient, .. } = self;
+        let Downhill { loss, gradient, unit, .. } = self;
         writeln!(
             out,
-            "one step of SGD from a loss of {loss:.3} nats/char, down a gradient {} long",
+            "one step of SGD from a loss of {loss:.3} {}, down a gradient {} long",
+            unit.nats,
             digits(*gradient, 3)
         )?;
         let (rate, lowest) = self.best();

@@ -20,7 +20,7 @@ pub struct Point {
 }
 
 /// The course of a training.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// About 200 points of the training loss, some with a held-out loss.
     pub points: Vec<Point>,
@@ -31,12 +31,28 @@ pub struct History {
     /// What guessing among all ids costs, in nats: the logarithm of their number.
     #[serde(default)]
     pub guessing: Option<f64>,
+    /// How many characters a token of its text stands for: 1, if they are characters.
+    #[serde(default = "one")]
+    pub chars_per_token: f64,
     /// The file that holds the last state of the training that could be kept, if one does.
     #[serde(skip)]
     pub autosave: Option<PathBuf>,
     /// Why the state of the training could not be kept at its end.
     #[serde(skip)]
     pub unsaved: Option<String>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Default for History {
+    /// Of characters, before the first step.
+    fn default() -> History {
+        let (points, chars_per_token) = (Vec::new(), one());
+        let (stopped, kept_step, guessing, autosave, unsaved) = (false, None, None, None, None);
+        History { points, stopped, kept_step, guessing, chars_per_token, autosave, unsaved }
+    }
 }
 
 impl History {

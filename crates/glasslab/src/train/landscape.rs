@@ -28,6 +28,7 @@ use crate::model::{Trainable, random_tensor};
 use crate::numbers::numbers;
 use crate::rng::Rng;
 use crate::stopping::Listening;
+use crate::tokenizer::Unit;
 use crate::waiting::Waiting;
 use std::fmt;
 use tch::{Kind, Tensor};
@@ -63,7 +64,7 @@ pub struct Landscape {
     pub across: Vec<f64>,
     /// The places along the second.
     pub up: Vec<f64>,
-    /// The loss in nats per character at each: `losses[row][column]` at `up[row]` and `across[column]`. NaN where the numbers went
+    /// The loss in nats per character, or token, at each: `losses[row][column]` at `up[row]` and `across[column]`. NaN where the numbers went
     /// out of range.
     pub losses: Vec<Vec<f64>>,
     /// The course of a training: the step, its place along both directions, and the loss there.
@@ -72,8 +73,9 @@ pub struct Landscape {
     pub share: Option<f64>,
     /// The loss of the model itself, which is at (0, 0).
     pub loss: f64,
-    /// Characters that each point was measured on.
+    /// Characters, or tokens, that each point was measured on.
     pub chars: usize,
+    pub(crate) unit: Unit,
 }
 
 impl Landscape {
@@ -93,7 +95,7 @@ impl Landscape {
         let directions = [direction()?, direction()?];
         let side = |at: usize| config.span * (2.0 * at as f64 / (config.points - 1) as f64 - 1.0);
         let places: Vec<f64> = (0..config.points).map(side).collect();
-        let mut landscape = Landscape { across: places.clone(), up: places, ..Landscape::empty() };
+        let mut landscape = Landscape { across: places.clone(), up: places, ..Landscape::empty(model) };
         landscape.measure(model, &directions, &pieces(model, tokens, config)?)?;
         Ok(landscape)
     }
@@ -154,8 +156,12 @@ impl Landscape {
             let place = |at: usize| low - margin + (high - low + 2.0 * margin) * at as f64 / (config.points - 1) as f64;
             (0..config.points).map(place).collect()
         };
-        let mut landscape =
-            Landscape { across: axis(&places[0]), up: axis(&places[1]), share: Some(kept / all), ..Landscape::empty() };
+        let mut landscape = Landscape {
+            across: axis(&places[0]),
+            up: axis(&places[1]),
+            share: Some(kept / all),
+            ..Landscape::empty(model)
+        };
         let (here, pieces) = (Kept::of(model), pieces(model, tokens, config)?);
         let at_moment = |values: &[Tensor]| -> Result<f64> {
             for (mut parameter, values) in model.parameters().into_iter().zip(values) {
@@ -175,9 +181,10 @@ impl Landscape {
         Ok(landscape)
     }
 
-    fn empty() -> Landscape {
+    fn empty(model: &impl Trainable) -> Landscape {
         let (across, up, losses, course) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Landscape { across, up, losses, course, share: None, loss: f64::NAN, chars: 0 }
+        let unit = model.tokenizer().unit();
+        Landscape { across, up, losses, course, share: None, loss: f64::NAN, chars: 0, unit }
     }
 
     /// Measures all points, from where the model stands.
@@ -199,7 +206,12 @@ impl Landscape {
             let done = (row + 1) * self.across.len();
             progress.update((row + 1) as f64 / self.up.len() as f64, || format!("{done} points"));
         }
-        progress.finish(&format!("{} points of {} characters each", self.up.len() * self.across.len(), self.chars));
+        progress.finish(&format!(
+            "{} points of {} {} each",
+            self.up.len() * self.across.len(),
+            self.chars,
+            self.unit.many
+        ));
         Ok(())
     }
 
@@ -274,11 +286,12 @@ impl fmt::Display for Landscape {
         let (low, high) = self.range();
         write!(
             out,
-            "landscape of {} × {} points, each measured on {} characters: from {low:.3} to {high:.3} nats/char; {:.3} where \
-             the model is",
+            "landscape of {} × {} points, each measured on {} {}: from {low:.3} to {high:.3} {}; {:.3} where the model is",
             self.across.len(),
             self.up.len(),
             self.chars,
+            self.unit.many,
+            self.unit.nats,
             self.loss
         )?;
         if let (Some(share), [(from, _, first), .., (to, _, last)]) = (self.share, &self.course[..]) {

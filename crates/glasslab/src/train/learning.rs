@@ -184,12 +184,13 @@ impl fmt::Display for Learning {
         };
         writeln!(
             out,
-            "{} moments of a training, from step {} to step {}: loss {:.3} → {:.3} nats/char",
+            "{} moments of a training, from step {} to step {}: loss {:.3} → {:.3} {}",
             self.glances.len(),
             first.done,
             last.done,
             first.loss,
-            last.loss
+            last.loss,
+            last.tokenizer.unit().nats
         )?;
         let wide = first.lengths.iter().map(|row| row.name.len()).max().unwrap_or(0).max(12);
         write!(out, "{:<wide$}  {:>22}  {:>22}", "", "gradient", "update / parameter")?;

@@ -4,6 +4,7 @@ use super::config::{Length, OptimiserKind, TrainConfig};
 use super::optimiser::{Memory, Moved, SlowMotion};
 use crate::error::{Error, Result};
 use crate::numbers::digits;
+use crate::tokenizer::Unit;
 use std::fmt;
 use tch::Tensor;
 
@@ -12,7 +13,7 @@ use tch::Tensor;
 pub struct TrainStep {
     /// Which step it is, from 1.
     pub step: usize,
-    /// The loss of its batch, before the step, in nats per character.
+    /// The loss of its batch, before the step, in nats per character, or token.
     pub loss: f64,
     /// What the learning rates are multiplied by at this moment, by the schedule.
     pub schedule: f64,
@@ -22,6 +23,7 @@ pub struct TrainStep {
     pub shortened: Option<f64>,
     pub(super) config: TrainConfig,
     pub(super) parameters: Vec<Moved>,
+    unit: Unit,
 }
 
 impl TrainStep {
@@ -31,10 +33,11 @@ impl TrainStep {
         schedule: f64,
         loss: &Tensor,
         seen: SlowMotion,
+        unit: Unit,
     ) -> Result<TrainStep> {
         let SlowMotion { parameters, length, shortened } = seen;
         let loss = loss.f_double_value(&[])?;
-        Ok(TrainStep { step, loss, schedule, gradient: length, shortened, config: config.clone(), parameters })
+        Ok(TrainStep { step, loss, schedule, gradient: length, shortened, config: config.clone(), parameters, unit })
     }
 
     /// The learning rate of a parameter's step, before the schedule.
@@ -78,8 +81,8 @@ impl TrainStep {
 
 impl fmt::Display for TrainStep {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TrainStep { step, loss, schedule, gradient, shortened, config, parameters } = self;
-        writeln!(out, "step {step}{}: loss {loss:.4} nats/char on its batch, before the step", of(config))?;
+        let TrainStep { step, loss, schedule, gradient, shortened, config, parameters, unit } = self;
+        writeln!(out, "step {step}{}: loss {loss:.4} {} on its batch, before the step", of(config), unit.nats)?;
         let rate = |lr: f64| format!("{} · {} = {}", digits(lr, 6), digits(*schedule, 4), digits(lr * schedule, 4));
         write!(out, "learning rate · schedule: {}", rate(config.lr))?;
         if parameters.iter().any(|parameter| matches!(parameter.memory, Memory::Muon { .. })) {

@@ -65,7 +65,7 @@ impl StepByStep {
         let rate = self.rate(model)?;
         let seen = self.advance(model, &mut batches, rate, true)?;
         let (loss, Some(seen)) = seen else { return Err(Error::Config("the step was not seen".to_owned())) };
-        TrainStep::new(self.training.config(), self.training.done(), rate, &loss, seen)
+        TrainStep::new(self.training.config(), self.training.done(), rate, &loss, seen, self.training.unit())
     }
 
     /// Takes so many steps, as quickly as [`train`](super::train) does, or fewer if the training is over before or the stop

@@ -99,6 +99,28 @@ fn a_history_is_per_character_whatever_the_tokens_are() {
 }
 
 #[test]
+fn what_is_counted_per_token_says_so() {
+    let stories = Stories::parse(&TEXT.repeat(3)).unwrap();
+    let tokenizer = BytePair::train(&stories, 280).unwrap();
+    let tokens = Tokens::encode(&stories, &tokenizer).unwrap();
+    let sizes = TransformerConfig { n_vocab: 280, ..tiny().config };
+    let mut model = TransformerLm::new(sizes, Device::Cpu).unwrap().with_tokenizer(tokenizer).unwrap();
+    let config = TrainConfig { length: Length::Steps(4), context_len: 8, keep_best: false, ..for_tiny() };
+    let downhill = Downhill::from(&model, &tokens, &config).unwrap().to_string();
+    let small = LandscapeConfig { points: 2, chars: 20, ..LandscapeConfig::default() };
+    let landscape = Landscape::around(&model, &tokens, &small).unwrap().to_string();
+    let mut steps = StepByStep::new(&mut model, &tokens, &config).unwrap();
+    let step = steps.next(&mut model).unwrap();
+    let all = [step.to_string(), downhill, landscape];
+    assert!(all.iter().all(|told| told.contains("nats/token") && !told.contains("nats/char")), "{all:?}");
+    assert!(all[2].contains("tokens: from"), "{}", all[2]);
+    // A history is per character, and so is the loss of guessing beside it.
+    let history = steps.history();
+    assert_eq!(history.chars_per_token, tokens.chars_per_token());
+    assert!(steps.to_string().contains("nats/char"));
+}
+
+#[test]
 fn a_transformer_overfits_one_text() {
     let tokens = tokens(TEXT);
     for optimiser in [OptimiserKind::Muon, OptimiserKind::Adamw] {

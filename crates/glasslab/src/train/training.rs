@@ -12,6 +12,7 @@ use crate::evaluate::{check_held_out, measure};
 use crate::memory::keep_freed;
 use crate::model::{LanguageModel, Trainable, Trained};
 use crate::stopping::{Listening, should_stop};
+use crate::tokenizer::Unit;
 use crate::waiting::Waiting;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -95,7 +96,7 @@ impl Training {
         config.check()?;
         let chars_per_token = data.chars_per_token();
         let guessing = (model.n_vocab() as f64).ln() / chars_per_token;
-        let history = History { guessing: Some(guessing), ..History::default() };
+        let history = History { guessing: Some(guessing), chars_per_token, ..History::default() };
         let state = State {
             config: config.clone(),
             data: extent(data),
@@ -115,6 +116,7 @@ impl Training {
     /// What was kept in a file; the tensors are still those of a beginning.
     pub(super) fn taken_up(model: &mut impl Trainable, mut state: State, file: PathBuf) -> Result<Training> {
         state.history.stopped = false;
+        state.history.chars_per_token = state.chars_per_token;
         state.config.autosave = Some(file.clone());
         Training::of(model, state, Autosave::kept_in(file))
     }
@@ -159,6 +161,11 @@ impl Training {
     fn chars(&self) -> usize {
         let State { config, step, chars_per_token, .. } = &self.state;
         ((step * config.batch_size * config.context_len) as f64 * chars_per_token).round() as usize
+    }
+
+    /// What the model's ids are called.
+    pub(super) fn unit(&self) -> Unit {
+        self.state.tokenizer.clone().unwrap_or_default().unit()
     }
 
     /// What happened so far.
@@ -230,7 +237,7 @@ impl Training {
             let rate = config.schedule(progress) * lr_scale;
             let (loss, seen) = self.step(model, &mut batches, rate, is_seen)?;
             if let Some(seen) = seen {
-                look.after(&TrainStep::new(&config, self.state.step, rate, &loss, seen)?)?;
+                look.after(&TrainStep::new(&config, self.state.step, rate, &loss, seen, self.unit())?)?;
             }
             self.state.seconds = before_start + started.elapsed().as_secs_f64();
             let before = std::mem::replace(&mut progress, self.progress());

@@ -6,6 +6,7 @@ use super::{Heatmap, Html, Overlay, beside, draw, overlay, paragraph, text};
 use crate::display::Picture;
 use crate::error::{Error, Result};
 use crate::numbers::numbers;
+use crate::tokenizer::Unit;
 use crate::trace::{Trace, attention_of};
 use plotters::prelude::Text;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -20,6 +21,7 @@ pub struct Attention {
     pub labels: Vec<String>,
     /// For each layer the name of its attention, and its scores and masked scores, (H, T, T) each, if they were seen.
     stages: Vec<(String, Option<[Tensor; 2]>)>,
+    unit: Unit,
 }
 
 /// The side of one head's picture in the grid.
@@ -39,7 +41,12 @@ impl Trace {
     /// # Errors
     /// If the model has none: an MLP looks at one character only.
     pub fn attention(&self) -> Result<Attention> {
-        let mut attention = Attention { layers: Vec::new(), labels: self.labels.clone(), stages: Vec::new() };
+        let mut attention = Attention {
+            layers: Vec::new(),
+            labels: self.labels.clone(),
+            stages: Vec::new(),
+            unit: self.tokenizer.unit(),
+        };
         let heads = |name: &str| -> Result<Tensor> {
             let tensor = self.step(name)?.tensor.f_get(0)?; // without the batch
             Ok(if tensor.dim() == 2 { tensor.f_unsqueeze(0)? } else { tensor }) // (H, T, T)
@@ -143,7 +150,8 @@ impl Attention {
         let size = ((scale_x + 50).max(220) as u32, (top + rows * (side + gap)).max(top + SMALL + 14) as u32);
         let text_length = self.labels.len();
         let alt = format!(
-            "Attention weights of {rows} layers with {columns} heads each over {text_length} characters. {}",
+            "Attention weights of {rows} layers with {columns} heads each over {text_length} {}. {}",
+            self.unit.many,
             self.strongest()?
         );
         let mut picture = draw(size, alt, |area| {
@@ -270,7 +278,7 @@ impl Attention {
             words.truncate(TOLD);
         }
         let words: Vec<String> = words.into_iter().map(|(_, told)| told).collect();
-        Ok(format!("Where the last character looks most{hardest}: {}.", words.join("; ")))
+        Ok(format!("Where the last {} looks most{hardest}: {}.", self.unit.one, words.join("; ")))
     }
 }
 

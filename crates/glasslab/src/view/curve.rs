@@ -45,9 +45,11 @@ impl<'a> LossCurve<'a> {
         self
     }
 
-    /// Adds the loss of guessing among `n_vocab` characters: ln `n_vocab`.
+    /// Adds the loss of guessing among `n_vocab` characters, ln `n_vocab`; of tokens, that over the characters that one
+    /// stands for.
     pub fn uniform(self, n_vocab: i64) -> LossCurve<'a> {
-        self.level("guessing", (n_vocab as f64).ln())
+        let chars_per_token = self.histories.first().map_or(1.0, |(_, history)| history.chars_per_token);
+        self.level("guessing", (n_vocab as f64).ln() / chars_per_token)
     }
 
     /// Adds what counting pairs of characters of `train` gives on `held_out`: no model without context does better.
@@ -239,6 +241,10 @@ mod tests {
         let picture = history.curve().smooth(2).uniform(256).bigram(&tokens, &tokens, 256).unwrap().draw().unwrap();
         assert!(picture.svg.contains("guessing: 5.545") && picture.svg.contains("counting pairs: "), "{}", picture.alt);
         assert!(picture.svg.contains("training (mean of 5)"));
+        // Of tokens that are two characters each, guessing costs half as much a character.
+        let of_tokens = History { chars_per_token: 2.0, ..history.clone() };
+        let picture = of_tokens.curve().uniform(256).draw().unwrap();
+        assert!(picture.svg.contains("guessing: 2.773"), "{}", picture.alt);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl HeadPatterns {
         for (pattern, _) in self.rules().iter().enumerate() {
             let best = self.most(pattern, 3);
             let told = |head: &&crate::measure::HeadScore| {
-                format!("layer {} head {} {}", head.layer, head.head, share(head.scores[pattern]))
+                format!("layer {} head {}: {}", head.layer, head.head, share(head.scores[pattern]))
             };
             let words = match best.is_empty() {
                 true => "the text has no such place".to_owned(),

@@ -52,8 +52,9 @@ impl Landscape {
         let levels: Vec<f64> =
             (1..=LINES).map(|level| scale.low + (scale.high - scale.low) * level as f64 / (LINES + 1) as f64).collect();
         let title = format!(
-            "loss around {} (nats per character)",
-            if self.course.is_empty() { "the model" } else { "a training's course" }
+            "loss around {} (nats per {})",
+            if self.course.is_empty() { "the model" } else { "a training's course" },
+            self.unit.one
         );
         let scale_x = LEFT + SIDE + 22;
         let mut picture = draw((690, 530), self.to_string(), |area| {
@@ -174,6 +175,7 @@ mod tests {
             share: None,
             loss: 1.0,
             chars: 100,
+            unit: crate::tokenizer::AnyTokenizer::default().unit(),
         }
     }
 

@@ -40,7 +40,7 @@ impl Patching {
         if let Some((step, place)) = self.strongest() {
             let (name, label) = (&self.steps[step].step, &self.labels()[place]);
             words.push_str(&format!(
-                " Before the last place, {:.0} % of that comes back where the clean stream is put in after {name} at “{label}”.",
+                " Put in at “{label}” after {name}, the clean stream leads {:.0} % of the way back.",
                 100.0 * self.share(step, place)
             ));
         }

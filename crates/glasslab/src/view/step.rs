@@ -88,7 +88,7 @@ impl Downhill {
         let up = Axis {
             low: Some(self.loss - 1.3 * gain),
             high: Some(self.loss + 1.5 * gain),
-            ..Axis::new("loss on the batch (nats per character)")
+            ..Axis::new(&format!("loss on the batch (nats per {})", self.unit.one))
         };
         let mut lines = Lines::new(Axis::new("learning rate of one step of SGD").logarithmic(), up);
         let promised: Vec<(f64, f64)> = points(&|at| self.promised(self.rates[at]));

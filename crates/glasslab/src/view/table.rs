@@ -16,6 +16,8 @@ const SMALL: usize = 48;
 const HEADS: usize = 4;
 /// The pixels that the small pictures of a step may take together.
 const ROOM: usize = 210;
+/// Blocks that are alike and have small pictures, at most; of more, the first one and the last do.
+const PICTURED: usize = 8;
 /// Rows and columns whose numbers are written out when a step is opened.
 const WRITTEN: usize = 12;
 
@@ -41,7 +43,9 @@ impl Trace {
         }
         self.notes.iter().for_each(|note| html.push_str(&paragraph(&format!("Note: {note}."))));
         html.push_str(&format!("{TABLE}{}<tbody>", head(backward)));
-        for row in self.rows() {
+        let rows = self.rows();
+        let folded = rows.iter().filter(|row| matches!(row, Row::Block(_))).count();
+        for (place, row) in rows.iter().enumerate() {
             let block = match row {
                 Row::Step(step) => {
                     html.push_str(&step_row(step, backward)?);
@@ -49,7 +53,11 @@ impl Trace {
                 }
                 Row::Block(block) => block,
             };
-            let steps = block.steps.iter().map(|step| step_row(step, backward)).collect::<Result<String>>()?;
+            let is_last = !matches!(rows.get(place + 1), Some(Row::Block(_)));
+            let steps = match folded <= PICTURED || is_last {
+                true => block.steps.iter().map(|step| step_row(step, backward)).collect::<Result<String>>()?,
+                false => block.steps.iter().map(plain_row).collect(),
+            };
             html.push_str(&format!(
                 "<tr><td colspan=\"{}\" style=\"{CELL}\"><details><summary style=\"cursor:pointer\"><b>{}</b>: {}</summary>\
                  {TABLE}{}<tbody>{steps}</tbody></table></details></td></tr>",
@@ -118,7 +126,7 @@ impl Trace {
             axis if axis.starts_with("time") && length as usize <= self.labels.len() => {
                 self.labels[..length as usize].to_vec()
             }
-            "n_vocab" => (0..length).map(|id| char::from_u32(id as u32).map_or(id.to_string(), visible)).collect(),
+            "n_vocab" => (0..length).map(|id| self.tokenizer.named(id as f64)).collect(),
             _ => Vec::new(),
         };
         let [.., rows, columns] = size[..] else { return Ok(heatmap) };
@@ -194,6 +202,23 @@ fn step_row(step: &TraceStep, backward: bool) -> Result<String> {
         escape(&step.meaning)
     ));
     Ok(html)
+}
+
+/// A step in numbers, without pictures.
+fn plain_row(step: &TraceStep) -> String {
+    let size = step.min.abs().max(step.max.abs());
+    let numbers =
+        [step.min, step.mean, step.max].map(|number| format!("<td style=\"{NUMBER}\">{}</td>", short(number, size)));
+    let slopes = step.gradient.as_ref().map_or(String::new(), |gradient| {
+        format!("<td style=\"{CELL}\">{} to {}</td>", tiny(gradient.min, 1), tiny(gradient.max, 1))
+    });
+    format!(
+        "<tr><th scope=\"row\" style=\"{CELL}\"><code>{}</code></th><td style=\"{CELL}\">.open(…) shows it</td>{}{slopes}\
+         <td style=\"{CELL}\">{}</td></tr>",
+        escape(&step.name),
+        numbers.concat(),
+        escape(&step.axes_and_sizes())
+    )
 }
 
 /// A step's matrices: one for each head, of the first text of the batch.
@@ -276,6 +301,21 @@ mod tests {
             assert!(trace.steps.iter().all(|step| html.contains(&format!("<code>{}</code>", step.name))));
             assert!(html.contains("max_abs_error 0") && html.contains("data:image/png"));
             assert!(html.len() < 700_000, "{}", html.len());
+        }
+    }
+
+    #[test]
+    fn of_many_blocks_the_first_and_the_last_have_pictures() {
+        let model = awake(TransformerConfig { n_layers: 30, ..TransformerConfig::small() });
+        for trace in [model.trace("Once upon a time").unwrap(), model.backward("Once upon a time").unwrap()] {
+            let html = trace.html().unwrap().html;
+            assert!(trace.steps.iter().all(|step| html.contains(&format!("<code>{}</code>", step.name))));
+            let pictured = |block: usize| {
+                let begin = html.find(&format!("<code>block.{block}.attn.scores</code>")).unwrap();
+                html[begin..begin + 900].contains("data:image/png")
+            };
+            assert!(pictured(0) && pictured(29) && !pictured(1) && !pictured(28));
+            assert!(html.len() < 1_500_000, "{}", html.len());
         }
     }
 
