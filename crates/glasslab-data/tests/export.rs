@@ -87,7 +87,7 @@ fn models() -> Vec<(String, AnyModel, Vec<Form>)> {
             Family::GptNeo | Family::Mistral => vec![hf],
             _ => vec![hf, gguf],
         };
-        all.push((format!("{family:?}"), model(of(family), &pairs()), forms));
+        all.push((format!("{family:?}"), model(of(family), pairs()), forms));
     }
     let llama = of(Family::Llama);
     all.push(("llama_spaced".to_owned(), model(llama, spaced()), vec![hf, gguf, llama2c]));
@@ -95,17 +95,17 @@ fn models() -> Vec<(String, AnyModel, Vec<Form>)> {
     all.push(("llama_tied".to_owned(), model(tied, spaced()), vec![hf, gguf, llama2c]));
     all.push(("llama_characters".to_owned(), model(llama, CharTokenizer::default()), vec![hf, gguf]));
     let slow = |slowed| TransformerConfig { speeds: Speeds { slowed: Some(slowed), ..llama.speeds }, ..llama };
-    all.push(("llama_linear".to_owned(), model(slow(Slowed::Evenly { factor: 4.0 }), &pairs()), vec![hf, gguf]));
+    all.push(("llama_linear".to_owned(), model(slow(Slowed::Evenly { factor: 4.0 }), pairs()), vec![hf, gguf]));
     let three = Slowed::SlowOnes { factor: 8.0, low: 1.0, high: 4.0, context_len: 8192.0 };
     let three = TransformerConfig { head_dim: 24, attention_bias: true, ..slow(three) };
-    all.push(("llama_3".to_owned(), model(three, &pairs()), vec![hf, gguf]));
+    all.push(("llama_3".to_owned(), model(three, pairs()), vec![hf, gguf]));
     let small = TransformerConfig::small();
     all.push(("small".to_owned(), model(small, CharTokenizer::default()), vec![hf]));
-    all.push(("small_tied".to_owned(), model(TransformerConfig { tied: true, ..small }, &pairs()), vec![hf]));
+    all.push(("small_tied".to_owned(), model(TransformerConfig { tied: true, ..small }, pairs()), vec![hf]));
     let learnt = TransformerConfig { final_norm: true, head_dim: 32, ..TransformerConfig::original() };
     all.push(("original_with_norm".to_owned(), model(learnt, CharTokenizer::default()), vec![hf]));
     let every = Some(Window { len: 4, except: Some(Every { step: 2, first: 1 }) });
-    all.push(("qwen_windows".to_owned(), model(TransformerConfig { window: every, ..llama }, &pairs()), vec![hf]));
+    all.push(("qwen_windows".to_owned(), model(TransformerConfig { window: every, ..llama }, pairs()), vec![hf]));
     all
 }
 
