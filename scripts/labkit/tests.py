@@ -28,6 +28,7 @@ SUITES = ("scripts", "crates", "notebooks")
 # By the reason that stands in the `#[ignore]` of a test of cargo's: its program, and whether what it needs is here.
 NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
          "needs an NVIDIA GPU": ("gpu", libtorch.has_nvidia_gpu),
+         "needs transformers": ("export", lambda: bool(os.environ.get("GLASSLAB_TRANSFORMERS_PYTHON"))),
          "needs stories260K": ("stories260k", lambda: (models() / "stories260K.bin").exists()),
          "needs SmolLM2 as a GGUF file": ("smollm2", lambda: bool(os.environ.get("GLASSLAB_SMOLLM2")))}
 # What `--quick` runs of the crates: all but examples and the documentation's. What is compiled step by step takes longer once,

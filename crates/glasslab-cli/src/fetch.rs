@@ -1,12 +1,13 @@
-//! Fetching the real TinyStories, preparing a person's own text, and looking into what was prepared.
+//! Fetching the real TinyStories and models of others, preparing a person's own text, and looking into what was prepared.
 
 use clap::{Args, ValueEnum};
 use glasslab::data::command::UNREACHABLE;
 use glasslab::data::{COLUMN, Checksum, Epoch, Header, Split, Stories, TokenFile, Tokens, cache_folder};
 use glasslab::tokenizer::CharTokenizer;
 use glasslab_data::clean::Report;
+use glasslab_data::models::{FetchedModel, ModelFile};
 use glasslab_data::prepare::prepare_own;
-use glasslab_data::{Error, Fetched, Meter, Result, Store};
+use glasslab_data::{Error, Fetched, HubModel, MODELS, Meter, Models, Result, Store};
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ enum Data {
     /// TinyStories (Eldan and Li 2023; CDLA-Sharing-1.0).
     #[value(name = "tinystories")]
     TinyStories,
+    /// A model of others, by its name.
+    Model,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -35,6 +38,12 @@ enum Part {
 pub struct Fetch {
     #[arg(value_enum, default_value = "tinystories")]
     data: Data,
+    /// Which model: stories260K, SmolLM2-135M-Instruct, …
+    #[arg(conflicts_with_all = ["split", "shards", "keep_faults"])]
+    name: Option<String>,
+    /// Lists the models that there are.
+    #[arg(long)]
+    list: bool,
     /// What of it.
     #[arg(long, value_enum, default_value = "validation")]
     split: Part,
@@ -57,11 +66,40 @@ fn shards(text: &str) -> std::result::Result<RangeInclusive<usize>, String> {
 impl Fetch {
     /// Ends with status 3 if the hub can't be reached, with 1 if something else is wrong.
     pub fn run(&self, as_json: bool) -> ExitCode {
-        end(self.fetch(as_json))
+        end(match (self.data, self.list) {
+            (Data::TinyStories, false) if self.name.is_none() => self.fetch(as_json),
+            (Data::Model, false) => self.model(as_json),
+            (Data::Model, true) => {
+                list(as_json);
+                Ok(())
+            }
+            (Data::TinyStories, _) => Err(Error::Wrong(
+                "TinyStories have no names to choose from: `glasslab fetch model NAME` fetches a model, `glasslab fetch model \
+                 --list` lists them"
+                    .to_owned(),
+            )),
+        })
+    }
+
+    fn model(&self, as_json: bool) -> Result<()> {
+        let model = HubModel::named(self.name.as_deref().unwrap_or_default())?;
+        let mut progress = Meter::new();
+        let models = Models::from_environment()?;
+        if model.is_gated {
+            progress.note(&format!("{} is under {}", model.name, model.licence));
+        }
+        let FetchedModel { path, is_new } = models.fetch(&model, &mut progress)?;
+        match as_json {
+            true => println!("{}", json!({ "name": model.name, "path": path, "is_new": is_new })),
+            false => {
+                println!("{}: {} ({}), in {}", model.name, model.repository, model.licence, path.display());
+                println!("  in a notebook: Lm::open({:?})?", model.name);
+            }
+        }
+        Ok(())
     }
 
     fn fetch(&self, as_json: bool) -> Result<()> {
-        let Data::TinyStories = self.data;
         let (store, mut progress) = (Store::from_environment()?, Meter::new());
         let splits: &[Split] = match self.split {
             Part::Validation => &[Split::Validation],
@@ -82,6 +120,31 @@ impl Fetch {
             println!("{}", json!(reports));
         }
         Ok(())
+    }
+}
+
+fn list(as_json: bool) {
+    if as_json {
+        let file = |file: &ModelFile| json!({ "path": file.path, "bytes": file.bytes, "sha256": file.sha256 });
+        let all = MODELS.iter().map(|model| {
+            json!({
+                "name": model.name, "repository": model.repository, "revision": model.revision, "licence": model.licence,
+                "gated": model.is_gated, "files": model.files.iter().map(file).collect::<Vec<_>>(),
+            })
+        });
+        println!("{}", all.collect::<Value>());
+        return;
+    }
+    for model in MODELS {
+        let size = match model.bytes() {
+            0 => "size not known".to_owned(),
+            bytes => format!("{:.0} MB", (bytes as f64 / 1e6).max(1.0)),
+        };
+        let hashes = if model.is_known() { "" } else { "; no checksum is known before the first download" };
+        println!(
+            "{:<22} {size:>14}  {} at {:.7}, {}{hashes}",
+            model.name, model.repository, model.revision, model.licence
+        );
     }
 }
 

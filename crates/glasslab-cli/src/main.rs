@@ -48,7 +48,7 @@ enum Command {
     Import(import::Import),
     /// Writes a model of ours for others: transformers, llama.cpp, llama2.c.
     Export(export::Export),
-    /// Fetches the real TinyStories and prepares them for notebooks.
+    /// Fetches the real TinyStories and prepares them for notebooks, or a model of others.
     Fetch(fetch::Fetch),
     /// Prepares a person's own text: a file (.parquet, .csv, .jsonl, .json, text) or a folder.
     Prepare(fetch::Prepare),

@@ -61,6 +61,8 @@ pub struct Wanted {
 pub struct Downloader {
     client: Client,
     patience: Patience,
+    /// Who asks, told to the address that is asked for and not to where it leads on.
+    token: Option<String>,
 }
 
 /// What one try came to.
@@ -90,7 +92,12 @@ impl Downloader {
                     reasons(&error)
                 ))
             })?;
-        Ok(Downloader { client, patience })
+        Ok(Downloader { client, patience, token: None })
+    }
+
+    /// Tells the server who asks.
+    pub fn with_token(self, token: Option<String>) -> Downloader {
+        Downloader { token, ..self }
     }
 
     /// Fetches a file to `target`; returns its SHA-256.
@@ -130,6 +137,9 @@ impl Downloader {
 
     fn attempt(&self, wanted: &Wanted, part: &mut Part, reached: &mut bool, progress: &mut Meter) -> Result<Try> {
         let mut request = self.client.get(&wanted.address);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token); // reqwest leaves it out where another host is led to
+        }
         if part.length > 0 {
             request = request.header(RANGE, format!("bytes={}-", part.length));
             if let Some(etag) = &part.etag {

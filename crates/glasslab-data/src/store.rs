@@ -57,6 +57,23 @@ struct Shard {
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "holds the lock")] File);
 
+impl Lock {
+    /// Waits until nobody else fetches or prepares in a folder.
+    ///
+    /// # Errors
+    /// If the folder can't be written.
+    pub fn of(folder: &Path, progress: &mut Meter) -> Result<Lock> {
+        std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
+        let path = folder.join("lock");
+        let file = File::options().create(true).append(true).open(&path).map_err(Error::file(&path))?;
+        if file.try_lock().is_err() {
+            progress.note("another glasslab is fetching or preparing: waiting for it");
+            file.lock().map_err(Error::file(&path))?;
+        }
+        Ok(Lock(file))
+    }
+}
+
 impl Store {
     /// The cache folder and the hub that the environment names.
     ///
@@ -71,14 +88,7 @@ impl Store {
     /// # Errors
     /// If the folder can't be written.
     pub fn lock(&self, progress: &mut Meter) -> Result<Lock> {
-        std::fs::create_dir_all(&self.folder).map_err(Error::file(&self.folder))?;
-        let path = self.folder.join("lock");
-        let file = File::options().create(true).append(true).open(&path).map_err(Error::file(&path))?;
-        if file.try_lock().is_err() {
-            progress.note("another glasslab is fetching or preparing: waiting for it");
-            file.lock().map_err(Error::file(&path))?;
-        }
-        Ok(Lock(file))
+        Lock::of(&self.folder, progress)
     }
 
     /// Makes a split ready: what is missing is fetched, and prepared if the token file is not there, damaged, or of other

@@ -71,7 +71,7 @@ fn a_connection_cut_at_any_byte_is_resumed() {
         }
     });
     let (with_hash, without) = (known(&server, bytes), unknown(&server));
-    let first = Request { path: String::new(), from: None, if_range: None, number: 0 };
+    let first = Request { path: String::new(), from: None, if_range: None, authorization: None, number: 0 };
     let length = Answer::file(&first, bytes, Some("\"v1\"")).bytes().len();
     assert!(length > bytes.len() + 50);
     let downloader = Downloader::new(QUICK).unwrap();

@@ -465,6 +465,36 @@ fn what_is_no_model_is_told_with_the_way_out() {
 }
 
 #[test]
+fn an_older_folder_has_its_tokenizer_in_two_files() {
+    let folder = folder();
+    let ids: serde_json::Map<String, Value> = ["a", "b", "Ġ", "ab", "Ġab", "<|endoftext|>"]
+        .iter()
+        .zip(0..)
+        .map(|(token, id)| (token.to_string(), json!(id)))
+        .collect();
+    write_all(
+        folder.path(),
+        &[
+            ("config.json", json!({"model_type": "gpt_neo", "eos_token_id": 5}).to_string().into()),
+            ("model.safetensors", safetensors(&[("a", &[1])])),
+            ("vocab.json", Value::Object(ids).to_string().into()),
+            ("merges.txt", b"#version: 0.2\na b\n\xc4\xa0 ab\n".to_vec()),
+        ],
+    );
+    let tokenizer = Foreign::open(folder.path()).unwrap().tokenizer(6).unwrap();
+    assert_eq!(tokenizer.cut("ab ab<|endoftext|>b").unwrap().ids, [3, 4, 5, 1]);
+    assert_eq!(tokenizer.ends(), [5]);
+    let why = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        Foreign::open(folder.path()).unwrap().tokenizer(6).unwrap_err().to_string()
+    };
+    let damaged = why("merges.txt", "a c\n");
+    assert!(damaged.contains("which joins no two of its tokens"), "{damaged}");
+    let other = why("config.json", r#"{"model_type": "llama"}"#);
+    assert!(other.contains("do not say how a llama cuts texts: write its tokenizer.json"), "{other}");
+}
+
+#[test]
 fn lies_are_noticed_before_they_cost_memory() {
     let x = || Gguf::default().text("general.architecture", "x");
     let huge = u64::MAX / 2;

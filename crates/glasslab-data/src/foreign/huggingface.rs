@@ -3,7 +3,8 @@
 use super::file::{damaged, pickle, read_text, wrong};
 use super::{Config, Foreign, Form, safetensors, tokenizer_json};
 use crate::error::Result;
-use serde_json::{Map, Value};
+use glasslab::tokenizer::Vocabulary;
+use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Opens a folder.
@@ -28,30 +29,52 @@ pub(super) fn open(folder: &Path) -> Result<Foreign> {
     let generation = object(&folder.join("generation_config.json"))?.unwrap_or_default();
     let config = Config::new(&path, said);
     let vocabulary = match read_text(&folder.join("tokenizer.json"))? {
-        None => Err("has no tokenizer.json: fetch it beside config.json, or write it in Python with \
-                     `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
-            .to_owned()),
-        Some(text) => tokenizer_json::vocabulary(&text).map(|mut vocabulary| {
-            let n_vocab = vocabulary.pieces.len();
-            let by_id =
-                [generation.get("eos_token_id"), config.get("eos_token_id")].into_iter().flatten().flat_map(ids);
-            let by_name = text_of(&told, "eos_token");
-            let by_name =
-                by_name.and_then(|name| vocabulary.pieces.iter().position(|piece| piece.0 == name.as_bytes()));
-            let all = by_id.chain(by_name.map(|id| id as u32)).filter(|&id| (id as usize) < n_vocab);
-            let mut ends: Vec<u32> = all.collect();
-            ends.sort_unstable();
-            ends.dedup();
-            vocabulary.ends = ends;
-            vocabulary
-        }),
+        None => of_two_files(folder, &family)?,
+        Some(text) => tokenizer_json::vocabulary(&text),
     };
+    let vocabulary = vocabulary.map(|mut vocabulary| {
+        let n_vocab = vocabulary.pieces.len();
+        let by_id = [generation.get("eos_token_id"), config.get("eos_token_id")].into_iter().flatten().flat_map(ids);
+        let by_name = text_of(&told, "eos_token");
+        let by_name = by_name.and_then(|name| vocabulary.pieces.iter().position(|piece| piece.0 == name.as_bytes()));
+        let all = by_id.chain(by_name.map(|id| id as u32)).filter(|&id| (id as usize) < n_vocab);
+        let mut ends: Vec<u32> = all.collect();
+        ends.sort_unstable();
+        ends.dedup();
+        vocabulary.ends = ends;
+        vocabulary
+    });
     let chat_template = match read_text(&folder.join("chat_template.jinja"))? {
         None => template(&told),
         there => there,
     };
     let form = Form::HuggingFace;
     Ok(Foreign { path: folder.to_path_buf(), form, family, config, weights, vocabulary, chat_template })
+}
+
+/// The tokenizer of an older folder, in two files: `vocab.json` has the ids, `merges.txt` the pairs, a line each. They do not say how
+/// a text is cut, so they are those of GPT-2, whose cut is known: TinyStories' models have them.
+fn of_two_files(folder: &Path, family: &str) -> Result<std::result::Result<Vocabulary, String>> {
+    let (ids, merges) = (object(&folder.join("vocab.json"))?, read_text(&folder.join("merges.txt"))?);
+    let (Some(ids), Some(merges)) = (ids, merges) else {
+        return Ok(Err("has no tokenizer.json: fetch it beside config.json, or write it in Python with \
+                       `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
+            .to_owned()));
+    };
+    if !matches!(family, "gpt2" | "gpt_neo") {
+        return Ok(Err(format!(
+            "has vocab.json and merges.txt, which do not say how a {family} cuts texts: write its tokenizer.json in Python with \
+             `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
+        )));
+    }
+    let merges: Vec<&str> = merges.lines().filter(|line| !line.is_empty() && !line.starts_with("#version")).collect();
+    let end = "<|endoftext|>";
+    let added = ids.get(end).map(|id| json!({ "id": id, "content": end }));
+    let said = json!({
+        "model": { "type": "BPE", "vocab": ids, "merges": merges }, "added_tokens": added.into_iter().collect::<Vec<Value>>(),
+        "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false },
+    });
+    Ok(tokenizer_json::vocabulary(&said.to_string()))
 }
 
 /// A file of key-values, if it is there.

@@ -28,13 +28,14 @@ def of_transformers(folder, expected):
     with torch.no_grad():
         logits = model(ids).logits[0]
         written = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=len(expected["written"]), do_sample=False,
-                                 eos_token_id=None, pad_token_id=0)
+                                 eos_token_id=None, pad_token_id=0, suppress_tokens=expected["silent"])
     off = (logits.double() - torch.tensor(expected["logits"]).double().view(logits.shape)).abs().max().item()
     return off, tokenizer(expected["text"]).input_ids, written[0, ids.shape[1]:].tolist(), model.__class__.__name__
 
 
 def of_llama_cpp(file, expected):
-    """The same; scores are compared as logarithms of probabilities, of the last place only."""
+    """The same; scores are compared as logarithms of probabilities, of the last place only. Of a token that is a part of a character
+    it tells nothing, so none such is written (`silent`)."""
     params = xllamacpp.CommonParams()
     params.model.path = str(file)
     params.n_ctx, params.n_parallel, params.n_gpu_layers, params.warmup, params.verbosity = 0, 1, 0, False, 0
@@ -43,6 +44,7 @@ def of_llama_cpp(file, expected):
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     server = xllamacpp.Server(params)
     ask = {"temperature": 0.0, "ignore_eos": True, "cache_prompt": False}
+    ask["logit_bias"] = [[token, False] for token in expected["silent"]]
     count = len(expected["logits"]) // len(expected["ids"])
     first = server.handle_completions({**ask, "prompt": expected["ids"], "n_predict": 1, "n_probs": count})
     content = lambda answer: answer["choices"][0]["logprobs"]["content"]

@@ -20,6 +20,8 @@ pub struct Request {
     /// The first byte of the range.
     pub from: Option<usize>,
     pub if_range: Option<String>,
+    /// Who asks, if that is told.
+    pub authorization: Option<String>,
     /// The number of requests before this one.
     pub number: usize,
 }
@@ -136,11 +138,12 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(&Requ
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let Some(Ok(first)) = lines.next() else { return };
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut request = Request { path, from: None, if_range: None, number: 0 };
+    let mut request = Request { path, from: None, if_range: None, authorization: None, number: 0 };
     for line in lines.map_while(Result::ok).take_while(|line| !line.is_empty()) {
         let (name, value) = line.split_once(": ").unwrap_or_default();
         match name.to_ascii_lowercase().as_str() {
             "range" => request.from = value.trim_start_matches("bytes=").trim_end_matches('-').parse().ok(),
+            "authorization" => request.authorization = Some(value.to_owned()),
             "if-range" => request.if_range = Some(value.to_owned()),
             _ => {}
         }
