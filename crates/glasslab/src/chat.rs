@@ -112,8 +112,8 @@ impl Chat {
     }
 
     fn answer(&self, model: &impl LanguageModel, messages: &[String]) -> Result<String> {
-        let said = messages.iter().step_by(2).chain(&self.system);
-        for (piece, _) in said.flat_map(|message| self.tokenizer.special_in(message)) {
+        let mut said = messages.iter().step_by(2).chain(&self.system);
+        if let Some((piece, _)) = said.find_map(|message| self.tokenizer.special_in(message).into_iter().next()) {
             return Err(Error::Config(format!(
                 "{piece} in a message would be a mark of the conversation itself for the model: leave it out, or write it with a \
                  space inside"
