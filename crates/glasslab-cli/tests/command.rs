@@ -105,7 +105,7 @@ fn what_is_wrong_is_told_in_a_sentence() {
     assert!(fails(folder, &["train", "--model", "mlp", "--preset", "small"]).contains("leave --preset out"));
     assert!(fails(folder, &["train", "--data", "short.txt", "--resume"]).contains("nothing to resume"));
     assert!(fails(folder, &["train", "--config", "nowhere.toml"]).contains("nowhere.toml"));
-    assert!(fails(folder, &["train", "--data", "short.txt", "--n-heads", "0"]).contains("at least 1"));
+    assert!(fails(folder, &["train", "--data", "short.txt", "--n-heads", "0"]).contains("from 1 to"));
     let long = fails(folder, &["train", "--data", "short.txt", "--context-len", "500"]);
     assert!(long.contains("lower context_len"), "{long}");
 }

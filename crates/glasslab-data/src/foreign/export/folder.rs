@@ -1,8 +1,9 @@
 //! A Hugging Face folder: `config.json` is written last, so that a folder which has one is whole.
 
 use super::super::names::keys;
+use super::file::{write_numbers, write_whole};
 use super::plan::Plan;
-use super::{tokenizer_json, write_numbers, write_whole};
+use super::tokenizer_json;
 use crate::error::{Error, Result};
 use glasslab::model::rotary::{Slowed, Speeds};
 use glasslab::model::{Activation, Family, TransformerConfig};

@@ -3,9 +3,9 @@
 use super::super::gguf::MAGIC;
 use super::super::names::keys;
 use super::super::pieces::SeenBytes;
+use super::file::{write_numbers, write_whole};
 use super::plan::Plan;
 use super::vocabulary::{pairs, scores, signed, stand_ins};
-use super::{write_numbers, write_whole};
 use crate::error::{Error, Result};
 use glasslab::model::Positions;
 use glasslab::model::rotary::{Slowed, Speeds};

@@ -1,9 +1,9 @@
 //! llama2.c's `.bin` of version 0, and its tokenizer beside it: what [`llama2c`](super::super::llama2c) reads, written.
 
+use super::file::{write_numbers, write_whole};
 use super::plan::Plan;
 use super::vocabulary::{scores, stand_ins};
 use super::weights::{by_name, in_order};
-use super::{write_numbers, write_whole};
 use crate::error::{Error, Result};
 use glasslab::model::TransformerConfig;
 use glasslab::tokenizer::{Alphabet, Prefix, Split, Vocabulary};
