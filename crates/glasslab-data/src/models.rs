@@ -225,7 +225,8 @@ impl Models {
         let _lock = Lock::of(&self.folder, progress)?;
         std::fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
         // Only the hub itself is told who asks, whatever a mirror may want to know.
-        let token = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !self.hub.is_mirror && !token.trim().is_empty());
+        let token = std::env::var(TOKEN_VARIABLE).ok().map(|token| token.trim().to_owned());
+        let token = token.filter(|token| !self.hub.is_mirror && !token.is_empty());
         let downloader = Downloader::new(self.patience)?.with_token(token.filter(|_| model.is_gated));
         let mut is_new = false;
         for (file, place) in model.files.iter().zip(&places) {
@@ -238,7 +239,8 @@ impl Models {
                 std::fs::remove_file(place).map_err(Error::file(place))?;
             }
             let wanted = Wanted { address: self.address(model, file), bytes: file.bytes, sha256: known };
-            let found = downloader.fetch(&wanted, place, progress).map_err(|error| gate(error, model))?;
+            let found =
+                downloader.fetch(&wanted, place, progress).map_err(|error| gate(self.hub.is_mirror, error, model))?;
             if wanted.sha256.is_none() {
                 progress.note(&format!(
                     "{}: no checksum of it was known; from now on, it must keep this one: {found}",
@@ -266,9 +268,9 @@ fn file_name(path: &str) -> &Path {
 }
 
 /// What to do where the hub asks for an account.
-fn gate(error: Error, model: &HubModel) -> Error {
+fn gate(is_mirror: bool, error: Error, model: &HubModel) -> Error {
     match error {
-        Error::Missing { status: 401 | 403, address } => Error::Wrong(format!(
+        Error::Missing { status: 401 | 403, address } if model.is_gated && !is_mirror => Error::Wrong(format!(
             "{address} is not given to everybody: {} is under {}. Agree to that on https://huggingface.co/{} with an account, make a \
              token there (Settings, Access Tokens), set {TOKEN_VARIABLE} to it, and run the same command again; the token is sent to \
              the hub only, never to a mirror",

@@ -147,7 +147,9 @@ impl Chat {
                 ends.extend(u32::try_from(id));
                 (ends, self.sampling.stop.clone())
             }
-            None => (ends, Some(self.format.next.clone()).filter(|next| !next.is_empty())),
+            None => {
+                (ends, self.sampling.stop.clone().or(Some(self.format.next.clone()).filter(|next| !next.is_empty())))
+            }
         }
     }
 }

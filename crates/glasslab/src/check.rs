@@ -57,7 +57,7 @@ pub use masking::{causal_mask, softmax_gradient, softmax_rows};
 pub use mlp::{cross_entropy, mlp_forward, mlp_parameters, relu, temperature};
 pub use optimising::{adam_step, momentum_step};
 pub use scaling::{generation_cost, kv_cache_bytes};
-pub use theirs::{chat_text, key_head, scaled_rms_norm, swiglu, turn_by_halves};
+pub use theirs::{chat_text, induction_score, key_head, scaled_rms_norm, swiglu, turn_by_halves};
 pub use tokenization::{decode, encode, targets};
 pub use tracing::{bigram_counts, bits_and_perplexity, embed, normalise_rows};
 pub use training::{batch, sgd_step, write};
@@ -66,7 +66,7 @@ pub use verdict::{Hint, Outcome, Verdict};
 pub use whole::transformer;
 
 /// Every exercise, in the order of the notebooks.
-pub const EXERCISES: [Exercise; 55] = [
+pub const EXERCISES: [Exercise; 56] = [
     tokenization::ENCODE.exercise,
     tokenization::DECODE.exercise,
     tokenization::TARGETS.exercise,
@@ -122,6 +122,7 @@ pub const EXERCISES: [Exercise; 55] = [
     theirs::KEY_HEAD.exercise,
     theirs::TURN_BY_HALVES.exercise,
     theirs::CHAT_TEXT.exercise,
+    theirs::INDUCTION_SCORE.exercise,
 ];
 
 /// A hint for an exercise: `step` 1 is a nudge, 2 says more, 3 nearly gives it away.
@@ -274,6 +275,7 @@ mod tests {
             key_head,
             turn_by_halves,
             chat_text,
+            induction_score,
         ];
         verdicts.push(transformer(&Stuck(crate::model::Mine::new())));
         for verdict in &verdicts {

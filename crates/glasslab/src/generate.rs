@@ -178,11 +178,13 @@ fn write(
             }
             let id = sampling.draw(weights, &mut row.rng)?;
             row.ids.push(id);
-            if ends.iter().any(|&end| i64::from(end) == id) {
+            let piece = tokenizer.piece(id)?;
+            // What stands for nothing can come for ever: the id that is put before texts, or a row that no text leads to.
+            if piece.is_empty() || ends.iter().any(|&end| i64::from(end) == id) {
                 row.missing = 0;
                 continue;
             }
-            row.take(&tokenizer.piece(id)?, sampling.stop.as_deref(), &mut each);
+            row.take(&piece, sampling.stop.as_deref(), &mut each);
         }
         place += 1;
         if should_stop() {
@@ -249,7 +251,7 @@ mod tests {
     use super::*;
     use crate::data::{Stories, Tokens};
     use crate::model::{NGram, TransformerConfig, TransformerLm, wake};
-    use crate::tokenizer::{BytePair, CharTokenizer};
+    use crate::tokenizer::{AnyTokenizer, BytePair, CharTokenizer, Piece, Subwords, Vocabulary};
 
     fn counted() -> NGram {
         let tokens = Tokens::encode(&Stories::parse(&"abcabd".repeat(50)).unwrap(), &CharTokenizer::default()).unwrap();
@@ -281,6 +283,47 @@ mod tests {
     fn temperature_zero_takes_the_likeliest() {
         assert_eq!(text("ab", hot(0)), "ab");
         assert!(text("a", Sampling { chars: 1, seed: 9, ..Sampling::greedy() }).ends_with('b'));
+    }
+
+    /// A model that holds one id likeliest, whatever stands before.
+    struct Always(i64, AnyTokenizer);
+
+    impl LanguageModel for Always {
+        fn logits(&self, ids: &Tensor) -> Result<Tensor> {
+            let (batch, time) = ids.size2()?;
+            let logits = Tensor::zeros([batch, time, self.n_vocab()], (tch::Kind::Float, Device::Cpu));
+            let _ = logits.narrow(-1, self.0, 1).fill_(9.0);
+            Ok(logits)
+        }
+
+        fn tokenizer(&self) -> AnyTokenizer {
+            self.1.clone()
+        }
+
+        fn n_vocab(&self) -> i64 {
+            self.1.n_vocab()
+        }
+
+        fn context_len(&self) -> i64 {
+            16
+        }
+
+        fn device(&self) -> Device {
+            Device::Cpu
+        }
+    }
+
+    #[test]
+    fn an_id_that_ends_or_stands_for_nothing_ends_a_text() {
+        let mut pieces: Vec<Piece> = (0..=255).map(|byte| Piece(vec![byte])).collect();
+        pieces.extend(["<s>", "</s>", ""].map(Piece::from));
+        let vocabulary = Vocabulary { pieces, begin: Some(256), ends: vec![257], ..Vocabulary::default() };
+        let tokenizer = AnyTokenizer::from(Subwords::new(vocabulary).unwrap());
+        let sampling = Sampling { chars: 5, ..Sampling::greedy() };
+        for (id, written) in [(97, "Hiaaaaa"), (256, "Hi"), (257, "Hi"), (258, "Hi")] {
+            let model = Always(id, tokenizer.clone());
+            assert_eq!(generate(&model, &tokenizer, "Hi", &sampling).unwrap(), written);
+        }
     }
 
     #[test]

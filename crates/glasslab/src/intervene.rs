@@ -174,8 +174,9 @@ impl<M: Traceable> LanguageModel for Altered<'_, M> {
         let Some(logits) = self.model.read_with(ids, cache, &mut surgery) else {
             return Ok(self.logits(ids)?.f_select(1, -1)?);
         };
+        let logits = logits?; // why a pass has ended early comes before what it did not reach
         surgery.finish()?;
-        logits
+        Ok(logits)
     }
 
     fn n_vocab(&self) -> i64 {

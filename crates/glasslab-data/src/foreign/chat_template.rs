@@ -11,14 +11,28 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 
 /// Messages that no template has in it, and of which none is a part of another.
 const MARKS: [&str; 6] = ["MARK-zero-", "MARK-one-", "MARK-two-", "MARK-three-", "MARK-four-", "MARK-five-"];
-/// What a template may compute before it is given up.
-const FUEL: u64 = 1_000_000;
+/// What a template may compute before it is given up, how long it may be, and how deep what it says may lie in itself.
+const FUEL: u64 = 200_000;
+const LONGEST: usize = 1 << 16;
+const STACK: usize = 1 << 29;
 
 /// The format of a template.
 ///
 /// # Errors
 /// Why there is none, as the end of a sentence about the template.
 pub(super) fn format(template: &str, special: &Tokens) -> Result<ChatFormat, String> {
+    if template.len() > LONGEST {
+        return Err(format!("is {} bytes long, more than {LONGEST}", template.len()));
+    }
+    // What lies in itself a thousand times is gone through by functions that call themselves as often.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        let thread = thread.spawn_scoped(scope, || of_program(template, special)).map_err(|error| error.to_string())?;
+        thread.join().unwrap_or_else(|_| Err("can't be run".to_owned()))
+    })
+}
+
+fn of_program(template: &str, special: &Tokens) -> Result<ChatFormat, String> {
     let program = Program::new(template, special)?;
     let [system, one, two, three, four, five] = MARKS;
     // What opens a conversation, and what stands between a question, its answer and the next.
@@ -45,8 +59,27 @@ pub(super) fn format(template: &str, special: &Tokens) -> Result<ChatFormat, Str
     Ok(format)
 }
 
+/// A template that writes what stands between messages: the way back.
+pub(super) fn template(format: &ChatFormat) -> String {
+    let text = |text: &str| serde_json::Value::from(text).to_string(); // Jinja writes texts as JSON does
+    let content = if format.trims { "content | trim" } else { "content" };
+    let system = match &format.system {
+        Some((before, after)) => format!("{{{{- {} + (messages[0].{content}) + {} -}}}}", text(before), text(after)),
+        None => "{{- raise_exception('this model knows no system message') -}}".to_owned(),
+    };
+    let (opening, answer) = (text(&format.opening), text(&format.answer));
+    let (go_on, next) = (text(&format.go_on), text(&format.next));
+    format!(
+        "{{%- if messages[0].role == 'system' -%}}{system}{{%- set rest = messages[1:] -%}}{{%- else -%}}{{{{- {opening} -}}}}\
+         {{%- set rest = messages -%}}{{%- endif -%}}{{%- for message in rest -%}}\
+         {{%- if loop.index0 > 0 and loop.index0 % 2 == 0 -%}}{{{{- {next} -}}}}{{%- endif -%}}{{{{- message.{content} -}}}}\
+         {{%- if loop.index0 % 2 == 0 and not loop.last -%}}{{{{- {answer} -}}}}{{%- endif -%}}\
+         {{%- if loop.last and loop.index0 % 2 == 0 and add_generation_prompt -%}}{{{{- {go_on} -}}}}{{%- endif -%}}{{%- endfor -%}}"
+    )
+}
+
 /// Tokens that templates name.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Tokens {
     /// `bos_token`
     pub begin: String,
@@ -55,13 +88,14 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// As the vocabulary has them.
-    pub(super) fn of(vocabulary: &Vocabulary) -> Tokens {
+    /// Those of these ids, or else those that the vocabulary begins and ends texts with.
+    pub(super) fn of(vocabulary: &Vocabulary, begin: Option<u32>, end: Option<u32>) -> Tokens {
         let text = |id: Option<u32>| {
             let piece = id.and_then(|id| vocabulary.pieces.get(id as usize));
             piece.map(|piece| String::from_utf8_lossy(&piece.0).into_owned()).unwrap_or_default()
         };
-        Tokens { begin: text(vocabulary.begin), end: text(vocabulary.ends.first().copied()) }
+        let (begin, end) = (begin.or(vocabulary.begin), end.or(vocabulary.ends.last().copied()));
+        Tokens { begin: text(begin), end: text(end) }
     }
 }
 
@@ -200,7 +234,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_for_others_is_read_as_the_same() {
+        let plain = |system| {
+            let [opening, answer, go_on, next] = ["Q: \"", " é\nA: ", "\nA:", "\n\\Q: "].map(str::to_owned);
+            ChatFormat { opening, system, answer, go_on, next, trims: true }
+        };
+        let system = Some(("S: ".to_owned(), "\n".to_owned()));
+        for format in [ChatFormat::chat_ml(), plain(None), plain(system)] {
+            assert_eq!(of(&template(&format)).unwrap(), format);
+        }
+    }
+
+    #[test]
     fn what_can_t_be_used_is_told_and_never_a_panic() {
+        let deep = format!("{{{{ {}1 }}}}", "not ".repeat(15_000));
+        let nested =
+            "{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}";
+        let doubled = "{% set ns = namespace(x='xx') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}";
+        for hostile in [&deep[..], nested, doubled, &" ".repeat(70_000)] {
+            assert!(of(hostile).is_err());
+        }
         for (template, expected) in [
             ("{{ messages }}{% for", "can't be run"),
             ("{{ messages[0].content }}", "leaves a message out"),

@@ -8,6 +8,7 @@
 //! ```
 //! Source: ggml's `docs/gguf.md`.
 
+use super::chat_template::Tokens;
 use super::file::{check_places, damaged, wrong};
 use super::quant::Block;
 use super::weight::shared;
@@ -60,9 +61,13 @@ fn read(path: &Path, bytes: &Bytes) -> Result<Foreign, String> {
         Some(Value::String(template)) => Some(template),
         _ => None,
     };
+    let id = |name: &str| values.get(&format!("tokenizer.ggml.{name}")).and_then(Value::as_u64).map(|id| id as u32);
+    let [begin, end] = ["bos_token_id", "eos_token_id"].map(id);
     let vocabulary = gguf_tokenizer::vocabulary(&mut values);
+    let tokens = vocabulary.as_ref().map(|vocabulary| Tokens::of(vocabulary, begin, end)).unwrap_or_default();
+    let form = Form::Gguf;
     let config = Config::new(path, values);
-    Ok(Foreign { path: path.to_path_buf(), form: Form::Gguf, family, config, weights, vocabulary, chat_template })
+    Ok(Foreign { path: path.to_path_buf(), form, family, config, weights, vocabulary, chat_template, tokens })
 }
 
 fn weights(

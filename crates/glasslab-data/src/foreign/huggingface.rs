@@ -1,5 +1,6 @@
 //! A Hugging Face folder: `config.json`, `model.safetensors` or its shards, `tokenizer.json`, and what else tells of them.
 
+use super::chat_template::Tokens;
 use super::file::{damaged, pickle, read_text, wrong};
 use super::{Config, Foreign, Form, safetensors, tokenizer_json};
 use crate::error::Result;
@@ -48,8 +49,13 @@ pub(super) fn open(folder: &Path) -> Result<Foreign> {
         None => template(&told),
         there => there,
     };
+    let named = vocabulary.as_ref().map(|vocabulary| Tokens::of(vocabulary, None, None)).unwrap_or_default();
+    let tokens = Tokens {
+        begin: text_of(&told, "bos_token").map_or(named.begin, str::to_owned),
+        end: text_of(&told, "eos_token").map_or(named.end, str::to_owned),
+    };
     let form = Form::HuggingFace;
-    Ok(Foreign { path: folder.to_path_buf(), form, family, config, weights, vocabulary, chat_template })
+    Ok(Foreign { path: folder.to_path_buf(), form, family, config, weights, vocabulary, chat_template, tokens })
 }
 
 /// The tokenizer of an older folder, in two files: `vocab.json` has the ids, `merges.txt` the pairs, a line each. They do not say how

@@ -11,6 +11,7 @@
 //!
 //! Source: llama2.c's `export.py` (`legacy_export`), `tokenizer.py` and `run.c`.
 
+use super::chat_template::Tokens;
 use super::file::{damaged, map, wrong};
 use super::pieces::{byte_ids, byte_of};
 use super::weight::shared;
@@ -52,6 +53,7 @@ pub(super) fn open(path: &Path, bytes: &Bytes) -> Result<Foreign> {
         weights,
         vocabulary: vocabulary_beside(path, said[5].unsigned_abs() as usize),
         chat_template: None,
+        tokens: Tokens::default(),
     })
 }
 

@@ -25,6 +25,8 @@ pub struct Foreign {
     pub vocabulary: Result<Vocabulary, String>,
     /// How a conversation is written as one text: a Jinja template.
     pub chat_template: Option<String>,
+    /// The tokens that a template names.
+    pub(super) tokens: Tokens,
 }
 
 /// The kinds of files.
@@ -84,7 +86,6 @@ impl Foreign {
 
     /// What its chat template writes between the messages of a conversation, if it has one; or why glasslab can't use it.
     pub fn chat_format(&self) -> Option<Result<ChatFormat, String>> {
-        let tokens = self.vocabulary.as_ref().map(Tokens::of).unwrap_or_default();
-        Some(chat_template::format(self.chat_template.as_ref()?, &tokens))
+        Some(chat_template::format(self.chat_template.as_ref()?, &self.tokens))
     }
 }

@@ -374,3 +374,8 @@ pub fn chat_text(messages: &[(String, String)]) -> String {
     let message = |(role, says): &(String, String)| format!("<|im_start|>{role}\n{says}<|im_end|>\n");
     messages.iter().map(message).collect::<String>() + "<|im_start|>assistant\n"
 }
+
+/// A head's weights (2n, 2n) on n tokens that stand there twice, and n → the mean weight on what came next the first time.
+pub fn induction_score(weights: &Tensor, n: i64) -> f64 {
+    weights.diagonal(-(n - 1), 0, 1).narrow(0, 1, n).mean(Kind::Double).double_value(&[])
+}

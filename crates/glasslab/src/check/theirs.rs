@@ -30,7 +30,7 @@ exercise! {
         "you left the scale out: that is the norm of `small`, which has learnt none" => reference::rms_norm(x),
         "you multiplied by 1 + scale: so Gemma keeps its norms, and so its weights are written down; Llama's are the factor itself"
             => reference::scaled_rms_norm(x, &(scale + 1.0)),
-        "you scaled x first: what is divided by its size afterwards has lost it again, but for what makes columns unlike"
+        "you scaled x before dividing, so that the root is that of the scaled numbers: divide first, then scale"
             => reference::rms_norm(&(x * scale)),
         "you divided by the scale" => reference::rms_norm(x) / scale,
         "you added the scale: it is a factor" => reference::rms_norm(x) + scale,
@@ -192,6 +192,50 @@ pub fn turn_by_halves(f: impl Fn(&Tensor, &Tensor, &Tensor) -> Tensor) -> Verdic
     TURN_BY_HALVES.judge(&|(x, cos, sin)| f(x, cos, sin))
 }
 
+exercise! {
+    INDUCTION_SCORE: (Tensor, i64) => f64 = induction_score(weights, n),
+    task: "Write the induction score of a head: its weights (2n, 2n) on a text of n tokens that stands there twice, and n → the mean weight \
+           that the rows n to 2n − 1 give to the place n − 1 before their own, where the token stands that came next the first time.",
+    hints: [
+        "The token of row n + t stood at t before, and what came after it there stands at t + 1. How far is t + 1 from n + t?",
+        "weights.diagonal(-(n - 1), 0, 1) is that stripe. It begins at row n − 1, one before the second half does.",
+        "weights.diagonal(-(n - 1), 0, 1).narrow(0, 1, …).mean(Kind::Double).double_value(&[])",
+    ],
+    input: |number, rng| {
+        let n = [3, 2, 4, 5, 6, 7][number];
+        let scores = inputs::tensor(rng, &[2 * n, 2 * n], 1.5);
+        (reference::softmax_rows(&reference::causal_mask(&scores)), n)
+    },
+    given: (weights, n),
+    reference: reference::induction_score(weights, *n),
+    mistakes: {
+        "you took the stripe n below the diagonal: there stands the same token before, and not what came after it"
+            => stripe(weights, *n).mean(Kind::Double).double_value(&[]),
+        "you took the whole stripe: its first number is that of row n − 1, which is still in the first half"
+            => stripe(weights, n - 1).mean(Kind::Double).double_value(&[]),
+        "you left the last row out: there are n of them in the second half"
+            => stripe(weights, n - 1).narrow(0, 1, n - 1).mean(Kind::Double).double_value(&[]),
+        "you took the stripe right below the diagonal: that is the score of a head that looks at the token before"
+            => stripe(weights, 1).mean(Kind::Double).double_value(&[]),
+        "you added up and did not divide: it is the mean over n rows"
+            => stripe(weights, n - 1).narrow(0, 1, *n).sum(Kind::Double).double_value(&[]),
+        "you looked above the diagonal (the sign of k): there is the future, which the mask hides"
+            => weights.diagonal(n - 1, 0, 1).mean(Kind::Double).double_value(&[]),
+        "you took the stripe n + 1 below the diagonal: that is what stood before the same token"
+            => stripe(weights, n + 1).mean(Kind::Double).double_value(&[]),
+    },
+}
+
+/// The stripe so far below the diagonal.
+fn stripe(weights: &Tensor, below: i64) -> Tensor {
+    weights.diagonal(-below, 0, 1)
+}
+
+/// Checks `induction_score`: weights (2n, 2n) and n → a share.
+pub fn induction_score(f: impl Fn(&Tensor, i64) -> f64) -> Verdict {
+    INDUCTION_SCORE.judge(&|(weights, n)| f(weights, *n))
+}
+
 /// A role and what it says, one after the other.
 type Messages = Vec<(String, String)>;
 
@@ -282,6 +326,7 @@ mod tests {
                 let rotated = Tensor::cat(&[&-&parts[1], &parts[0]], 1);
                 x * Tensor::cat(&[cos, cos], 1) + rotated * Tensor::cat(&[sin, sin], 1)
             }),
+            induction_score(|w, n| (n..2 * n).map(|row| w.double_value(&[row, row - n + 1])).sum::<f64>() / n as f64),
             chat_text(|messages| {
                 let mut text = String::new();
                 for (role, says) in messages {
@@ -299,7 +344,7 @@ mod tests {
         let norm = |x: &Tensor| x / (mean_square(x) + 1e-5).sqrt();
         named(scaled_rms_norm(|x, _| norm(x)), "left the scale out");
         named(scaled_rms_norm(|x, scale| norm(x) * (1.0 + scale)), "Gemma");
-        named(scaled_rms_norm(|x, scale| norm(&(x * scale))), "scaled x first");
+        named(scaled_rms_norm(|x, scale| norm(&(x * scale))), "scaled x before");
         named(scaled_rms_norm(|x, scale| norm(x) / scale), "divided by the scale");
         named(scaled_rms_norm(|x, scale| norm(x) + scale), "added the scale");
         named(scaled_rms_norm(|x, scale| norm(&(x - x.mean_dim(-1, true, Kind::Float))) * scale), "layer norm");
@@ -372,6 +417,27 @@ mod tests {
             }),
             "neighbours",
         );
+    }
+
+    #[test]
+    fn each_mistake_of_induction_score_is_named() {
+        let mean = |stripe: Tensor| stripe.mean(Kind::Double).double_value(&[]);
+        let below = |w: &Tensor, k: i64| w.diagonal(-k, 0, 1);
+        named(induction_score(|w, n| mean(below(w, n))), "same token before");
+        named(induction_score(|w, n| mean(below(w, n - 1))), "the whole stripe");
+        named(induction_score(|w, n| mean(below(w, n - 1).narrow(0, 1, n - 1))), "last row");
+        named(induction_score(|w, _| mean(below(w, 1))), "right below");
+        named(induction_score(|w, n| mean(below(w, n - 1).narrow(0, 1, n)) * n as f64), "did not divide");
+        named(induction_score(|w, n| mean(below(w, 1 - n))), "above the diagonal");
+        named(induction_score(|w, n| mean(below(w, n + 1))), "stood before the same");
+    }
+
+    #[test]
+    fn unwritten_and_misshapen_ones_get_a_verdict() {
+        assert!(swiglu(|_, _, _, _| todo!()).to_string().contains("not written yet"));
+        assert!(key_head(|head, _, _| head / (head - head)).to_string().contains("divide by zero"));
+        assert!(turn_by_halves(|x, cos, _| x * cos).to_string().contains("input:"));
+        assert!(scaled_rms_norm(|x, scale| x.matmul(scale)).to_string().contains("expected: shape"));
     }
 
     #[test]

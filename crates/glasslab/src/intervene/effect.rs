@@ -72,17 +72,17 @@ pub trait Intervene: Traceable + Sized {
     /// layer and place after the other, and tells what becomes of the difference of two answers' logits. Both prompts must
     /// have equally many pieces, and each answer be a single one, with its blank: `" Paris"`.
     ///
-    /// ```
+    /// ```no_run
     /// # use glasslab::prelude::*;
     /// # fn main() -> Result<()> {
-    /// let model = TransformerLm::new(TransformerConfig::small(), Device::Cpu)?;
-    /// println!("{}", model.patching("the cat s", "the dog s", "a", "o")?);
+    /// let lm = Lm::open("SmolLM2-135M-Instruct")?;
+    /// println!("{}", lm.patching("The capital of France is", "The capital of Italy is", " Paris", " Rome")?);
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// If they have not, the model has no stream, or the stop button is pressed.
+    /// If they have not, the model says the same after both, it has no stream, or the stop button is pressed.
     fn patching(&self, clean: &str, corrupted: &str, answer: &str, other: &str) -> Result<Patching> {
         Patching::of(self, clean, corrupted, answer, other)
     }

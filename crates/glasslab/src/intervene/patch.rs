@@ -127,7 +127,15 @@ impl Patch {
                 let _ = at_place(changed.shallow_clone())?.f_add_(&self.like(added, tensor)?)?;
             }
             How::Put(other) | How::Add(other) => {
-                let given = other.size();
+                // What belongs to one text holds for each of several.
+                let mut given = other.size();
+                let source = match (given.first(), wanted.first()) {
+                    (Some(1), Some(&batch)) if batch > 1 && given.len() == wanted.len() => {
+                        given[0] = batch;
+                        other.f_expand(&given, false)?
+                    }
+                    _ => other.shallow_clone(),
+                };
                 if given.len() != wanted.len() || given.iter().zip(&wanted).any(|(given, wanted)| given > wanted) {
                     return Err(Error::Shape {
                         expected: format!("a tensor for {} of shape {} or smaller", self.step, shape(tensor)),
@@ -135,11 +143,19 @@ impl Patch {
                         hint: "take it from a text that is not longer, traced by a model of the same sizes".to_owned(),
                     });
                 }
+                if let Some((axis, place)) = self.place.filter(|&(axis, place)| given[axis as usize] <= place) {
+                    return Err(Error::Shape {
+                        expected: format!("a tensor for {} with a place {place} on axis {axis}", self.step),
+                        got: shape(other),
+                        hint: "of the tensor, too, only this place is taken: give it as many as the text has"
+                            .to_owned(),
+                    });
+                }
                 let mut part = changed.shallow_clone();
                 for (axis, &size) in given.iter().enumerate() {
                     part = part.f_narrow(axis as i64, 0, size)?;
                 }
-                let (mut part, source) = (at_place(part)?, at_place(self.like(other, tensor)?)?);
+                let (mut part, source) = (at_place(part)?, at_place(self.like(&source, tensor)?)?);
                 match self.how {
                     How::Add(_) => drop(part.f_add_(&source)?),
                     _ => part.f_copy_(&source)?,
@@ -241,10 +257,14 @@ mod tests {
         assert_eq!(rows(Patch::scale("x", -2.0)), [-8.0; 3]);
         assert_eq!(rows(Patch::scale("x", 0.0).at(1, 2)), [4.0, 4.0, 0.0]);
         assert_eq!(rows(Patch::put("x", numbers(4).view([1, 1, 4]))), [6.0, 4.0, 4.0]);
+        // What belongs to one text holds for each of a batch.
+        let both = Patch::put("x", numbers(4).view([1, 1, 4])).change(&x.repeat([2, 1, 1])).unwrap();
+        assert_eq!(both.get(0), both.get(1));
         for (patch, said) in [
             (Patch::add("x", numbers(5)), "(1, 3, 4) or smaller"),
             (Patch::scale("x", 1.0).at(1, 3), "place 3 on axis 1 of x"),
             (Patch::put("x", numbers(4)), "(1, 3, 4) or smaller"),
+            (Patch::put("x", numbers(4).view([1, 1, 4])).at(1, 2), "with a place 2 on axis 1"),
         ] {
             let message = patch.change(&x).unwrap_err().to_string();
             assert!(message.contains(said), "{message}");

@@ -107,6 +107,14 @@ impl Patching {
         let clean_logits = model.forward_with(&clean_ids, &mut recording)?; // (1, T, V)
         let corrupted_logits = model.forward_with(&corrupted_ids, &mut NoProbe)?;
         let streams = streams(&recording)?;
+        let one = |logits: &Tensor| Ok::<f64, Error>(difference(logits, answers)?[0]);
+        let (of_clean, of_corrupted) = (one(&clean_logits)?, one(&corrupted_logits)?);
+        if of_clean == of_corrupted || !(of_clean - of_corrupted).is_finite() {
+            return Err(Error::Data(format!(
+                "the model holds {answer:?} over {other:?} by {of_clean:.3} after either prompt, so there is nothing to look for: \
+                 take prompts whose answers differ, or train the model first"
+            )));
+        }
         // Our own models need no batch before the step that is changed; of another's nothing is known.
         let grows = matches!(model.model_config(), Some(ModelConfig::Transformer(_)));
         let mut progress = Progress::new("patching");
@@ -127,13 +135,12 @@ impl Patching {
             progress.update((number + 1) as f64 / streams.len() as f64, || (*name).to_owned());
         }
         progress.finish(&format!("{} layers, {time} places each", streams.len()));
-        let one = |logits: &Tensor| Ok::<f64, Error>(difference(logits, answers)?[0]);
         Ok(Patching {
             clean_labels: clean_pieces.labels,
             corrupted_labels: corrupted_pieces.labels,
             answers: [tokenizer.label(answers[0])?, tokenizer.label(answers[1])?],
-            clean: one(&clean_logits)?,
-            corrupted: one(&corrupted_logits)?,
+            clean: of_clean,
+            corrupted: of_corrupted,
             steps,
         })
     }
@@ -308,6 +315,7 @@ mod tests {
             ("The cat", "The dog", ["a", ""], "is none"),
             ("The cat", "The dog", ["a", "a"], "the two answers are one"),
             ("", "", ["a", "o"], "two prompts"),
+            ("The cat", "The cat", ["a", "o"], "nothing to look for"),
         ] {
             let message = model.patching(clean, corrupted, answers[0], answers[1]).unwrap_err().to_string();
             assert!(message.contains(said), "{message}");

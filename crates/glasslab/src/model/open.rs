@@ -21,8 +21,10 @@ use std::time::UNIX_EPOCH;
 
 /// The environment variable that names the folder of fetched models.
 pub const MODELS_VARIABLE: &str = "GLASSLAB_MODELS";
+/// What `export` writes.
+const FORMS: [&str; 3] = ["hf", "gguf", "llama2c"];
 /// Goes up when an import gives another file than before.
-const IMPORT: u8 = 1;
+const IMPORT: u8 = 2;
 
 impl AnyModel {
     /// Opens a model, on the [`best_device`]: a file of ours as it is; a GGUF file, a Hugging Face folder or a model of
@@ -54,11 +56,16 @@ impl AnyModel {
     /// # Errors
     /// If that form has nothing for one of the model's choices, which the sentence names, or it can't be written.
     pub fn export(&self, path: impl AsRef<Path>, form: &str) -> Result<()> {
+        if !FORMS.contains(&form) {
+            return Err(Error::Config(format!("a model is written as {}, got {form:?}", FORMS.join(", "))));
+        }
         let own = beside_the_data("exported")?.join(format!("{}.safetensors", std::process::id()));
         let said = self.save(&own).and_then(|()| {
-            let path = path.as_ref().as_os_str();
-            let words = ["--json", "export", "--as", form, "--out"].map(OsStr::new);
-            answered(&[&words[..], &[path, OsStr::new("--"), own.as_os_str()]].concat(), "path")
+            // In one word: a path that begins with a hyphen is no flag.
+            let mut out = OsStr::new("--out=").to_owned();
+            out.push(path.as_ref());
+            let words = ["--json", "export", "--as", form].map(OsStr::new);
+            answered(&[&words[..], &[&out, OsStr::new("--"), own.as_os_str()]].concat(), "path")
         });
         let _ = std::fs::remove_file(&own);
         say(&format!("written: {}", said?));

@@ -1,5 +1,6 @@
 //! A Hugging Face folder: `config.json` is written last, so that a folder which has one is whole.
 
+use super::super::chat_template;
 use super::super::names::keys;
 use super::file::{write_numbers, write_whole};
 use super::plan::Plan;
@@ -16,6 +17,15 @@ use tch::Tensor;
 pub(super) fn write(folder: &Path, plan: &Plan, vocabulary: &Vocabulary, weights: &[(String, Tensor)]) -> Result<()> {
     let tokenizer = tokenizer_json::tokenizer(vocabulary).map_err(Error::Wrong)?;
     std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
+    // What would be read as part of the model, and is of one that was there before.
+    for old in ["config.json", "model.safetensors.index.json", "chat_template.jinja"] {
+        match std::fs::remove_file(folder.join(old)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::file(&folder.join(old))(error));
+            }
+            _ => {}
+        }
+    }
     let text = |name: &str, value: &Value| write_whole(&folder.join(name), |file| writeln!(file, "{value:#}"));
     write_whole(&folder.join("model.safetensors"), |file| write_weights(file, weights))?;
     text("tokenizer.json", &tokenizer)?;
@@ -29,6 +39,9 @@ pub(super) fn write(folder: &Path, plan: &Plan, vocabulary: &Vocabulary, weights
     }
     if let Some(end) = vocabulary.ends.last() {
         said["eos_token"] = piece(end).into();
+    }
+    if let Some(format) = &vocabulary.chat {
+        said["chat_template"] = chat_template::template(format).into();
     }
     text("tokenizer_config.json", &said)?;
     let ids = json!({ "bos_token_id": vocabulary.begin, "eos_token_id": ends(vocabulary), "pad_token_id": null });

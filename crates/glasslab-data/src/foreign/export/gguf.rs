@@ -1,5 +1,6 @@
 //! GGUF: what [`gguf`](super::super::gguf) reads, written; the tokenizer too.
 
+use super::super::chat_template;
 use super::super::gguf::MAGIC;
 use super::super::names::keys;
 use super::super::pieces::SeenBytes;
@@ -132,6 +133,9 @@ fn factors(speeds: Speeds, head_dim: i64) -> Option<Vec<f32>> {
 
 /// The values named `tokenizer.ggml.…`.
 fn tokenizer(values: &mut Values, vocabulary: &Vocabulary) -> std::result::Result<(), String> {
+    if let Some(format) = &vocabulary.chat {
+        values.text("tokenizer.chat_template", &chat_template::template(format));
+    }
     let stand_ins = stand_ins(vocabulary);
     let is_bytes = vocabulary.alphabet == Alphabet::Bytes;
     let seen = SeenBytes::new();
