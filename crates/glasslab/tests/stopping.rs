@@ -207,7 +207,7 @@ fn looking_into_a_model_stops() {
         let (text, model) = (encoded(&TEXT.repeat(4)), transformer());
         stops("HeadPatterns", || HeadPatterns::find(&model, TEXT));
         stops("Lens", || Lens::new(&model, TEXT));
-        stops("patching", || model.patching("the cat s", "the dog s", "a", "o"));
+        stops("patching", || model.patching("the cat", "the dog", "a", "o"));
         stops("Downhill", || Downhill::from(&model, &text, &short(1)));
         let slice = LandscapeConfig { points: 3, ..LandscapeConfig::default() };
         stops("Landscape::around", || Landscape::around(&model, &text, &slice));
