@@ -285,6 +285,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_is_asked_for_an_account_by_the_hub_is_told_what_to_do() {
+        let refused = || Error::Missing { status: 401, address: "here".to_owned() };
+        let [gated, free] = ["gemma-3-270m", "stories260K"].map(|name| HubModel::named(name).unwrap());
+        let told = gate(false, refused(), &gated).to_string();
+        assert!(told.contains("Agree to that on https://huggingface.co/google/gemma-3-270m"), "{told}");
+        assert!(told.contains("set HF_TOKEN to it"), "{told}");
+        // No account helps with a mirror, or with a model that needs none.
+        for (is_mirror, model) in [(true, &gated), (false, &free), (true, &free)] {
+            assert!(gate(is_mirror, refused(), model).to_string().contains("is not there (HTTP 401)"));
+        }
+    }
+
+    #[test]
     fn every_model_is_pinned_and_its_last_file_makes_it_whole() {
         for model in MODELS {
             let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
