@@ -1,5 +1,6 @@
 //! `glasslab export`: a model of ours becomes one of others.
 
+use crate::fetch::end;
 use clap::{Args, ValueEnum};
 use glasslab::model::AnyModel;
 use glasslab_data::Result;
@@ -33,13 +34,7 @@ pub struct Export {
 
 impl Export {
     pub fn run(&self, as_json: bool) -> ExitCode {
-        match self.export(as_json) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("glasslab: {error}");
-                ExitCode::FAILURE
-            }
-        }
+        end(self.export(as_json))
     }
 
     fn export(&self, as_json: bool) -> Result<()> {

@@ -315,7 +315,8 @@ fn tell(name: &str, path: &Path, header: &Header, is_new: bool) {
     }
 }
 
-fn end(result: Result<()>) -> ExitCode {
+/// What is wrong is told; the status says whether it was the network.
+pub fn end(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

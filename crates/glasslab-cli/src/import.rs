@@ -1,5 +1,6 @@
 //! `glasslab import`: a model of others becomes one of ours.
 
+use crate::fetch::end;
 use clap::Args;
 use glasslab::model::count_parameters;
 use glasslab_data::Result;
@@ -21,13 +22,7 @@ pub struct Import {
 
 impl Import {
     pub fn run(&self, as_json: bool) -> ExitCode {
-        match self.import(as_json) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("glasslab: {error}");
-                ExitCode::FAILURE
-            }
-        }
+        end(self.import(as_json))
     }
 
     /// Reads, converts and keeps the model, in the kind of its numbers.
