@@ -6,7 +6,10 @@ use crate::error::{Error, Result};
 use std::path::Path;
 
 /// Lets `write` make a file under another name, and gives it its own name when it is whole.
-pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+///
+/// # Errors
+/// If it can't be written; what was there before stays as it was.
+pub fn write_whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     // Another notebook may be writing the same.
     name.push(format!(".{}.part", std::process::id()));

@@ -35,7 +35,7 @@ pub mod display;
 pub mod error;
 pub mod evaluate;
 pub mod experiment;
-mod file;
+pub mod file;
 pub mod generate;
 mod helper;
 pub mod hooks;
