@@ -27,8 +27,7 @@ export function lookPart(root, page, given) {
   make("h3", figure, {}, "How it is cut, and what surprised it");
   const tokens = pieceList(figure, { name: "The pieces of the text; arrows walk", isProse: false, chosen: choose });
   make("p", figure, { class: "caption" }, "Orange: it came unexpected, the stronger the more. Choose one: all below tells what the model knew there.");
-  const columns = make("div", figure, { class: "columns" });
-  const first = make("div", columns), second = make("div", columns);
+  const first = make("div", figure, { class: "narrow" }), second = make("div", figure);
   const nextTitle = make("h3", first, {}, "What it expects next");
   const paintNext = bars(first, { name: "the likeliest next ones" });
   const told = make("p", first, { class: "caption", "aria-live": "polite" });

@@ -16,7 +16,7 @@ export function numberWords(number) {
   if (number === null || number === undefined || Number.isNaN(number)) return "NaN";
   if (!Number.isFinite(number)) return number > 0 ? "∞" : "−∞";
   const size = Math.abs(number);
-  const words = size === 0 ? "0" : size >= 1000 ? size.toFixed(0) : size < 0.001 ? size.toExponential(1) : size.toPrecision(3);
+  const words = Number.isInteger(size) && size < 1e6 ? String(size) : size >= 1000 ? size.toFixed(0) : size < 0.001 ? size.toExponential(1) : size.toPrecision(3);
   return (number < 0 ? "−" : "") + words;
 }
 
