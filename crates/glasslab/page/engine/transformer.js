@@ -89,9 +89,13 @@ export class Transformer {
       x = think(block, x, config, `block.${layer}`, probe);
     });
     if (cache) cache.len += ids.length;
-    if (this.finalNorm) x = probe("final_norm", normalised(x, this.finalNorm, config.epsilon));
-    if (lastOnly) x = partOf(x, x.shape[0] - 1, 1);
-    return probe("logits", linear(x, this.head, null)); // (T, V)
+    return this.read(lastOnly ? partOf(x, x.shape[0] - 1, 1) : x, probe);
+  }
+
+  // What the final norm and the output head make of a stream: (T, C) → (T, V)
+  read(x, probe = noProbe) {
+    if (this.finalNorm) x = probe("final_norm", normalised(x, this.finalNorm, this.config.epsilon));
+    return probe("logits", linear(x, this.head, null));
   }
 }
 

@@ -9,7 +9,7 @@ import { checkSampling, drawn } from "./sampling.js";
 import { byteReader } from "./characters.js";
 import { softmaxRow } from "./attention.js";
 import { noProbe } from "./transformer.js";
-import { cutting } from "./cuts.js";
+import { canReadPiecewise, cutting } from "./cuts.js";
 
 // Begins to write on: next() gives { id, text, probabilities, place }, or null at the end. For one seed, the text is the one
 // that the library writes.
@@ -31,8 +31,7 @@ export class Writer {
     this.missing = settings.chars;
     this.random = new SplitMix64(settings.seed);
     this.reader = byteReader();
-    // Without the mask a character depends on those that come after it, so nothing that was computed can be kept.
-    this.cache = settings.cuts.some((cut) => cut.kind === "mask") ? null : model.net.newCache();
+    this.cache = canReadPiecewise(settings.cuts) ? model.net.newCache() : null;
     this.first = 0;
     this.read = 0;
   }
