@@ -25,7 +25,7 @@ export function surpriseTint(nats) {
 
 // Blue: where a model looks, as a share of the strongest look.
 export function lookTint(weight, largest) {
-  return "rgba(0,114,178," + strong(Math.sqrt(weight / largest), 0.55) + ")";
+  return "rgba(0,114,178," + strong(Math.sqrt(weight / largest), 0.68) + ")";
 }
 
 // Green above 0, purple below: what flows through a model has a sign.

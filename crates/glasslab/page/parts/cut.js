@@ -13,7 +13,7 @@ import { changeTint } from "./colours.js";
 import { inSlices, latest } from "./pace.js";
 import { natsWords } from "./words.js";
 
-const CUT_CHARS = 160;
+const CUT_CHARS = 200;
 
 export function cutPart(root, page, given) {
   const model = page.models.find(({ kind }) => kind === "transformer");

@@ -136,7 +136,7 @@ export function attentionExplorer(root, data, hears = {}) {
   const blame = (place) => (blamed && frames[state.frame].blame[place]) ?? (blamed ? NaN : 0);
   const prefix = "g" + Math.random().toString(36).slice(2);
   const text = make("div", beside ?? root, { class: "g-text", dir: "ltr", role: "listbox", tabindex: 0, "aria-label": unit + "s; arrows move, Enter pins, Escape frees" });
-  let letters;
+  const letters = [];
   const key = make("p", beside ?? root, { class: "g-key" });
   make("span", key, { style: "background:rgba(0,114,178,.6);padding:0 6px" }, "blue behind: it looks there (darkest: most)");
   key.append("  ");
@@ -174,9 +174,13 @@ export function attentionExplorer(root, data, hears = {}) {
   const ink = () => getComputedStyle(root).color;
 
   // Where everything stands, for a text and the room that there is.
-  let cell, fitting, letterSize, cellSize, isUpright, widths, starts, uprightSize, lane, deep, edge;
+  let room, cell, fitting, letterSize, cellSize, isUpright, widths, starts, uprightSize, lane, deep, edge;
+  function measureRoom() {
+    const before = room;
+    room = ((beside ?? root).clientWidth || 940) - 64;
+    return room !== before;
+  }
   function measureAll() {
-    const room = ((beside ?? root).clientWidth || 940) - 64;
     cell = Math.max(3, Math.min(24, Math.floor(Math.min(520, beside ? room - 100 : room - 60) / T)));
     fitting = Math.max(10, Math.min(24, Math.floor(room / T)));
     letterSize = Math.min(16, Math.max(fitting, isWide ? 11 : 0) + 3);
@@ -291,8 +295,10 @@ export function attentionExplorer(root, data, hears = {}) {
       pen.strokeStyle = ink();
       pen.strokeRect(across(now) - widths[now] / 2, 16, widths[now], lane);
       pen.strokeRect(across(now) - widths[now] / 2, deep - 1 - lane, widths[now], lane);
-      const at = across(now), { scrollLeft, clientWidth } = scroller;
-      if (at < scrollLeft + 40 || at > scrollLeft + clientWidth - 40) scroller.scrollLeft = at - clientWidth / 2;
+      if (wide > room + 64) {
+        const at = across(now), { scrollLeft, clientWidth } = scroller;
+        if (at < scrollLeft + 40 || at > scrollLeft + clientWidth - 40) scroller.scrollLeft = at - clientWidth / 2;
+      }
       pen.font = "12px system-ui, sans-serif";
       pen.textAlign = "left";
       pen.fillText("looks (above) at (below)", 2, 7);
@@ -388,8 +394,8 @@ export function attentionExplorer(root, data, hears = {}) {
     paintStill();
     paintCurrent();
     // What is wider than the page can be scrolled by the keyboard.
-    scroller.toggleAttribute("tabindex", false);
-    if (scroller.scrollWidth > scroller.clientWidth + 1) scroller.tabIndex = 0;
+    if (parseFloat(still.style.width) > room + 64) scroller.tabIndex = 0;
+    else scroller.removeAttribute("tabindex");
   }
   function paintAll() {
     const weights = new Float32Array(T * T);
@@ -418,9 +424,11 @@ export function attentionExplorer(root, data, hears = {}) {
     root.classList.toggle("g-tokens", isWide);
     const points = Math.min(T, isMany ? side * 2 : T); // of a thumbnail's side
     for (const { canvas } of thumbs) canvas.width = canvas.height = points;
-    text.replaceChildren();
-    letters = characters.map((character, place) =>
-      make("bdi", text, { role: "option", id: prefix + place, "data-place": place }, character));
+    while (letters.length > T) letters.pop().remove();
+    characters.forEach((character, place) => {
+      letters[place] ??= make("bdi", text, { role: "option", id: prefix + place, "data-place": place });
+      if (letters[place].textContent !== character) letters[place].textContent = character;
+    });
     measureAll();
     paintAll();
   }
@@ -475,12 +483,18 @@ export function attentionExplorer(root, data, hears = {}) {
   view.addEventListener("click", (event) => { const place = under(event); if (place !== null) pin(place); });
   root.addEventListener("pointerleave", () => choose({ hover: null }));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => root.isConnected && paintHead());
+  measureRoom();
   take(data);
+  new ResizeObserver(() => {
+    if (!measureRoom()) return;
+    measureAll();
+    paintHead();
+  }).observe(beside ?? root);
   return {
     // What a person types elsewhere is not told here at every key.
     update: (given) => { live.setAttribute("aria-live", "off"); take(given); },
     pin: (place) => choose({ pin: place, hover: null }),
     open: (layer, head) => choose({ layer, head }),
-    repaint: () => { measureAll(); paintHead(); },
+    repaint: paintHead,
   };
 }

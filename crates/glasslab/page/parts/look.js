@@ -33,7 +33,7 @@ export function lookPart(root, page, given) {
   const told = make("p", first, { class: "caption", "aria-live": "polite" });
   make("h3", second, {}, "When it knew: the lens");
   const lens = lensTable(second, choose);
-  make("p", second, { class: "caption" }, "What it would say if it stopped there: behind each block, the likeliest next one, the brighter the surer.");
+  make("p", second, { class: "caption" }, "What it would say if it stopped there: the likeliest next one, the bluer the surer.");
 
   const heads = make("div", figure);
   make("h3", heads, {}, "Where each head looks");
@@ -72,7 +72,7 @@ export function lookPart(root, page, given) {
     tokens.show(used.map((_, at) => ({
       label: seen.labels[at], tint: surpriseTint(nats[at]), words: nats[at] === null ? "the first" : natsWords(nats[at]) + " nats",
     })), null);
-    heads.hidden = second.hidden = model.kind !== "transformer";
+    heads.hidden = second.hidden = !model.config.n_layers;
     if (!heads.hidden) {
       lens.read(seen);
       if (explorer) explorer.update(frame());

@@ -14,7 +14,7 @@ import { differencePart } from "./difference.js";
 import { filmPart } from "./film.js";
 import { aboutPart } from "./about.js";
 
-const hasAttention = ({ models }) => models.some(({ kind }) => kind === "transformer");
+const hasAttention = ({ models }) => models.some(({ kind, config }) => kind === "transformer" && config.n_layers > 0);
 const PARTS = [
   { id: "write", tab: "Write", title: "It writes", start: writePart },
   { id: "look", tab: "Look", title: "Type, and see what it sees", start: lookPart,

@@ -48,6 +48,12 @@ export class Story {
     return true;
   }
 
+  // So much more than there is.
+  lengthen(more) {
+    this.length = this.written + more;
+    this.isDone = false;
+  }
+
   end() {
     this.isDone = true;
     this.stopFrames = null;

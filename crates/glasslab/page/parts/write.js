@@ -33,10 +33,10 @@ export function writePart(root, page, given) {
 
   // ---- what a person can do --------------------------------------------------------------------------------
   const bar = make("div", root, { class: "bar-of-buttons" });
-  const go = button(bar, "Pause", () => (story.isRunning ? pause() : story.isDone ? another() : run()), { class: "first" });
+  const go = button(bar, "Pause", () => (story.isRunning ? pause() : writeOn()), { class: "first" });
   button(bar, "Another story", another);
   const one = button(bar, "One " + model.unit, step);
-  button(bar, "All at once", () => run(true));
+  const atOnce = button(bar, "All at once", () => run(true));
   const controls = make("div", root, { class: "controls" });
   const anew = latest(() => begin());
   const set = (key, value) => {
@@ -81,7 +81,8 @@ export function writePart(root, page, given) {
     return { label: model.tokenizer.label(id), tint: isForced ? "rgba(0,158,115,0.3)" : "" };
   }
   function show() {
-    go.textContent = story.isRunning ? "Pause" : story.isDone ? "Write again" : "Write on";
+    go.textContent = story.isRunning ? "Pause" : "Write on";
+    atOnce.disabled = story.isDone;
     paper.classList.toggle("writes", story.isRunning);
   }
   function begin(isRunning = true) {
@@ -101,9 +102,13 @@ export function writePart(root, page, given) {
     if (isRunning) run();
   }
   function run(isAtOnce) {
-    if (story.isDone && isAtOnce) return;
     story.run(isAtOnce);
     show();
+  }
+  // At its end, the story gets longer.
+  function writeOn() {
+    if (story.isDone) story.lengthen(200);
+    run();
   }
   function pause() {
     story.halt();
@@ -116,10 +121,7 @@ export function writePart(root, page, given) {
   }
   function step() {
     story.halt();
-    if (story.isDone) {
-      story.isDone = false;
-      story.length = story.written + 1;
-    }
+    if (story.isDone) story.lengthen(1);
     if (story.step()) {
       written.select(story.pieces.length - 1);
       ask(story.pieces.length - 1);
