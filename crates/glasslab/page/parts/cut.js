@@ -37,7 +37,7 @@ export function cutPart(root, page, given) {
     for (const part of parts) drawing.set(cutKey(part), true);
   });
   button(tries, "Make it whole", () => drawing.clear(), { class: "quiet" });
-  const now = make("p", root, { class: "figure-line", "aria-live": "polite" });
+  const now = make("p", root, { class: "figure-line cut-line", "aria-live": "polite" });
   const problem = notice(root);
   const say = spoken(root);
 

@@ -129,8 +129,7 @@ export function attentionExplorer(root, data, hears = {}) {
     return { title, heading: make("h4", section), list: make("ol", section, { "data-list": title }) };
   };
   const [looks, seen] = ["looks at", "is looked at by"].map(listed);
-  // The page tells what is expected next in a place of its own.
-  const next = data.frames.every((frame) => frame.maps) ? null : listed("expects next");
+  const next = data.frames.some((frame) => frame.next.length) ? listed("expects next") : null;
   // Of a backward pass: how long the gradient of what stands for each character is.
   const blamed = data.frames.some((frame) => frame.blame && frame.blame.length) ? listed("the loss hangs on (nats a unit)") : null;
   const blame = (place) => (blamed && frames[state.frame].blame[place]) ?? (blamed ? NaN : 0);

@@ -68,7 +68,7 @@ export function lookPart(root, page, given) {
     if (dropped.length) behind.textContent = area.value;
     else used.forEach((id, at) => make("span", behind, { style: "background:" + surpriseTint(nats[at]) }, model.tokenizer.decode([id])));
     const loss = meanLoss(seen);
-    mean.textContent = loss === null ? "" : natsWords(loss) + " nats a " + model.unit + " of surprise on average; guessing among all " + model.config.n_vocab + " would be " + natsWords(Math.log(model.config.n_vocab)) + ".";
+    mean.textContent = loss === null ? "" : natsWords(loss) + " nats a " + model.unit + " of surprise on average. 0 would be certainty, " + natsWords(Math.log(model.config.n_vocab)) + " guessing among all " + model.config.n_vocab + ".";
     tokens.show(used.map((_, at) => ({
       label: seen.labels[at], tint: surpriseTint(nats[at]), words: nats[at] === null ? "the first" : natsWords(nats[at]) + " nats",
     })), null);

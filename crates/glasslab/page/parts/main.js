@@ -56,8 +56,17 @@ async function startPage() {
   if (!page) return;
   const there = PARTS.filter(({ isThere }) => !isThere || isThere(page));
   const only = there.find(({ id }) => id === address.only);
-  const alive = [];
+  if (address.only && !only) {
+    main.prepend(make("p", null, { class: "notice", role: "alert" }, "This page has no part “" + address.only + "”; it has " + there.map(({ id }) => id).join(", ") + "."));
+  }
+  const alive = new Map();
   const repaint = () => alive.forEach((part) => part?.repaint?.());
+  const goTo = (id) => document.getElementById(id)?.scrollIntoView();
+  if (!only) page.lookAt = (text) => {
+    alive.get("look")?.read(text);
+    goTo("look");
+  };
+  window.addEventListener("hashchange", () => { if (only || readAddress(location.hash).only) location.reload(); });
   still.remove();
   document.documentElement.classList.add("alive");
   document.documentElement.classList.toggle("only", only !== undefined);
@@ -78,15 +87,17 @@ async function startPage() {
     if (part.lead) make("p", section, { class: "lead" }, part.lead);
     return { ...part, body: make("div", section, { class: "figure" }) };
   });
-  for (const { body, start } of shown) {
+  for (const { id, body, start } of shown) {
     try {
-      alive.push(start(body, page, only ? address : readAddress("")));
+      alive.set(id, start(body, page, only ? address : readAddress("")));
     } catch (error) {
       body.append(make("p", null, { class: "notice", role: "alert" }, "This part could not be shown: " + error.message));
       console.error(error);
     }
     await idle();
   }
+  // What an address points at is there only now.
+  if (!only && location.hash) goTo(location.hash.slice(1));
   document.documentElement.dataset.ready = "true";
 }
 

@@ -31,12 +31,26 @@ export function writePart(root, page, given) {
   const say = spoken(root);
   make("p", paper, { class: "hint" }, "Change the underlined beginning: it writes anew. Click a character that it wrote to ask why.");
 
+  const why = whyPanel(root, (id) => {
+    const { place } = written;
+    try { story.instead(place, id); } catch (error) { return problem(error.message); }
+    written.cut(place);
+    written.add(item(story.pieces[place]));
+    written.select(place);
+    ask(place);
+    run();
+  });
+
   // ---- what a person can do --------------------------------------------------------------------------------
   const bar = make("div", root, { class: "bar-of-buttons" });
   const go = button(bar, "Pause", () => (story.isRunning ? pause() : writeOn()), { class: "first" });
   button(bar, "Another story", another);
   const one = button(bar, "One " + model.unit, step);
   const atOnce = button(bar, "All at once", () => run(true));
+  if (page.lookAt) button(bar, "Look into it ↓", () => {
+    pause();
+    page.lookAt((prompt.textContent + story.text).slice(-200));
+  }, { class: "quiet" });
   const controls = make("div", root, { class: "controls" });
   const anew = latest(() => begin());
   const set = (key, value) => {
@@ -59,16 +73,6 @@ export function writePart(root, page, given) {
   const seed = field(fields, { name: "Seed", type: "number", min: 0, value: settings.seed, hint: "the same seed, the same story" }, (text) => set("seed", numberOr(text, 0)));
   field(fields, { name: "Length", type: "number", min: 1, max: 5000, value: settings.length, hint: "characters" }, (text) => set("length", numberOr(text, 300)));
   field(fields, { name: "Stop at", value: settings.stop, hint: "a text that ends the story" }, (text) => set("stop", text === "" ? null : text));
-  const why = whyPanel(root, (id) => {
-    const { place } = written;
-    try { story.instead(place, id); } catch (error) { return problem(error.message); }
-    written.cut(place);
-    written.add(item(story.pieces[place]));
-    written.select(place);
-    ask(place);
-    run();
-  });
-
   // ---- writing -----------------------------------------------------------------------------------------------
   const story = new Story({
     came: (piece) => written.add(item(piece)),
