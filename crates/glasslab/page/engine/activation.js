@@ -1,6 +1,7 @@
 // What stands between the two linear layers of an MLP: each number by itself.
 
 import { eachBy } from "./operations.js";
+import { brackets, show } from "./arithmetic.js";
 
 const ROOT = Math.sqrt(2 / Math.PI);
 
@@ -48,4 +49,17 @@ export function normalShare(x) {
     sum += term / (2 * step + 1);
   }
   return 0.5 + (Math.sign(x) * sum) / Math.sqrt(Math.PI);
+}
+
+// What an activation makes of a number, written out: [line, value]
+export function activationLine(name, x) {
+  const value = ACTIVATIONS[name][0](x);
+  const here = show(x);
+  switch (name) {
+    case "gelu_tanh": return [`${here} · ½ · (1 + ${brackets(Math.tanh(ROOT * (x + 0.044715 * x ** 3)))})`, value];
+    case "gelu": return [`${here} · ${show(normalShare(x))}`, value];
+    case "silu": return [`${here} · ${show(1 / (1 + Math.exp(-x)))}`, value];
+    case "relu_squared": return [`max(0, ${here})² = ${show(Math.max(0, x))}²`, value];
+    default: return [`max(0, ${here})`, value];
+  }
 }
