@@ -31,7 +31,7 @@ export function walkPart(root, page, given) {
   const buttons = make("div", here, { class: "bar-of-buttons" });
   const goBack = button(buttons, "← Back", () => go(now - 1)), goOn = button(buttons, "Next step →", () => go(now + 1), { class: "first" });
   const count = make("span", buttons, { class: "faint" });
-  const title = make("h3", here, { "aria-live": "polite" }), words = make("p", here), shape = make("p", here, { class: "caption" });
+  const title = make("h3", here, { "aria-live": "polite" }), words = make("p", here), formula = make("p", here, { class: "formula" }), shape = make("p", here, { class: "caption" });
   const grid = numberGrid(here, "the numbers of this step; arrows walk", (row, column) => pick(row, column));
   const paintBars = bars(here, { name: "the likeliest entries", pick: ({ id }) => pick(0, id), verb: "the arithmetic of" });
   const hand = make("div", here, { class: "by-hand", "aria-live": "polite" });
@@ -51,7 +51,7 @@ export function walkPart(root, page, given) {
     if (!used.length) return;
     seen = trace(model, used);
     back = null;
-    place = used.length - 1;
+    place = Math.max(0, used.length - 2); // the last one is judged by nothing
     text.show(seen.labels.map((label) => ({ label })), place);
     const steps = seen.steps.map(({ name }) => name);
     if (steps.join() !== way.map(({ step }) => step).join()) {
@@ -120,9 +120,11 @@ export function walkPart(root, page, given) {
     number = [row, column];
     grid.select(row, column);
     const stop = way[now], at = axesOf(row, column);
+    formula.textContent = "";
     try {
       const made = byHand(seen, stop.step, at);
-      handTitle.textContent = stop.step + "[" + at.join(", ") + "] = " + numberWords(value);
+      formula.textContent = made.title;
+      handTitle.textContent = "this number: " + numberWords(value);
       lines.textContent = made.lines.join("\n");
     } catch (error) {
       handTitle.textContent = numberWords(value);
@@ -153,7 +155,7 @@ export function walkPart(root, page, given) {
     if (value === undefined) return;
     gradientGrid.select(...number);
     gradientWords.textContent = value === 0
-      ? "0: the loss does not hang on this number."
+      ? "0: the loss does not hang on this number" + (place === seen.ids.length - 1 ? "; nothing came after this character, so that nothing judges it." : ".")
       : numberWords(value) + ": were this number larger by a little, the loss would " + (value > 0 ? "rise" : "fall") + " by " + numberWords(Math.abs(value)) + " times as much.";
   }
   here.addEventListener("keydown", (event) => {
