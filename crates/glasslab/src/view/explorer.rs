@@ -16,8 +16,10 @@ use crate::trace::Trace;
 use serde_json::{Value, json};
 use tch::Tensor;
 
-const SCRIPT: &str = include_str!("explorer.js");
-const STYLE: &str = include_str!("explorer.css");
+/// The page's explorer, and what starts every block that has not been started.
+const EXPLORER: &str = include_str!("../../page/parts/explorer.js");
+const START: &str = include_str!("explorer.js");
+const STYLE: &str = include_str!("../../page/explorer.css");
 
 /// What the weights and predictions of a block may take in 12 bits each.
 const MOST_BYTES: usize = 272_000;
@@ -184,9 +186,10 @@ impl Explorer {
         let html = format!(
             "<div class=\"glasslab-explorer\"><style>{STYLE}</style><div style=\"font-weight:600;overflow-wrap:anywhere\">{}</div>{notes}\
              <div class=\"g-still\">{still}{hint}</div><script type=\"application/json\">{}</script>\
-             <script>{SCRIPT}</script></div>",
+             <script>(() => {{\n{}{START}}})();\n</script></div>",
             escape(&self.title),
-            json_in_script(&data.to_string())
+            json_in_script(&data.to_string()),
+            EXPLORER.replacen("export ", "", 1)
         );
         let mut words = self.frames.last().map(|frame| frame.attention.strongest()).transpose()?.unwrap_or_default();
         if let Some((place, label)) = self.frames.last().and_then(|frame| frame.most_blamed()) {
