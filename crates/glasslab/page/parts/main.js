@@ -18,7 +18,8 @@ const hasAttention = ({ models }) => models.some(({ kind, config }) => kind === 
 const PARTS = [
   { id: "write", tab: "Write", title: "It writes", start: writePart },
   { id: "look", tab: "Look", title: "Type, and see what it sees", start: lookPart,
-    lead: "Every key you press runs the whole model once. Nothing is hidden: which pieces it reads, how much each surprised it, what it expects, and where each head looks for it." },
+    lead: (page) => "Every key you press runs the whole model once. Nothing is hidden: which pieces it reads, how much each surprised it"
+      + (hasAttention(page) ? ", what it expects, and where each head looks for it." : ", and what it expects.") },
   { id: "cut", tab: "Cut", title: "Take a part out", start: cutPart, isThere: hasAttention,
     lead: "This drawing is the model. Press a head, a block, the positions or the mask: it is taken out, and you see what the model loses with it." },
   { id: "walk", tab: "Walk", title: "From a character to a prediction", start: walkPart,
@@ -84,7 +85,7 @@ async function startPage() {
   const shown = (only ? [only] : there).map((part) => {
     const section = make("section", main, { id: part.id, class: "part", "aria-labelledby": part.id + "-title" });
     make("h2", section, { id: part.id + "-title" }, part.title);
-    if (part.lead) make("p", section, { class: "lead" }, part.lead);
+    if (part.lead) make("p", section, { class: "lead" }, typeof part.lead === "function" ? part.lead(page) : part.lead);
     return { ...part, body: make("div", section, { class: "figure" }) };
   });
   for (const { id, body, start } of shown) {

@@ -99,7 +99,7 @@ export function walkPart(root, page, given) {
       + (rows.length > 1 ? rows.length + " × " + width : width === 1 ? "one number" : width + " numbers") + (rows.length ? "" : "; the last one has none");
     const isVocabulary = columns === "vocabulary";
     if (isVocabulary && number[1] === 0) number = [0, likely(seen.probabilitiesAt(place), 1, model.tokenizer)[0].id];
-    grid.show({ rows: isVocabulary && width > 600 ? [] : rows, labels: labelsOf(columns), isShare: ["attn.weights", "probabilities"].includes(stop.part) });
+    grid.show({ rows: isVocabulary && width > 600 ? [] : rows, labels: width === 1 ? [numberWords(rows[0].values[0])] : labelsOf(columns), isShare: ["attn.weights", "probabilities"].includes(stop.part) });
     paintBars(isVocabulary ? likely(seen.probabilitiesAt(place), 6, model.tokenizer).map((row) => ({ ...row, label: model.tokenizer.label(row.id), isChosen: row.id === number[1] })) : []);
     pick(...number);
     showGradient();
