@@ -56,19 +56,19 @@ const MODULES: &[(&str, &str)] = files![
     "parts/film.js",
     "parts/lens_table.js",
     "parts/look.js",
-    "parts/number_grid.js",
-    "parts/stations.js",
-    "parts/story.js",
     "parts/theme.js",
-    "parts/walk.js",
+    "parts/story.js",
     "parts/why.js",
     "parts/write.js",
+    "parts/number_grid.js",
+    "parts/stations.js",
+    "parts/walk.js",
     "parts/main.js",
 ];
 
 const TEMPLATE: &str = include_str!("../../../page/page.html");
 pub(super) const STYLE: &str =
-    concat!(include_str!("../../../page/explorer.css"), "\n", include_str!("../../../page/page.css"));
+    concat!(include_str!("../../../page/page.css"), include_str!("../../../page/explorer.css"));
 
 /// All modules as one.
 pub(super) fn script() -> String {
