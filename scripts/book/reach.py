@@ -19,7 +19,10 @@ def mend(app, pagename, templatename, context, doctree) -> None:
 
 def without_empty_heads(body: str) -> str:
     """The corner of a table is a cell, no head of anything."""
-    return re.sub(r"<th(?: [^>]*)?>(?:<p></p>)?</th>", lambda head: re.sub(r"th>$", "td>", head.group(0).replace("<th", "<td", 1)), body)
+    def cell(head: re.Match) -> str:
+        return head[0].replace("<th", "<td", 1).replace(' scope="col"', "").removesuffix("th>") + "td>"
+
+    return re.sub(r"<th(?: [^>]*)?>(?:<p></p>)?</th>", cell, body)
 
 
 def _readable(colours: re.Match) -> str:
