@@ -6,6 +6,7 @@ mod fetch;
 mod gallery;
 mod generate;
 mod import;
+mod page;
 mod text;
 mod trace;
 mod train;
@@ -44,6 +45,8 @@ enum Command {
     Trace(trace::Look),
     /// Draws every picture there is of a trained transformer into one page.
     Gallery(gallery::Gallery),
+    /// Writes a model as one file that a browser opens and that computes there.
+    Page(page::OnePage),
     /// Makes a model of ours from one of others: GPT-2, GPT-Neo, Llama, Mistral, Qwen, Gemma.
     Import(import::Import),
     /// Writes a model of ours for others: transformers, llama.cpp, llama2.c.
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Compare(compare) => compare.run(options.json).map(done),
         Command::Trace(look) => look.run(options.json).map(done),
         Command::Gallery(gallery) => gallery.run(options.json).map(done),
+        Command::Page(page) => page.run(options.json).map(done),
         Command::Import(import) => return import.run(options.json),
         Command::Export(export) => return export.run(options.json),
         Command::Fetch(fetch) => return fetch.run(options.json),

@@ -8,6 +8,7 @@ use glasslab::evaluate::evaluate;
 use glasslab::model::{LanguageModel, Trainable, Trained, count_parameters};
 use glasslab::tokenizer::{AnyTokenizer, BytePair, CharTokenizer, Tokenizer};
 use glasslab::train::{History, Moment, train_with};
+use glasslab::view::{Film, PROMPT};
 use glasslab::{Error, Result, best_device};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -28,7 +29,8 @@ const WORSE_THAN_GUESSING: u8 = 4;
 
 impl Train {
     pub fn run(&self, as_json: bool) -> Result<ExitCode> {
-        let Settings { out, model: config, training, data, held_out, reading, byte_pairs, begin } = Settings::of(self)?;
+        let Settings { out, model: config, training, data, held_out, reading, byte_pairs, film, begin } =
+            Settings::of(self)?;
         let name = data.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let data = reading.dataset(data.as_deref(), held_out.as_deref())?;
         let characters = AnyTokenizer::from(CharTokenizer { n_vocab: config.n_vocab() });
@@ -55,10 +57,17 @@ impl Train {
             model.device()
         );
         let progress = ProgressLine::new()?;
-        let history = match stopped {
-            Some(saved) => saved.resume_with(&mut model, &train_tokens, &held_out, |moment| progress.show(&moment)),
-            None => train_with(&mut model, &train_tokens, &held_out, &training, |moment| progress.show(&moment)),
-        }?;
+        let watch = |moment: Moment<'_>| progress.show(&moment);
+        let history = match (stopped, &film) {
+            (Some(saved), _) => saved.resume_with(&mut model, &train_tokens, &held_out, watch)?,
+            (None, None) => train_with(&mut model, &train_tokens, &held_out, &training, watch)?,
+            (None, Some(file)) => {
+                let mut film = Film::new(PROMPT).at_steps(&moments());
+                let history = film.train_with(&mut model, &train_tokens, &held_out, &training, watch)?;
+                film.reel(&history)?.save(file)?;
+                history
+            }
+        };
         progress.bar.finish_and_clear();
         if let Some(ending) = history.ending() {
             eprintln!("{ending}");
@@ -110,6 +119,12 @@ impl Train {
         }
         Ok(if is_bad { ExitCode::from(WORSE_THAN_GUESSING) } else { ExitCode::SUCCESS })
     }
+}
+
+/// Steps of a training that are filmed: ever farther apart, as less and less changes.
+fn moments() -> Vec<usize> {
+    let later = std::iter::successors(Some(10.0), |step| Some(step * 1.5)).map(|step: f64| step as usize);
+    std::iter::once(0).chain(later.take_while(|&step| step < 1_000_000)).collect()
 }
 
 /// Characters a second, after the first tenth of the points: until then a machine warms up, a GPU most of all.

@@ -56,9 +56,7 @@ impl AnyModel {
                 path.with_extension(ENDING).display()
             )));
         }
-        let (tokenizer, trained) = (Some(self.tokenizer()), self.trained().cloned());
-        let header = About { version: VERSION, config: self.config(), tokenizer, trained };
-        let text = serde_json::to_string(&header).map_err(|error| Error::Data(error.to_string()))?;
+        let text = self.about()?;
         let mut tensors = named(self.parameters())?;
         if kind != Kind::Float {
             for (_, tensor) in &mut tensors {
@@ -69,6 +67,13 @@ impl AnyModel {
             }
         }
         write_tensors(path, tensors, Some(text))
+    }
+
+    /// What a file says of the model, as JSON: kind and sizes, the tokenizer, and what it has learnt from.
+    pub(crate) fn about(&self) -> Result<String> {
+        let (tokenizer, trained) = (Some(self.tokenizer()), self.trained().cloned());
+        let header = About { version: VERSION, config: self.config(), tokenizer, trained };
+        serde_json::to_string(&header).map_err(|error| Error::Data(error.to_string()))
     }
 
     /// Reads a model and its tokenizer.
@@ -119,7 +124,7 @@ impl AnyModel {
 }
 
 /// A model of these sizes, for which nothing is drawn.
-fn unfilled(config: ModelConfig, device: Device) -> Result<AnyModel> {
+pub(crate) fn unfilled(config: ModelConfig, device: Device) -> Result<AnyModel> {
     Ok(match config {
         ModelConfig::Mlp(config) => AnyModel::Mlp(MlpLm::unfilled(config, device)?),
         ModelConfig::Transformer(config) => AnyModel::Transformer(TransformerLm::unfilled(config, device)?),

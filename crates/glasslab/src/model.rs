@@ -108,6 +108,11 @@ pub trait Trainable: LanguageModel {
 
     /// Told at the end of a training, so that a kept model can tell it.
     fn learnt_from(&mut self, _trained: Trained) {}
+
+    /// What it was told of that, if anything.
+    fn trained(&self) -> Option<&Trained> {
+        None
+    }
 }
 
 /// What a model has learnt from, and for how long.

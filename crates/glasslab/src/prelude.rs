@@ -34,6 +34,7 @@ pub use crate::train::{
 };
 #[cfg(feature = "plotters")]
 pub use crate::view::{
-    Attention, Bars, Comparison, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Quantity, Surprise,
+    Attention, Bars, Comparison, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Page, Quantity, Surprise,
+    ToPage,
 };
 pub use tch::{self, Device, Kind, Tensor};

@@ -22,6 +22,7 @@ mod landscape;
 mod learning;
 mod lens;
 mod lines;
+mod page;
 mod patching;
 mod step;
 mod surprise;
@@ -38,6 +39,7 @@ pub use explorer::Explorer;
 pub use film::Film;
 pub use heatmap::Heatmap;
 pub use html::Html;
+pub use page::{MOST_NUMBERS, PROMPT, Page, Reel, ToPage, Written};
 pub use surprise::{Surprise, SurprisingPiece};
 
 pub(crate) use html::{beside, paragraph, shown};

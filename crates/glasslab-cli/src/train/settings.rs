@@ -124,6 +124,9 @@ pub struct Train {
     /// Where to keep the model; the file says what it is [default: model.safetensors].
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Keep moments of the training there (a transformer's), for `glasslab page --film`: ever more steps apart, on the page's prompt.
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    film: Option<PathBuf>,
     /// Go on with the training that was stopped, with the settings that it had. Its length, learning rates, clipping and
     /// weight decay may be given anew (a length counts from its start); its text, model, batches and optimiser may not.
     #[arg(long)]
@@ -154,6 +157,8 @@ pub struct Settings {
     /// How many byte pairs a new model reads; `None`: characters.
     pub byte_pairs: Option<usize>,
     pub out: PathBuf,
+    /// Where moments of the training are kept.
+    pub film: Option<PathBuf>,
     pub begin: Begin,
 }
 
@@ -209,8 +214,20 @@ impl Settings {
         }
         training.autosave = Some(state);
         let reading = Reading { column: options.column, lossy: options.lossy };
-        let Train { data, held_out, byte_pairs, .. } = options;
-        Ok(Settings { model, training, data, held_out, reading, byte_pairs, out, begin })
+        let Train { data, held_out, byte_pairs, film, .. } = options;
+        match (&film, &model, &begin) {
+            (Some(_), ModelConfig::Mlp(_), _) => {
+                return Err(Error::Config("--film shows attention, which an MLP has none of: leave it out".to_owned()));
+            }
+            // Also one that a TOML file names.
+            (Some(_), _, Begin::Stopped(_)) => {
+                return Err(Error::Config(
+                    "--film begins with a training's first step: leave it out to resume this one".to_owned(),
+                ));
+            }
+            _ => {}
+        }
+        Ok(Settings { model, training, data, held_out, reading, byte_pairs, out, film, begin })
     }
 }
 
@@ -247,7 +264,10 @@ fn read(path: &Path) -> Result<Train> {
     let mut options: Train =
         toml::from_str(&text).map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    for file in [&mut options.data, &mut options.held_out, &mut options.out, &mut options.from].into_iter().flatten() {
+    for file in [&mut options.data, &mut options.held_out, &mut options.out, &mut options.film, &mut options.from]
+        .into_iter()
+        .flatten()
+    {
         *file = folder.join(&*file);
     }
     if options.seconds.is_some() && options.steps.is_some() {
@@ -286,6 +306,7 @@ impl Train {
             seed: self.seed.or(other.seed),
             out: self.out.or(other.out),
             resume: self.resume,
+            film: self.film.or(other.film),
             from: self.from.or(other.from),
             model_config: other.model_config,
             train_config: other.train_config,

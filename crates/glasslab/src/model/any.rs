@@ -152,4 +152,8 @@ impl Trainable for AnyModel {
             AnyModel::Transformer(model) => model.learnt_from(trained),
         }
     }
+
+    fn trained(&self) -> Option<&Trained> {
+        AnyModel::trained(self)
+    }
 }

@@ -407,6 +407,10 @@ impl Trainable for TransformerLm {
     fn learnt_from(&mut self, trained: Trained) {
         self.trained = Some(trained);
     }
+
+    fn trained(&self) -> Option<&Trained> {
+        self.trained.as_ref()
+    }
 }
 
 #[cfg(test)]

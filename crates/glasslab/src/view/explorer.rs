@@ -16,8 +16,10 @@ use crate::trace::Trace;
 use serde_json::{Value, json};
 use tch::Tensor;
 
-const SCRIPT: &str = include_str!("explorer.js");
-const STYLE: &str = include_str!("explorer.css");
+/// The page's explorer, and what starts every block that has not been started.
+const EXPLORER: &str = include_str!("../../page/parts/explorer.js");
+const START: &str = include_str!("explorer.js");
+const STYLE: &str = include_str!("../../page/explorer.css");
 
 /// What the weights and predictions of a block may take in 12 bits each.
 const MOST_BYTES: usize = 272_000;
@@ -184,9 +186,10 @@ impl Explorer {
         let html = format!(
             "<div class=\"glasslab-explorer\"><style>{STYLE}</style><div style=\"font-weight:600;overflow-wrap:anywhere\">{}</div>{notes}\
              <div class=\"g-still\">{still}{hint}</div><script type=\"application/json\">{}</script>\
-             <script>{SCRIPT}</script></div>",
+             <script>(() => {{\n{}{START}}})();\n</script></div>",
             escape(&self.title),
-            json_in_script(&data.to_string())
+            json_in_script(&data.to_string()),
+            EXPLORER.replacen("export ", "", 1)
         );
         let mut words = self.frames.last().map(|frame| frame.attention.strongest()).transpose()?.unwrap_or_default();
         if let Some((place, label)) = self.frames.last().and_then(|frame| frame.most_blamed()) {
@@ -214,43 +217,45 @@ impl Explorer {
         Ok(true)
     }
 
-    /// All weights of a frame, 12 bits each: 0 to 4000 is 0 to 1, 4095 is no number. Or 8 bits each, of the root: 0 to 254
-    /// is 0 to 1, 255 is no number.
     fn pack(&self, frame: &Frame, causal: bool) -> Result<String> {
-        let (count, heads) = (self.labels.len(), self.heads());
-        let mut values: Vec<u16> = Vec::new();
-        for layer in &frame.attention.layers {
-            for head in 0..heads {
-                let weights = self.head_or_nothing(layer, head)?;
-                let all = weights.size()[1] as usize;
-                let weights = numbers(&weights)?;
-                for row in 0..count {
-                    for column in 0..if causal { row + 1 } else { count } {
-                        let weight = weights[row * all + column];
-                        let share = weight.clamp(0.0, 1.0);
-                        let (level, odd) =
-                            if self.rough { (share.sqrt() * 254.0, 255) } else { (share * 4000.0, 4095) };
-                        values.push(if weight.is_finite() { level.round() as u16 } else { odd });
-                    }
+        packed(&frame.attention, self.labels.len(), self.heads(), causal, self.rough)
+    }
+}
+
+/// All weights of so many characters, layer by layer and head by head, 12 bits each: 0 to 4000 is 0 to 1, 4095 is no number.
+/// Or, `rough`, 8 bits each, of the root: 0 to 254 is 0 to 1, 255 is no number. Where attention is causal, the future is left out.
+pub(super) fn packed(attention: &Attention, count: usize, heads: i64, causal: bool, rough: bool) -> Result<String> {
+    let mut values: Vec<u16> = Vec::new();
+    for layer in &attention.layers {
+        for head in 0..heads {
+            let weights = head_or_nothing(layer, head)?;
+            let all = weights.size()[1] as usize;
+            let weights = numbers(&weights)?;
+            for row in 0..count {
+                for column in 0..if causal { row + 1 } else { count } {
+                    let weight = weights[row * all + column];
+                    let share = weight.clamp(0.0, 1.0);
+                    let (level, odd) = if rough { (share.sqrt() * 254.0, 255) } else { (share * 4000.0, 4095) };
+                    values.push(if weight.is_finite() { level.round() as u16 } else { odd });
                 }
             }
         }
-        if self.rough {
-            return Ok(base64(&values.iter().map(|&level| level as u8).collect::<Vec<u8>>()));
-        }
-        let mut bytes = Vec::with_capacity(values.len() * 3 / 2 + 3);
-        for two in values.chunks(2) {
-            let (a, b) = (two[0], two.get(1).copied().unwrap_or(0));
-            bytes.extend([(a >> 4) as u8, ((a & 15) << 4 | b >> 8) as u8, (b & 255) as u8]);
-        }
-        Ok(base64(&bytes))
     }
+    if rough {
+        return Ok(base64(&values.iter().map(|&level| level as u8).collect::<Vec<u8>>()));
+    }
+    let mut bytes = Vec::with_capacity(values.len() * 3 / 2 + 3);
+    for two in values.chunks(2) {
+        let (a, b) = (two[0], two.get(1).copied().unwrap_or(0));
+        bytes.extend([(a >> 4) as u8, ((a & 15) << 4 | b >> 8) as u8, (b & 255) as u8]);
+    }
+    Ok(base64(&bytes))
+}
 
-    fn head_or_nothing(&self, layer: &Tensor, head: i64) -> Result<Tensor> {
-        match head < layer.size()[0] {
-            true => Ok(layer.f_get(head)?),
-            false => Ok(layer.f_get(0)?.f_zeros_like()?),
-        }
+fn head_or_nothing(layer: &Tensor, head: i64) -> Result<Tensor> {
+    match head < layer.size()[0] {
+        true => Ok(layer.f_get(head)?),
+        false => Ok(layer.f_get(0)?.f_zeros_like()?),
     }
 }
 

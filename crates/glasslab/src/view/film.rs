@@ -4,6 +4,7 @@ use super::explorer::Frame;
 use super::{Explorer, Html, shown};
 use crate::data::Tokens;
 use crate::error::{Error, Result};
+use crate::generate::{Sampling, generate};
 use crate::model::Trainable;
 use crate::trace::{Trace, Traceable};
 use crate::train::{History, Look, Moment, TrainConfig, train_seen, train_seen_with};
@@ -35,6 +36,9 @@ pub struct Film {
     snapshots: Vec<Snapshot>,
 }
 
+/// How many characters a model writes at each moment.
+const WRITTEN: usize = 80;
+
 /// What a model did with the prompt at one step of its training.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -42,6 +46,8 @@ pub struct Snapshot {
     pub step: usize,
     /// The forward pass.
     pub trace: Trace,
+    /// How it went on from the prompt, taking the likeliest character each time.
+    pub text: String,
 }
 
 impl Film {
@@ -111,8 +117,15 @@ impl Film {
     pub fn take(&mut self, model: &impl Traceable, step: usize) -> Result<()> {
         let trace = model.trace(&self.prompt)?;
         trace.attention()?;
-        self.snapshots.push(Snapshot { step, trace });
+        let text =
+            generate(model, &model.tokenizer(), &self.prompt, &Sampling { chars: WRITTEN, ..Sampling::greedy() })?;
+        self.snapshots.push(Snapshot { step, trace, text });
         Ok(())
+    }
+
+    /// What the model is shown at each moment.
+    pub fn prompt(&self) -> &str {
+        &self.prompt
     }
 
     /// The snapshots so far.
@@ -128,7 +141,7 @@ impl Film {
         if self.snapshots.is_empty() {
             return Err(Error::Drawing("the film is empty: take a snapshot first, film.take(&model, 0)?".to_owned()));
         }
-        let frames = self.snapshots.iter().map(|Snapshot { step, trace }| {
+        let frames = self.snapshots.iter().map(|Snapshot { step, trace, .. }| {
             let loss = trace
                 .loss()
                 .map_or(String::new(), |loss| format!(" · {loss:.2} {} on this text", trace.tokenizer.unit().nats));

@@ -1,0 +1,87 @@
+// A text as it is written: pieces come one by one, at a reader's pace or as fast as the model can.
+
+import { write } from "../engine/write.js";
+import { eachFrame, likesStillness } from "./pace.js";
+
+const PACE = 45; // characters a second
+const MOST = 20000; // a writer's own end; the story's is `length`
+
+// `came(piece)` is told of each; `rests(why)` when it is at rest: "paused", or "done". A piece is what the writer gave, and
+// `before`, the ids that it was foretold from, of which the first stands at `first`.
+export class Story {
+  constructor({ came, rests }) {
+    Object.assign(this, { came, rests, pieces: [], writer: null, stopFrames: null, length: 0, isDone: false });
+  }
+
+  // Begins to write behind a prompt; throws a sentence where the settings can't be.
+  begin(model, prompt, { length, ...settings }) {
+    this.halt();
+    this.pieces = [];
+    this.writer = write(model, prompt, { ...settings, chars: MOST });
+    Object.assign(this, { model, settings, length, written: 0, isDone: false });
+  }
+
+  // Another piece in the place of one that was written, and what follows from it.
+  instead(place, id) {
+    this.halt();
+    const { model, settings, writer } = this;
+    const kept = this.pieces.slice(0, place), at = this.pieces[place].place;
+    const ids = [...writer.ids.slice(0, at), id];
+    const text = model.tokenizer.decode([id]);
+    const piece = { ...this.pieces[place], id, text, isForced: true };
+    this.pieces = [...kept, piece];
+    this.written = this.pieces.reduce((sum, { text }) => sum + [...text].length, 0);
+    this.length = Math.max(this.length, this.written + 60);
+    this.writer = write(model, model.tokenizer.decode(ids), { ...settings, chars: MOST });
+    this.isDone = false;
+  }
+
+  // One more; false at the end.
+  step() {
+    if (this.isDone || this.written >= this.length) return this.end();
+    const piece = this.writer.next();
+    if (!piece) return this.end();
+    this.written += [...piece.text].length;
+    const { first = 0, ids } = this.writer;
+    this.pieces.push({ ...piece, first, before: ids.slice(first, piece.place) });
+    this.came(this.pieces[this.pieces.length - 1]);
+    return true;
+  }
+
+  // So much more than there is.
+  lengthen(more) {
+    this.length = this.written + more;
+    this.isDone = false;
+  }
+
+  end() {
+    this.isDone = true;
+    this.stopFrames = null;
+    this.rests("done");
+    return false;
+  }
+
+  get isRunning() { return this.stopFrames !== null; }
+
+  // Writes on, frame by frame.
+  run(isAtOnce = likesStillness()) {
+    this.halt();
+    let due = 0;
+    this.stopFrames = eachFrame((seconds) => {
+      const end = performance.now() + 14;
+      due += isAtOnce ? Infinity : Math.min(6, seconds * PACE);
+      while (due >= 1 && performance.now() < end) {
+        if (!this.step()) return false;
+        due -= 1;
+      }
+      return true;
+    });
+  }
+
+  halt() {
+    this.stopFrames?.();
+    this.stopFrames = null;
+  }
+
+  get text() { return this.pieces.map(({ text }) => text).join(""); }
+}
