@@ -4,10 +4,13 @@
 // knows(character), ends: the ids that end a text, unit: "character" or "token".
 
 import { utf8, visible } from "./characters.js";
+import { bytePairs, Subwords } from "./subwords.js";
 
 // The tokenizer of a model's header.
 export function tokenizerOf(kept) {
   if (kept.kind === "chars") return new Characters(kept.n_vocab);
+  if (kept.kind === "pairs") return bytePairs(kept);
+  if (kept.kind === "subwords") return new Subwords(kept);
   throw new Error(`there is no tokenizer of the kind ${kept.kind}: write the page anew`);
 }
 
