@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import doctor, gallery, kernel, libtorch, pack, python_env, release, tools
+from . import book, doctor, gallery, kernel, libtorch, pack, python_env, release, tools
 from .layout import CARGO_CONFIG, KERNEL_NAME, LAB, NOTEBOOKS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
 from .say import Problem, explain, line, step
 
@@ -108,8 +108,13 @@ def run(paths: list[str], html: bool, stock: bool, solutions: bool = False, brie
     return _execute(notebooks, *(["--html"] if html else []), kernel_name=STOCK_KERNEL_NAME if stock else KERNEL_NAME)
 
 
+# Of a cell with sliders, so many of their states are kept in a solved notebook, for those who read it without a kernel.
+STATES = "40"
+
+
 def solve(paths: list[str]) -> int:
     """Executes the solved notebooks, and keeps the results in them."""
+    os.environ.setdefault("GLASSLAB_STATES", STATES)
     notebooks = _ready_for(paths, SOLUTIONS)
     for path in notebooks:
         if path.parent != SOLUTIONS:
@@ -119,10 +124,7 @@ def solve(paths: list[str]) -> int:
 
 def _ready_for(paths: list[str], folder: Path) -> list[Path]:
     """Sets up what is missing; the notebooks named, or all of a folder."""
-    if not is_set_up():
-        setup()
-    else:
-        refresh()
+    make_ready()
     notebooks = [Path(path).absolute() for path in paths] or sorted(folder.glob("*.ipynb"))
     for path in notebooks:
         if not path.is_file():
@@ -138,6 +140,14 @@ def execution(notebooks: list[Path], *options: str, kernel_name: str = KERNEL_NA
     """The command that executes notebooks in the lab's Python."""
     return [str(python_env.python()), str(Path(__file__).parent / "notebooks.py"), "--out", str(OUT), "--kernel", kernel_name,
             "--library", str(kernel.LIBRARY), *options, *map(str, notebooks)]
+
+
+def make_ready() -> None:
+    """Sets up what is missing, or builds what changed since."""
+    if not is_set_up():
+        setup()
+    else:
+        refresh()
 
 
 def refresh() -> None:
@@ -191,6 +201,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     gallery_.add_argument("--seconds", type=int, default=gallery.SECONDS, help="how long to train it (%(default)s)")
     gallery_.add_argument("--out", metavar="PAGE", help="another place for the page")
     gallery_.add_argument("--show", action="store_true", help="also open it in a browser")
+    book_ = commands.add_parser("book", help="make the lab as a site, with a model that writes on its first page: out/book/")
+    book_.add_argument("--model", metavar="FILE", help="the model that writes; by default one is trained")
+    book_.add_argument("--seconds", type=int, default=book.SECONDS, help="how long to train it (%(default)s)")
+    book_.add_argument("--page", metavar="FILE", help="a page of `glasslab page` that is there already, in place of a model")
+    book_.add_argument("--out", metavar="FOLDER", help="another place for the site")
+    book_.add_argument("--show", action="store_true", help="also open it in a browser")
     solve_ = commands.add_parser("solve", help="for teachers: execute solved notebooks and keep the results in them")
     solve_.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="all by default")
     release_ = commands.add_parser("release", help="for teachers: make the learners' notebooks from the solved ones")
@@ -224,20 +240,19 @@ def main(arguments: list[str]) -> int:
             case "run":
                 return run(options.notebooks, options.html, options.stock, options.solutions, options.brief)
             case "pack":
-                if not is_set_up():
-                    setup()
-                else:
-                    refresh()
+                make_ready()
                 return pack.pack(options.out)
             case "solve":
                 return solve(options.notebooks)
             case "release":
                 return release.release(options.check)
+            case "book":
+                # With a page that is there, nothing of the lab is run.
+                if not options.page:
+                    make_ready()
+                return book.make(book.Wish(options.page, options.model, options.seconds), options.out, options.show)
             case "gallery":
-                if not is_set_up():
-                    setup()
-                else:
-                    refresh()
+                make_ready()
                 return gallery.make(options.model, options.seconds, options.out, options.show)
             case "nbgrader":
                 return release.nbgrader(options.rest)

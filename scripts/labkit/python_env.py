@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import tools
 from .layout import JUPYTER_HOME, ROOT, STAMPS, VENV
-from .say import Problem, done
+from .say import Problem, done, line
 
 REQUIREMENTS = ROOT / "scripts" / "requirements.txt"
 STAMP = STAMPS / "python"
@@ -44,6 +44,17 @@ def make(venv: Path, requirements: Path, stamp: Path, what: str) -> None:
                       "and the free disk space, then run the same command again.")
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(_wanted(requirements))
+
+
+def ensure_own(venv: Path, requirements: Path, stamp: Path, what: str, cost: str) -> None:
+    """A tool that no learner needs, in an environment of its own, made on first use."""
+    started = time.monotonic()
+    if is_made(venv, requirements, stamp):
+        return
+    line(f"First use: {what} in an environment of its own, {venv.relative_to(ROOT)}. {cost}.")
+    stamp.unlink(missing_ok=True)
+    make(venv, requirements, stamp, what)
+    line(f"      done ({time.monotonic() - started:.0f} s)")
 
 
 def is_ready() -> bool:

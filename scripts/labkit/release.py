@@ -2,7 +2,6 @@
 
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 from . import exercises, python_env, tools
@@ -69,9 +68,4 @@ def nbgrader(arguments: list[str]) -> int:
 
 def ensure() -> None:
     """nbgrader in an environment of its own: a teacher's tool, which no learner needs."""
-    started = time.monotonic()
-    if python_env.is_made(VENV, REQUIREMENTS, STAMPS / "nbgrader"):
-        return
-    line("First use: nbgrader in an environment of its own, .lab/nbgrader. About 1 minute, 100 MB to download.")
-    python_env.make(VENV, REQUIREMENTS, STAMPS / "nbgrader", "nbgrader")
-    line(f"      done ({time.monotonic() - started:.0f} s)")
+    python_env.ensure_own(VENV, REQUIREMENTS, STAMPS / "nbgrader", "nbgrader", "About 1 minute, 100 MB to download")

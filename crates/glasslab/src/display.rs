@@ -165,6 +165,11 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// Text inside a `<script>` that holds JSON: nothing in it can end the script.
+pub(crate) fn json_in_script(json: &str) -> String {
+    json.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+}
+
 /// A name for something shown that nothing else has.
 pub(crate) fn unique_id(what: &str) -> String {
     thread_local!(static COUNT: Cell<u64> = const { Cell::new(0) });

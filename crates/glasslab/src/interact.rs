@@ -16,6 +16,12 @@
 //! is replaced at each change. It is run between cells, on the thread that runs them.
 //!
 //! Without such a front-end the closure runs once, with the values that the controls begin with.
+//!
+//! For pages that are read without a kernel, the closure can run beforehand: with `GLASSLAB_STATES=N` in the environment
+//! (`scripts/lab solve` sets it), up to N states are computed, each control moved alone from where it begins, and kept in the
+//! cell's output in the place of the widgets.
+
+mod states;
 
 use crate::display::{Picture, bundle, escape, html_bundle, unique_id};
 use crate::stopping::listen_also;
@@ -201,6 +207,10 @@ impl Interact {
     }
 
     fn show_boxed(self, mut draw: Draw) {
+        if let Some(most) = states::wanted() {
+            crate::display::show_bundle(&states::compute(&self.controls, most, &mut draw));
+            return;
+        }
         if !is_connected() {
             crate::display::show_bundle(&draw(&values(&self.controls)));
             return;

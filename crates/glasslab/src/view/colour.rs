@@ -136,10 +136,19 @@ pub(crate) fn css(RGBColor(red, green, blue): RGBColor) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
-/// Black or white, whichever is read better on a colour.
-pub(crate) fn ink_on(RGBColor(red, green, blue): RGBColor) -> &'static str {
-    let lightness = 0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue);
-    if lightness > 140.0 { "#111" } else { "#fff" }
+/// Black or white, whichever is read better on a colour: with a contrast of at least 4.5 to 1.
+pub(crate) fn ink_on(colour: RGBColor) -> &'static str {
+    // Where both have the same contrast: (1 + 0.05) / (light + 0.05) = (light + 0.05) / 0.05.
+    if luminance(colour) > 0.179 { "#000" } else { "#fff" }
+}
+
+/// How light a colour is, from 0 to 1 (WCAG 2's relative luminance).
+fn luminance(RGBColor(red, green, blue): RGBColor) -> f64 {
+    let linear = |part: u8| {
+        let part = f64::from(part) / 255.0;
+        if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
 }
 
 #[cfg(test)]
@@ -162,6 +171,19 @@ mod tests {
             let scale = Scale::new(quantity, &[-3.0, 1.0]);
             let shades: Vec<f64> = (0..=100).map(|step| lightness(scale.at(f64::from(step) / 100.0))).collect();
             assert!(shades[..=50].is_sorted() && shades[50..].is_sorted_by(|a, b| a >= b), "{quantity:?}");
+        }
+    }
+
+    #[test]
+    fn ink_can_be_read_on_every_colour() {
+        let greys = (0..=255).map(|grey| RGBColor(grey, grey, grey));
+        let scales = [Quantity::Weights, Quantity::Probabilities, Quantity::Bits, Quantity::Scores, Quantity::Numbers];
+        let shades = scales.into_iter().flat_map(|quantity| Scale::new(quantity, &[-1.0, 1.0]).palette());
+        for colour in greys.chain(shades) {
+            let light = if ink_on(colour) == "#fff" { 1.05 } else { 0.05 };
+            let (ink, paper) = (light, luminance(colour) + 0.05);
+            let contrast = f64::max(ink, paper) / f64::min(ink, paper);
+            assert!(contrast >= 4.5, "{} on {}: {contrast}", ink_on(colour), css(colour));
         }
     }
 

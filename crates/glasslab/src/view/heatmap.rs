@@ -172,8 +172,8 @@ impl Heatmap {
                 for (place, number) in self.cells.iter().enumerate().filter(|(_, number)| !number.is_finite()) {
                     let (row, column) = ((place / columns) as i32, (place % columns) as i32);
                     let at = (left + column * cell + cell / 2, top + row * cell_height + cell_height / 2);
-                    let light = ink_on(scale.colour(*number)) != "#111";
-                    let ink = if light { RGBColor(255, 255, 255) } else { RGBColor(17, 17, 17) };
+                    let light = if ink_on(scale.colour(*number)) == "#fff" { 255 } else { 0 };
+                    let ink = RGBColor(light, light, light);
                     let style = TextStyle::from(("sans-serif", (cell / 2).clamp(9, 13)).into_font()).color(&ink);
                     area.draw(&Text::new(self.told(*number, 1.0), at, style.pos(middle)))?;
                 }

@@ -3,6 +3,7 @@
 //! It needs nothing but itself: no network, no other block. Where a page does not run scripts (a notebook that is not
 //! trusted, or one on a website), what is left of it is still a table or a picture.
 
+pub(crate) use crate::display::json_in_script;
 use crate::display::{Picture, escape, html_bundle, show_bundle, show_value};
 use glasslab_wire::Bundle;
 
@@ -97,11 +98,6 @@ pub(crate) fn beside(least: u32, blocks: impl IntoIterator<Item = String>) -> St
 /// A paragraph of plain text.
 pub(crate) fn paragraph(text: &str) -> String {
     format!("<p style=\"margin:4px 0\">{}</p>", escape(text))
-}
-
-/// Text inside a `<script>` that holds JSON: nothing in it can end the script.
-pub(crate) fn json_in_script(json: &str) -> String {
-    json.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
 }
 
 #[cfg(test)]

@@ -16,12 +16,17 @@ impl Lens {
              next. The brighter, the surer; framed, where it came so; point at a cell for the number.</p>\
              <table dir=\"ltr\" style=\"table-layout:auto;border-collapse:separate;border-spacing:1px;font-size:13px\">",
         );
+        // Of the last place nothing has come yet, and an empty head says nothing.
+        let head = |style: &str, text: &str| match text {
+            "" => format!("<td style=\"{style}\"></td>"),
+            _ => format!("<th scope=\"col\" style=\"{style}\">{}</th>", escape(text)),
+        };
         let heading = |html: &mut String, name: &str, labels: &[String], end: &str| {
             html.push_str(&format!("<tr><th scope=\"row\" style=\"{name_cell}\">{name}</th>"));
             for label in labels {
-                html.push_str(&format!("<th scope=\"col\" style=\"{cell}\">{}</th>", escape(label)));
+                html.push_str(&head(cell, label));
             }
-            html.push_str(&format!("<th style=\"padding:2px 8px\">{end}</th></tr>"));
+            html.push_str(&format!("{}</tr>", head("padding:2px 8px", end)));
         };
         heading(&mut html, "after", &self.labels, self.unit);
         for row in self.shown() {

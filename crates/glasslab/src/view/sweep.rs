@@ -108,7 +108,7 @@ impl Design {
             let cells: String = cells.iter().map(|text| format!("<td {cell}>{}</td>", escape(text))).collect();
             format!("<tr>{cells}</tr>")
         });
-        let heads = ["better", "worse", "difference (nats/char)", "in standard errors", ""];
+        let heads = ["better", "worse", "difference (nats/char)", "in standard errors", "verdict"];
         let heads: String = heads.iter().map(|text| format!("<th scope=\"col\" {cell}>{text}</th>")).collect();
         let table = match self.pairs.is_empty() {
             true => String::new(),
@@ -142,5 +142,6 @@ mod tests {
             assert!(html.contains(words), "{words}: {html}");
         }
         assert!(!html.contains("<script>") && alt == design.to_string());
+        assert!(html.contains("</th>") && !html.contains("></th>"), "no head of a table is empty: {html}");
     }
 }
