@@ -138,7 +138,7 @@ fn answers(models: &[Value], tokenizers: &[AnyTokenizer], questions: &[Value]) -
     let path = folder.path().join("questions.json");
     let asked = json!({"models": models, "tokenizers": tokenizers, "questions": questions});
     std::fs::write(&path, asked.to_string()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("page/test/answer.js");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page_engine.mjs");
     let output = Command::new("node").arg(script).arg(path).output().unwrap_or_else(|error| panic!("node: {error}"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let answers: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();

@@ -1,17 +1,17 @@
-// Answers questions about models with the engine, so that the library's tests can compare: node answer.js FILE, where FILE is
+// Answers questions about models with the engine, so that the library's tests can compare: node page_engine.mjs FILE, where FILE is
 // { models: [as in a page], questions: [{ model, ask, … }] }; prints a list of answers. What is no finite number is null.
 
 import { readFileSync } from "node:fs";
-import { openModel } from "../engine/model.js";
-import { trace } from "../engine/trace.js";
-import { meanLoss } from "../engine/surprise.js";
-import { lens } from "../engine/lens.js";
-import { cutName, cutsOf } from "../engine/cuts.js";
-import { write } from "../engine/write.js";
-import { byHand } from "../engine/by_hand.js";
-import { backward } from "../engine/backward.js";
-import { describeStep } from "../engine/describe.js";
-import { tokenizerOf } from "../engine/tokenizer.js";
+import { openModel } from "../page/engine/model.js";
+import { trace } from "../page/engine/trace.js";
+import { meanLoss } from "../page/engine/surprise.js";
+import { lens } from "../page/engine/lens.js";
+import { cutName, cutsOf } from "../page/engine/cuts.js";
+import { write } from "../page/engine/write.js";
+import { byHand } from "../page/engine/by_hand.js";
+import { backward } from "../page/engine/backward.js";
+import { describeStep } from "../page/engine/describe.js";
+import { tokenizerOf } from "../page/engine/tokenizer.js";
 
 const numbers = (data) => Array.from(data, (number) => (Number.isFinite(number) ? number : null));
 
