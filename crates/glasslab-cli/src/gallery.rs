@@ -15,7 +15,7 @@ use glasslab::train::{
     Course, Downhill, History, Landscape, LandscapeConfig, Learning, Length, Moment, OptimiserKind, StepByStep,
     TrainConfig, train_with,
 };
-use glasslab::view::{EmbeddingMap, Film, LossCurve, Surprise};
+use glasslab::view::{EmbeddingMap, Film, LossCurve, Surprise, Written};
 use glasslab::{Error, Result, best_device};
 use serde_json::json;
 use std::fmt::Write;
@@ -73,13 +73,28 @@ impl Gallery {
         self.ladder(&model, &train_tokens, &held_out, &mut page)?;
         self.cuts(&model, &held_out, &mut page)?;
         let name = self.model.file_name().unwrap_or_default().to_string_lossy();
+        let live = self.live(&model, &mut page)?;
         let html = page.finish(&format!("What glasslab sees in {name}"));
         std::fs::write(&self.out, &html).map_err(|source| Error::File { path: self.out.clone(), source })?;
         match as_json {
-            true => println!("{}", json!({ "out": self.out, "pictures": page.pictures, "bytes": html.len() })),
-            false => println!("{} pictures in {}", page.pictures, self.out.display()),
+            true => println!(
+                "{}",
+                json!({ "out": self.out, "pictures": page.pictures, "bytes": html.len(), "live": live.path })
+            ),
+            false => println!("{} pictures in {}; the model itself, live, in {}", page.pictures, self.out.display(), live.path.display()),
         }
         Ok(())
+    }
+
+    /// The model itself, in a page of its own beside this one.
+    fn live(&self, model: &TransformerLm, page: &mut Page) -> Result<Written> {
+        let path = self.out.with_extension("live.html");
+        let title = self.model.file_stem().unwrap_or_default().to_string_lossy();
+        let written = glasslab::view::Page::new(model)?.title(&title).write(&path)?;
+        let name = escape(&path.file_name().unwrap_or_default().to_string_lossy());
+        page.section("Live", "The model in a page that computes: type, let it write, cut it, walk through it.");
+        page.add("model.page(\"mine.html\")?", &format!("<p><a href=\"{name}\">{name}</a></p>"));
+        Ok(written)
     }
 
     fn trace(&self, model: &TransformerLm, page: &mut Page) -> Result<()> {
