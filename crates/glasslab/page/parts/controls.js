@@ -55,7 +55,13 @@ export function textBox(parent, { name, value, rows = 2, limit = 4000 }, changed
   const paper = make("div", box, { class: "textbox-paper" });
   const behind = make("div", paper, { class: "textbox-behind", "aria-hidden": "true" });
   const area = make("textarea", paper, { id, rows, maxlength: limit, spellcheck: "false", autocapitalize: "off", autocomplete: "off" });
+  // What lies behind has the same letters, unseen: so the paper is as high as the text.
+  const grow = () => { behind.textContent = area.value; };
   area.value = value;
-  area.addEventListener("input", () => changed(area.value));
+  grow();
+  area.addEventListener("input", () => {
+    grow();
+    changed(area.value);
+  });
   return { area, behind };
 }

@@ -59,17 +59,20 @@ export function lookPart(root, page, given) {
     problem(told.join(" "));
     figure.hidden = used.length === 0;
     mean.textContent = "";
-    if (!used.length) return behind.replaceChildren();
+    behind.textContent = area.value;
+    if (!used.length) return;
     seen = trace(model, used);
     const nats = surprises(seen);
     // Under the letters that a person types, in the same place.
     const texts = textsOf(model.tokenizer, ids), unseen = ids.length - used.length;
-    behind.replaceChildren();
-    if (texts.join("") === area.value) texts.forEach((text, at) => {
-      const part = make("span", behind, {}, text);
-      if (at < unseen) part.className = "faint";
-      else part.style.backgroundColor = surpriseTint(nats[at - unseen]);
-    });
+    if (texts.join("") === area.value) {
+      behind.replaceChildren();
+      texts.forEach((text, at) => {
+        const part = make("span", behind, {}, text);
+        if (at < unseen) part.className = "faint";
+        else part.style.backgroundColor = surpriseTint(nats[at - unseen]);
+      });
+    }
     const loss = meanLoss(seen);
     mean.textContent = loss === null ? "" : natsWords(loss) + " nats a " + model.unit + " of surprise on average. 0 would be certainty, " + natsWords(Math.log(model.config.n_vocab)) + " guessing among all " + model.config.n_vocab + ".";
     tokens.show(used.map((_, at) => ({
