@@ -30,6 +30,8 @@ NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
          "needs an NVIDIA GPU": ("gpu", libtorch.has_nvidia_gpu),
          "needs transformers": ("export", lambda: bool(os.environ.get("GLASSLAB_TRANSFORMERS_PYTHON"))),
          "needs stories260K": ("stories260k", lambda: (models() / "stories260K.bin").exists()),
+         "needs node": ("page_engine", lambda: tools.node() is not None),
+         "needs node and stories260K": ("page_engine", lambda: tools.node() is not None and (models() / "stories260K.bin").exists()),
          "needs SmolLM2 as a GGUF file": ("smollm2", lambda: bool(os.environ.get("GLASSLAB_SMOLLM2")))}
 # What `--quick` runs of the crates: all but examples and the documentation's. What is compiled step by step takes longer once,
 # and then a tenth of the time after a change.
@@ -116,6 +118,7 @@ def jobs(suites, quick: bool) -> list[Job]:
         made += [notebook(path) for path in sorted(SOLUTIONS.glob("*.ipynb"), reverse=True)]
     if "crates" in suites:
         made += [job for reason in NEEDS for job in ignored(reason)]
+        made.append(page_tests())
     return made
 
 
@@ -163,6 +166,37 @@ def cargo(label: str, name: str, targets: list[str], *test_options: str) -> Job:
     if python := peers.there():
         environment["GLASSLAB_TORCH_PYTHON"] = str(python)
     return Job("crates", label, command, lambda output, status: read_cargo(name, output, status), environment)
+
+
+# The tests of the page's JavaScript, by themselves.
+PAGE = "crates/glasslab/page/test"
+
+
+def page_tests() -> Job:
+    """They run in node; where there is none, they are skipped together."""
+    if node := tools.node():
+        return Job("crates", "page", [node, "--test", "--test-reporter=tap", *sorted(ROOT.glob(f"{PAGE}/*.test.js"))], read_tap)
+    program = "print('node 18 or later is not here')"
+    return Job("crates", "page", [sys.executable, "-c", program], lambda *_: Count(skipped={PAGE: "needs node"}))
+
+
+def read_tap(output: str, status: int) -> Count:
+    """Each test has a line `ok N - NAME` or `not ok N - NAME`; those of a file or a group stand behind their own, further left."""
+    count = Count()
+    lines = [match.groups() for match in re.finditer(r"^( *)(ok|not ok) \d+ - (.*)$", output, re.M)]
+    for at, (indent, result, name) in enumerate(lines):
+        holds_others = at > 0 and len(lines[at - 1][0]) > len(indent)
+        if holds_others:
+            continue
+        if "# SKIP" in name:
+            count.skipped[name.split(" # ")[0]] = name.partition("# SKIP")[2].strip() or "no reason is given"
+        elif result == "ok":
+            count.passed += 1
+        else:
+            count.failed.append(name)
+    if status != 0 and not count.failed:
+        count.failed.append(f"the page's tests ended with status {status}; their last words stand above")
+    return count
 
 
 def one(name: str, status: int) -> Count:
@@ -219,6 +253,8 @@ def skipped_jobs() -> list[Job]:
                 by_module[suite, test.split(".")[0]].append(test)
     for reason in sorted(reasons & set(NEEDS)):
         made += ignored(reason)
+    if "needs node" in reasons and tools.node():
+        made.append(page_tests())
     for (suite, module), tests in by_module.items():
         if suite == "scripts":
             # What takes minutes should not wait for another that does.

@@ -50,6 +50,15 @@ def cxx() -> str | None:
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
+def node() -> str | None:
+    """A node that runs the page's JavaScript and its tests: 18 or later."""
+    try:
+        found = re.match(r"v(\d+)\.", run(["node", "--version"], ""))
+    except Problem:
+        return None
+    return shutil.which("node") if found and int(found.group(1)) >= 18 else None
+
+
 def rust_version(tool: str) -> tuple[int, int] | None:
     try:
         found = re.search(r"(\d+)\.(\d+)\.", run([tool, "--version"], ""))

@@ -25,7 +25,7 @@ def find():
 class Page:
     """One page in a browser of its own."""
 
-    def __init__(self, url, width=1040, height=900, dark=False):
+    def __init__(self, url, width=1040, height=900, dark=False, offline=False):
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         command = [find(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
                    "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars", "--remote-debugging-port=0",
@@ -33,7 +33,8 @@ class Page:
         said = Path(self.folder.name) / "said"
         with said.open("w") as file:
             self.browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
-        self.number, self.problems = 0, []
+        # What the page's scripts failed with or complained of, and, where it is offline, all that it asked for.
+        self.number, self.problems, self.requests = 0, [], []
         try:
             port_file = Path(self.folder.name) / "DevToolsActivePort"
             for _ in range(600):
@@ -48,8 +49,11 @@ class Page:
             target = next(target for target in self.call("Target.getTargets")["targetInfos"] if target["type"] == "page")
             attached = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
             self.session = attached["sessionId"]
-            for domain in ("Page", "Runtime"):
+            for domain in ("Page", "Runtime", "Log"):
                 self.call(f"{domain}.enable")
+            if offline:
+                self.call("Network.enable")
+                self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
             self.call("Emulation.setEmulatedMedia",
                       features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
             self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
@@ -84,6 +88,13 @@ class Page:
             if answer.get("method") == "Runtime.exceptionThrown":
                 details = answer["params"]["exceptionDetails"]
                 self.problems.append(details.get("exception", {}).get("description") or details["text"])
+            elif answer.get("method") == "Log.entryAdded" and answer["params"]["entry"]["level"] == "error":
+                self.problems.append(answer["params"]["entry"]["text"])
+            elif answer.get("method") == "Runtime.consoleAPICalled" and answer["params"]["type"] == "error":
+                said = answer["params"]["args"]
+                self.problems.append(" ".join(str(part.get("description") or part.get("value")) for part in said))
+            elif answer.get("method") == "Network.requestWillBeSent":
+                self.requests.append(answer["params"]["request"]["url"])
             if answer.get("id") == self.number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
@@ -124,6 +135,10 @@ class Page:
                 "Home": 36, "End": 35, "Tab": 9}[name]
         for kind in ("rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code)
+
+    def type(self, text):
+        """Types a text where the focus is."""
+        self.call("Input.insertText", text=text)
 
     def picture(self, path, element=None):
         """A screenshot of the whole page, or of one element."""

@@ -320,7 +320,8 @@ impl<'a, P: Probe> Surgery<'a, P> {
                 _ => {}
             },
             Cut::Positions => match part {
-                "embedded" | "attn.unturned" => keep(part.to_owned(), tensor),
+                "embedded" | "scaled" => keep("embedded".to_owned(), tensor), // as it was before places were added
+                "attn.unturned" => keep(part.to_owned(), tensor),
                 "positioned" => return Ok(self.kept.get("embedded").map(Tensor::shallow_clone)),
                 // Queries and keys before they were turned lie in one tensor, (B, H + K, T, D): queries first.
                 "attn.queries" | "attn.keys" => {

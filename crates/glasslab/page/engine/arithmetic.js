@@ -6,7 +6,7 @@ const LARGEST = 6; // terms of a long sum of products are written out; the rest 
 // A number with so many digits behind the point, of two equally near the even one.
 function fixed(number, digits) {
   const isTie = Math.abs((number * 2 ** (digits + 1)) % 2) === 1; // only then a number ends in a 5 behind these digits
-  const text = number.toFixed(digits);
+  const text = (Object.is(number, -0) ? "-" : "") + number.toFixed(digits);
   if (!isTie || Number(text[text.length - 1]) % 2 === 0) return text;
   return (number - Math.sign(number) * 10 ** -digits / 2).toFixed(digits);
 }

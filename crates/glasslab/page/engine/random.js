@@ -2,7 +2,7 @@
 // in both. Its 64 bits are two halves of 32, high and low.
 
 export class SplitMix64 {
-  // seed: a whole number from 0 on, or a BigInt.
+  // seed: a whole number from 0 on, or its digits as a text where it has more than 53 bits.
   constructor(seed) {
     const bits = BigInt.asUintN(64, BigInt(seed));
     this.high = Number(bits >> 32n);

@@ -1,7 +1,8 @@
 // Choosing the next character from a model's scores, exactly as the library does.
 
 // Checks settings; throws a sentence that says what is wrong.
-export function checkSampling(tokenizer, { chars, temperature, topK, topP, stop }) {
+export function checkSampling(tokenizer, { chars, temperature, topK, topP, stop, seed }) {
+  if (!/^\d+$/.test(String(seed))) throw new Error(`the seed must be a whole number from 0 on, got ${seed}`);
   if (!(Number.isInteger(chars) && chars >= 0)) throw new Error(`chars must be a whole number from 0 on, got ${chars}`);
   if (!(Number.isFinite(temperature) && temperature >= 0)) {
     throw new Error(`temperature must be 0 or above, got ${temperature}`);

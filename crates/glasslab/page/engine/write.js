@@ -15,7 +15,7 @@ import { canReadPiecewise, cutting } from "./cuts.js";
 // that the library writes.
 export function write(model, prompt, settings = {}) {
   const { chars = 100, temperature = 0.5, topK = null, topP = null, stop = null, seed = 0, cuts = [] } = settings;
-  checkSampling(model.tokenizer, { chars, temperature, topK, topP, stop });
+  checkSampling(model.tokenizer, { chars, temperature, topK, topP, stop, seed });
   return new Writer(model, prompt, { chars, temperature, topK, topP, stop, seed, cuts });
 }
 

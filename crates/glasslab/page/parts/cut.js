@@ -53,7 +53,7 @@ export function cutPart(root, page, given) {
     const paint = headPictures(box, model.config);
     return { loss, filled, wrote, paint };
   });
-  make("h3", root, {}, "Which characters it costs");
+  make("h3", root, {}, "Which " + model.unit + "s it costs");
   const costs = pieceList(root, { name: "The text, orange where the cut costs most", chosen: (place) => tell(place) });
   const cost = make("p", root, { class: "caption", "aria-live": "polite" });
   field(root, { name: "The text that is read", value: text, maxlength: 400, spellcheck: "false", autocomplete: "off" }, (value) => {
@@ -66,7 +66,7 @@ export function cutPart(root, page, given) {
   const update = latest(() => {
     stopWriting();
     const ids = model.tokenizer.encode(text).ids.slice(-Math.min(model.contextLen, 128));
-    if (ids.length < 2) return problem("Give it a text of at least two characters that the model knows.");
+    if (ids.length < 2) return problem("Give it a text of at least two " + model.unit + "s that the model knows.");
     let altered;
     try {
       whole ??= trace(model, ids);
@@ -88,7 +88,7 @@ export function cutPart(root, page, given) {
     labels = whole.labels;
     changes = before.map((nats, place) => (nats === null ? 0 : after[place] - nats));
     costs.show(labels.map((label, place) => ({ label, tint: cuts.length ? changeTint(changes[place], 3) : "", words: costWords(place) })), null);
-    cost.textContent = cuts.length ? "Orange: it costs; blue: it helps. Choose a character for its number." : "Once something is cut, the colours tell where it is missed.";
+    cost.textContent = cuts.length ? "Orange: it costs; blue: it helps. Choose one for its number." : "Once something is cut, the colours tell where it is missed.";
     writeBoth();
   });
   function costWords(place) {

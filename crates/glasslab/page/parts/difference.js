@@ -9,7 +9,7 @@ import { pieceList } from "./pieces.js";
 import { distance } from "./dice.js";
 import { changeTint, surpriseTint } from "./colours.js";
 import { inSlices, latest } from "./pace.js";
-import { natsWords, percentWords, quoted } from "./words.js";
+import { natsWords, percentWords, quoted, textsOf } from "./words.js";
 
 const BOTH_CHARS = 200;
 const BOTH_LONGEST = 64;
@@ -41,8 +41,8 @@ export function differencePart(root, page, given) {
     writeBoth();
   });
 
-  make("h3", figure, {}, "Change one character: who notices?");
-  make("p", figure, {}, "Choose a character early in the text. It is changed for both; below, each model’s text is coloured where its prediction moves. One that sees only a single character forgets at once.");
+  make("h3", figure, {}, "Change one " + models[0].unit + ": who notices?");
+  make("p", figure, {}, "Choose a " + models[0].unit + " early in the text. It is changed for both; below, each model’s text is coloured where its prediction moves. One that sees only the last " + models[1].unit + " forgets at once.");
   const chooser = pieceList(figure, { name: "The character to change; arrows walk", isProse: false, chosen: (at) => {
     place = at;
     swap = null;
@@ -108,7 +108,7 @@ export function differencePart(root, page, given) {
   }
   // The text with another character in the place that was chosen, for both. A piece of several characters is changed whole.
   function change() {
-    const { tokenizer } = models[0], parts = seen[0].ids.map((id) => tokenizer.decode([id]));
+    const { tokenizer } = models[0], parts = textsOf(tokenizer, seen[0].ids);
     const old = parts[place], next = (swap ??= old === "x" ? "o" : "x");
     parts[place] = next;
     const words = parts.join("");
@@ -124,10 +124,14 @@ export function differencePart(root, page, given) {
       }
       const altered = trace(model, other);
       part.shifts = one.ids.map((_, at) => distance(one.probabilitiesAt(at), altered.probabilitiesAt(at)));
-      part.list.show(altered.labels.map((label, at) => ({ label, tint: at === place ? "rgba(0,158,115,0.45)" : changeTint(part.shifts[at], 0.6), words: at === place ? "changed" : percentWords(part.shifts[at]) + " moved" })), null);
-      const behind = part.shifts.slice(place + 1), touched = behind.filter((shift) => shift > 0.01).length;
+      const at = one.ids.findIndex((id, at) => id !== other[at]); // the models may cut the text each in its own way
+      part.list.show(altered.labels.map((label, now) => ({
+        label, tint: now === at ? "rgba(0,158,115,0.45)" : changeTint(part.shifts[now], 0.6),
+        words: now === at ? "changed" : percentWords(part.shifts[now]) + " moved",
+      })), null);
+      const behind = part.shifts.slice(at + 1), touched = behind.filter((shift) => shift > 0.01).length;
       part.told.textContent = touched === 0
-        ? "Behind it nothing moves: not one of " + behind.length + " predictions. It knows only the character that it stands on."
+        ? "Behind it nothing moves: not one of " + behind.length + " predictions. It knows only the " + model.unit + " that it stands on."
         : "Behind it " + touched + " of " + behind.length + " predictions move, by " + percentWords(Math.max(...behind)) + " at most: it still knows.";
     });
   }

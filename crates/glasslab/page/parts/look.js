@@ -10,13 +10,13 @@ import { lensTable } from "./lens_table.js";
 import { attentionExplorer } from "./explorer.js";
 import { surpriseTint, weightPalette } from "./colours.js";
 import { latest } from "./pace.js";
-import { counted, natsWords, percentWords, proseOf, quoted } from "./words.js";
+import { counted, natsWords, percentWords, proseOf, quoted, textsOf } from "./words.js";
 
 export function lookPart(root, page, given) {
   const { models } = page;
   let model = models[Math.min(given.number("model", 0), models.length - 1)], place = null, seen = null;
 
-  const { area, behind } = textBox(root, { name: "Type here", value: given.text("prompt", page.prompt), rows: 2 }, latest(() => read(null)));
+  const { area, behind } = textBox(root, { name: "Type here", value: given.text("prompt", page.prompt), limit: 1000 }, latest(() => read(null)));
   const problem = notice(root);
   const mean = make("p", root, { class: "figure-line" });
   if (models.length > 1) choice(root, "Who reads", models.map(({ name }) => name), models.indexOf(model), (at) => {
@@ -63,10 +63,13 @@ export function lookPart(root, page, given) {
     seen = trace(model, used);
     const nats = surprises(seen);
     // Under the letters that a person types, in the same place.
+    const texts = textsOf(model.tokenizer, ids), unseen = ids.length - used.length;
     behind.replaceChildren();
-    for (const id of ids.slice(0, ids.length - used.length)) make("span", behind, { class: "faint" }, model.tokenizer.decode([id]));
-    if (dropped.length) behind.textContent = area.value;
-    else used.forEach((id, at) => make("span", behind, { style: "background:" + surpriseTint(nats[at]) }, model.tokenizer.decode([id])));
+    if (texts.join("") === area.value) texts.forEach((text, at) => {
+      const part = make("span", behind, {}, text);
+      if (at < unseen) part.className = "faint";
+      else part.style.backgroundColor = surpriseTint(nats[at - unseen]);
+    });
     const loss = meanLoss(seen);
     mean.textContent = loss === null ? "" : natsWords(loss) + " nats a " + model.unit + " of surprise on average. 0 would be certainty, " + natsWords(Math.log(model.config.n_vocab)) + " guessing among all " + model.config.n_vocab + ".";
     tokens.show(used.map((_, at) => ({

@@ -18,13 +18,14 @@ const hasAttention = ({ models }) => models.some(({ kind, config }) => kind === 
 const PARTS = [
   { id: "write", tab: "Write", title: "It writes", start: writePart },
   { id: "look", tab: "Look", title: "Type, and see what it sees", start: lookPart,
-    lead: "Every key you press runs the whole model once. Nothing is hidden: which pieces it reads, how much each surprised it, what it expects, and where each head looks for it." },
+    lead: (page) => "Every key you press runs the whole model once. Nothing is hidden: which pieces it reads, how much each surprised it"
+      + (hasAttention(page) ? ", what it expects, and where each head looks for it." : ", and what it expects.") },
   { id: "cut", tab: "Cut", title: "Take a part out", start: cutPart, isThere: hasAttention,
     lead: "This drawing is the model. Press a head, a block, the positions or the mask: it is taken out, and you see what the model loses with it." },
-  { id: "walk", tab: "Walk", title: "From a character to a prediction", start: walkPart,
-    lead: "A language model is arithmetic, and little else. Follow one character through it, step by step; every number can be asked how it came about." },
+  { id: "walk", tab: "Walk", title: ({ models: [{ unit }] }) => "From a " + unit + " to a prediction", start: walkPart,
+    lead: ({ models: [{ unit }] }) => "A language model is arithmetic, and little else. Follow one " + unit + " through it, step by step; every number can be asked how it came about." },
   { id: "difference", tab: "Difference", title: "Why the dramatic difference?", start: differencePart, isThere: ({ models }) => models.length > 1,
-    lead: "Two models, one task: foretell the next character. One sees only a single character, the other all that stand before. That is the whole secret." },
+    lead: "Two models, one task: foretell what comes next. One sees only the last of it, the other all that stands before. That is the whole secret." },
   { id: "film", tab: "Film", title: "How it learnt", start: filmPart, isThere: ({ film }) => film?.frames?.length > 0,
     lead: "It began with random numbers. Pull the slider, or press Play: each moment shows what it could do then." },
   { id: "about", tab: "About", title: "What this is", start: aboutPart },
@@ -83,8 +84,9 @@ async function startPage() {
   tellHeight();
   const shown = (only ? [only] : there).map((part) => {
     const section = make("section", main, { id: part.id, class: "part", "aria-labelledby": part.id + "-title" });
-    make("h2", section, { id: part.id + "-title" }, part.title);
-    if (part.lead) make("p", section, { class: "lead" }, part.lead);
+    const words = (text) => (typeof text === "function" ? text(page) : text);
+    make("h2", section, { id: part.id + "-title" }, words(part.title));
+    if (part.lead) make("p", section, { class: "lead" }, words(part.lead));
     return { ...part, body: make("div", section, { class: "figure" }) };
   });
   for (const { id, body, start } of shown) {

@@ -6,7 +6,7 @@ const STATIONS = {
   "scaled": ["scaled", "The same, brought to the size that the blocks want."],
   "positioned": ["+ position", "A number for each place is added: now the same character differs from place to place."],
   "norm1": ["norm", "Brought to one size, so that none drowns the others."],
-  "attn.unturned": ["before turning", "Queries and keys before their place turns them. The first half of the rows are queries, the others keys."],
+  "attn.unturned": ["before turning", "Queries and keys before their place turns them. Queries come first, then keys."],
   "attn.queries": ["queries", "What this character wants to know: a row for each head."],
   "attn.keys": ["keys", "What can be found at this character: a row for each head."],
   "attn.values": ["values", "What this character tells those who look at it."],
@@ -41,8 +41,8 @@ export function station(step) {
 }
 
 // What of a step belongs to the character at a place: rows of numbers, each with its name, its place on the step's axes without
-// the last one, and what its columns are: "" for units, "text" for the text's characters, "vocabulary" for its entries.
-export function numbersOfPlace(step, place, time) {
+// the last one (of so many queries, where keys follow them), and what its columns are: "" for units, "text" for the text's characters, "vocabulary" for its entries.
+export function numbersOfPlace(step, place, time, queries = 0) {
   const { name, shape, data } = step, { part } = station(name);
   const row = (name, from, length, axes) => ({ name, values: Array.from(data.subarray(from, from + length)), axes });
   if (shape.length === 1) return { columns: "", rows: place < shape[0] ? [row("", place, 1, [])] : [] };
@@ -51,9 +51,10 @@ export function numbersOfPlace(step, place, time) {
     return { columns, rows: [row("", place * shape[1], shape[1], [place])] };
   }
   const [heads, , width] = shape, isText = ["attn.scores", "attn.masked", "attn.weights"].includes(part);
-  const rows = Array.from({ length: heads }, (_, head) => {
-    const own = part === "attn.unturned" ? (head < heads / 2 ? "query " + head : "key " + (head - heads / 2)) : "head " + head;
-    return row(own, (head * time + place) * width, width, [head, place]);
-  });
+  const nameOf = (head) => {
+    if (part === "attn.unturned") return head < queries ? "query " + head : "key " + (head - queries);
+    return ({ "attn.queries": "query ", "attn.keys": "key ", "attn.values": "value " }[part] ?? "head ") + head;
+  };
+  const rows = Array.from({ length: heads }, (_, head) => row(nameOf(head), (head * time + place) * width, width, [head, place]));
   return { columns: isText ? "text" : "", rows };
 }

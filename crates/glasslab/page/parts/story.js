@@ -2,6 +2,7 @@
 
 import { write } from "../engine/write.js";
 import { eachFrame, likesStillness } from "./pace.js";
+import { textsOf } from "./words.js";
 
 const PACE = 45; // characters a second
 const MOST = 20000; // a writer's own end; the story's is `length`
@@ -27,7 +28,7 @@ export class Story {
     const { model, settings, writer } = this;
     const kept = this.pieces.slice(0, place), at = this.pieces[place].place;
     const ids = [...writer.ids.slice(0, at), id];
-    const text = model.tokenizer.decode([id]);
+    const text = textsOf(model.tokenizer, ids)[ids.length - 1];
     const piece = { ...this.pieces[place], id, text, isForced: true };
     this.pieces = [...kept, piece];
     this.written = this.pieces.reduce((sum, { text }) => sum + [...text].length, 0);

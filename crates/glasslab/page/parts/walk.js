@@ -22,8 +22,8 @@ export function walkPart(root, page, given) {
 
   const input = field(root, { name: "A short text", value: first, maxlength: 120, spellcheck: "false", autocomplete: "off" }, () => read());
   const problem = notice(root);
-  make("p", root, { class: "hint" }, "Pick the character whose way you want to follow:");
-  const text = pieceList(root, { name: "The characters; arrows walk", isProse: false, chosen: (at) => { place = at; number[1] = 0; show(); } });
+  make("p", root, { class: "hint" }, "Pick the " + model.unit + " whose way you want to follow:");
+  const text = pieceList(root, { name: "The pieces of the text; arrows walk", isProse: false, chosen: (at) => { place = at; number[1] = 0; show(); } });
 
   const walk = make("div", root, { class: "walk" });
   const map = make("nav", walk, { class: "stations", "aria-label": "the steps" });
@@ -47,7 +47,7 @@ export function walkPart(root, page, given) {
   function read() {
     const { ids } = model.tokenizer.encode(input.value);
     const used = ids.slice(0, Math.min(LONGEST, model.contextLen));
-    problem(used.length === 0 ? "Type at least one character that the model knows." : ids.length > used.length ? "The first " + used.length + " are followed." : "");
+    problem(used.length === 0 ? "Type at least one " + model.unit + " that the model knows." : ids.length > used.length ? "The first " + used.length + " are followed." : "");
     if (!used.length) return;
     seen = trace(model, used);
     back = null;
@@ -93,13 +93,13 @@ export function walkPart(root, page, given) {
     count.textContent = "step " + (now + 1) + " of " + way.length;
     title.textContent = (stop.block === null ? "" : "Block " + stop.block + ": ") + stop.name;
     words.textContent = stop.words;
-    shown = numbersOfPlace(step, place, seen.ids.length);
+    shown = numbersOfPlace(step, place, seen.ids.length, model.config.n_heads);
     const { rows, columns } = shown, width = rows[0]?.values.length ?? 0;
     shape.textContent = quoted(seen.labels[place]) + " at " + place + ", " + stop.step + ": "
       + (rows.length > 1 ? rows.length + " × " + width : width === 1 ? "one number" : width + " numbers") + (rows.length ? "" : "; the last one has none");
     const isVocabulary = columns === "vocabulary";
     if (isVocabulary && number[1] === 0) number = [0, likely(seen.probabilitiesAt(place), 1, model.tokenizer)[0].id];
-    grid.show({ rows: isVocabulary && width > 600 ? [] : rows, labels: labelsOf(columns), isShare: ["attn.weights", "probabilities"].includes(stop.part) });
+    grid.show({ rows: isVocabulary && width > 600 ? [] : rows, labels: width === 1 ? [numberWords(rows[0].values[0])] : labelsOf(columns), isShare: ["attn.weights", "probabilities"].includes(stop.part) });
     paintBars(isVocabulary ? likely(seen.probabilitiesAt(place), 6, model.tokenizer).map((row) => ({ ...row, label: model.tokenizer.label(row.id), isChosen: row.id === number[1] })) : []);
     pick(...number);
     showGradient();
@@ -135,7 +135,7 @@ export function walkPart(root, page, given) {
   function showGradient() {
     gradientBox.hidden = !isOn.checked;
     if (!isOn.checked) return;
-    if (seen.ids.length < 2) return void (gradientWords.textContent = "A gradient needs a prediction that was right or wrong: type a second character.");
+    if (seen.ids.length < 2) return void (gradientWords.textContent = "A gradient needs a prediction that was right or wrong: type a second " + model.unit + ".");
     back ??= backward(model, seen.ids);
     const stop = way[now];
     let data = null;
@@ -144,7 +144,7 @@ export function walkPart(root, page, given) {
       gradientGrid.show({ rows: [] });
       return void (gradientWords.textContent = "This step has no gradient.");
     }
-    const { rows, columns } = numbersOfPlace({ ...seen.step(stop.step), data }, place, seen.ids.length);
+    const { rows, columns } = numbersOfPlace({ ...seen.step(stop.step), data }, place, seen.ids.length, model.config.n_heads);
     gradientGrid.show({ rows: columns === "vocabulary" && rows[0].values.length > 600 ? [] : rows, labels: labelsOf(columns), tint: changeTint });
     pickGradient(rows);
   }
@@ -155,7 +155,7 @@ export function walkPart(root, page, given) {
     if (value === undefined) return;
     gradientGrid.select(...number);
     gradientWords.textContent = value === 0
-      ? "0: the loss does not hang on this number" + (place === seen.ids.length - 1 ? "; nothing came after this character, so that nothing judges it." : ".")
+      ? "0: the loss does not hang on this number" + (place === seen.ids.length - 1 ? "; nothing came after it, so that nothing judges it." : ".")
       : numberWords(value) + ": were this number larger by a little, the loss would " + (value > 0 ? "rise" : "fall") + " by " + numberWords(Math.abs(value)) + " times as much.";
   }
   here.addEventListener("keydown", (event) => {

@@ -38,3 +38,14 @@ export function quoted(label) {
 export function proseOf(label) {
   return label.replaceAll("␣", " ").replaceAll("⏎", "⏎\n");
 }
+
+// What each piece is of the text, where its own text depends on those before it: a space at the beginning, half a character.
+export function textsOf(tokenizer, ids) {
+  if (tokenizer.unit === "character") return ids.map((id) => tokenizer.decode([id]));
+  let before = "";
+  return ids.map((_, at) => {
+    const all = tokenizer.decode(ids.slice(0, at + 1)), text = all.startsWith(before) ? all.slice(before.length) : "";
+    before = all;
+    return text;
+  });
+}

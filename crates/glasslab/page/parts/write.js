@@ -29,7 +29,7 @@ export function writePart(root, page, given) {
   make("span", text, { class: "pen", "aria-hidden": "true" });
   const problem = notice(paper);
   const say = spoken(root);
-  make("p", paper, { class: "hint" }, "Change the underlined beginning: it writes anew. Click a character that it wrote to ask why.");
+  make("p", paper, { class: "hint" }, "Change the underlined beginning: it writes anew. Click any " + model.unit + " that it wrote to ask why.");
 
   const why = whyPanel(root, (id) => {
     const { place } = written;

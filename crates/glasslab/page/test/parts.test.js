@@ -4,7 +4,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { diceOf, distance, lastLook } from "../parts/dice.js";
 import { numbersOfPlace, station } from "../parts/stations.js";
-import { numberWords, percentWords, proseOf, secondsWords } from "../parts/words.js";
+import { numberWords, percentWords, proseOf, secondsWords, textsOf } from "../parts/words.js";
 import { readAddress } from "../parts/address.js";
 import { surpriseTint, weightPalette } from "../parts/colours.js";
 import { cutKey } from "../parts/machine.js";
@@ -52,6 +52,8 @@ test("the numbers of a place are its row in every step's shape", () => {
   const scores = { name: "block.0.attn.scores", shape: [2, 3, 3], data };
   assert.deepEqual(values(scores, 1, 3), [[[0, 1], [3, 4, 5]], [[1, 1], [12, 13, 14]]]);
   assert.equal(numbersOfPlace(scores, 1, 3).columns, "text");
+  const names = numbersOfPlace({ name: "block.0.attn.unturned", shape: [3, 2, 4], data }, 1, 2, 2).rows.map(({ name }) => name);
+  assert.deepEqual(names, ["query 0", "query 1", "key 0"]);
   assert.equal(numbersOfPlace({ name: "logits", shape: [3, 8], data }, 1, 3).columns, "vocabulary");
 });
 
@@ -60,6 +62,12 @@ test("numbers in words", () => {
   assert.deepEqual([0, 0.0004, 0.024, 0.5, 1].map(percentWords), ["0 %", "< 0.1 %", "2.4 %", "50 %", "100 %"]);
   assert.deepEqual([60.02, 600, 7200].map(secondsWords), ["60 seconds", "10 minutes", "2.0 hours"]);
   assert.equal(proseOf("a␣⏎"), "a ⏎\n");
+});
+
+test("each piece of a text is what it adds to those before it", () => {
+  const words = [" Once", " upon"];
+  const tokenizer = { unit: "token", decode: (ids) => ids.map((id) => words[id]).join("").trimStart() };
+  assert.deepEqual(textsOf(tokenizer, [0, 1, 1]), ["Once", " upon", " upon"]);
 });
 
 test("an address gives what it has, and else what it is asked for", () => {

@@ -11,10 +11,64 @@ macro_rules! files {
     };
 }
 
-const MODULES: &[(&str, &str)] = files![];
+const MODULES: &[(&str, &str)] = files![
+    "engine/tensor.js",
+    "engine/operations.js",
+    "engine/arithmetic.js",
+    "engine/activation.js",
+    "engine/norm.js",
+    "engine/rotary.js",
+    "engine/attention.js",
+    "engine/numbers.js",
+    "engine/characters.js",
+    "engine/merging.js",
+    "engine/words.js",
+    "engine/subwords.js",
+    "engine/tokenizer.js",
+    "engine/transformer.js",
+    "engine/mlp.js",
+    "engine/model.js",
+    "engine/cuts.js",
+    "engine/trace.js",
+    "engine/surprise.js",
+    "engine/backward.js",
+    "engine/describe.js",
+    "engine/by_hand.js",
+    "engine/lens.js",
+    "engine/random.js",
+    "engine/sampling.js",
+    "engine/write.js",
+    "parts/dom.js",
+    "parts/words.js",
+    "parts/about.js",
+    "parts/address.js",
+    "parts/bars.js",
+    "parts/colours.js",
+    "parts/controls.js",
+    "parts/pieces.js",
+    "parts/heads.js",
+    "parts/machine.js",
+    "parts/pace.js",
+    "parts/cut.js",
+    "parts/dice.js",
+    "parts/difference.js",
+    "parts/explorer.js",
+    "parts/film.js",
+    "parts/lens_table.js",
+    "parts/look.js",
+    "parts/theme.js",
+    "parts/story.js",
+    "parts/why.js",
+    "parts/write.js",
+    "parts/number_grid.js",
+    "parts/stations.js",
+    "parts/walk.js",
+    "parts/main.js",
+];
 
 const TEMPLATE: &str = include_str!("../../../page/page.html");
-pub(super) const STYLE: &str = include_str!("../../../page/page.css");
+pub(super) const STYLE: &str =
+    concat!(include_str!("../../../page/page.css"), include_str!("../../../page/explorer.css"));
 
 /// All modules as one.
 pub(super) fn script() -> String {
