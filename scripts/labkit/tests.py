@@ -31,7 +31,6 @@ NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
          "needs transformers": ("export", lambda: bool(os.environ.get("GLASSLAB_TRANSFORMERS_PYTHON"))),
          "needs stories260K": ("stories260k", lambda: (models() / "stories260K.bin").exists()),
          "needs node": ("page_engine", lambda: tools.node() is not None),
-         "needs node and stories260K": ("page_engine", lambda: tools.node() is not None and (models() / "stories260K.bin").exists()),
          "needs SmolLM2 as a GGUF file": ("smollm2", lambda: bool(os.environ.get("GLASSLAB_SMOLLM2")))}
 # What `--quick` runs of the crates: all but examples and the documentation's. What is compiled step by step takes longer once,
 # and then a tenth of the time after a change.

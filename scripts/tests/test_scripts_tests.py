@@ -85,6 +85,14 @@ class Counting(unittest.TestCase):
         self.assertEqual(len(tests.read_runner("", 1).failed), 1)
         self.assertEqual(len(tests.read_runner("Segmentation fault\n", -11).failed), 1)
 
+    def test_each_of_the_pages_tests_is_counted_once_and_skipped_where_there_is_no_node(self):
+        told = "    ok 1 - a\n    not ok 2 - b\nnot ok 1 - file\n    ok 1 - c # SKIP why\nok 2 - other\nok 3 - alone\n"
+        count = tests.read_tap(told, 1)
+        self.assertEqual((count.passed, count.failed, count.skipped), (2, ["b"], {"c": "why"}))
+        self.assertEqual(len(tests.read_tap("", 1).failed), 1)
+        with mock.patch.object(tests.tools, "node", lambda: None):
+            self.assertEqual(tests.page_tests().read("", 0).skipped, {tests.PAGE: "needs node"})
+
     def test_the_runner_counts_each_test_once(self):
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "test_some.py").write_text(MODULE)
