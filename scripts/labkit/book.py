@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import book_links, exercises, kernel, python_env, tools
-from .book_pages import Links, document, live, mend_notebook, notebook_page
+from .book_pages import Links, document, mend_notebook, notebook_page
 from .layout import LAB, NOTEBOOKS, OUT, ROOT, SOLUTIONS, STAMPS, target_folder
 from .say import Problem, line
 
