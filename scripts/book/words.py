@@ -40,7 +40,7 @@ def explain(app, doctree, docname) -> None:
         return
     pattern, names = glossary.pattern([term for term in terms if term.head not in linked])
     for text in list(doctree.findall(nodes.Text)):
-        if any(isinstance(parent, LEFT_ALONE + (word,)) for parent in _parents(text)):
+        if any(isinstance(parent, (*LEFT_ALONE, word)) for parent in _parents(text)):
             continue
         if not any(isinstance(parent, (nodes.paragraph, nodes.list_item)) for parent in _parents(text)):
             continue

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import book_links, exercises, kernel, python_env, tools
-from .book_pages import Links, document, live, mend_notebook, notebook_page
+from .book_pages import Links, document, mend_notebook, notebook_page
 from .layout import LAB, NOTEBOOKS, OUT, ROOT, SOLUTIONS, STAMPS, target_folder
 from .say import Problem, line
 
@@ -219,7 +219,7 @@ def mend_code_documentation(folder: Path) -> None:
         mended = FOREIGN_LINK.sub(r"\1", text)
         # A list of what implements a trait, which is not written where nothing else does.
         mended = re.sub(r'<script src="([^"]+)"[^>]*></script>',
-                        lambda script: script.group(0) if (path.parent / script.group(1)).exists() else "", mended)
+                        lambda script, here=path.parent: script[0] if (here / script[1]).exists() else "", mended)
         if mended != text:
             path.write_text(mended, encoding="utf-8")
     (folder / "index.html").write_text(FRONT, encoding="utf-8")
