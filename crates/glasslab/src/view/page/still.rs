@@ -22,7 +22,7 @@ fn of_model(model: &AnyModel, prompt: &str) -> Result<String> {
     let (kind, tokenizer) = (if matches!(model, AnyModel::Mlp(_)) { "MLP" } else { "transformer" }, model.tokenizer());
     let count = count_parameters(model);
     let mut html = format!("<section><h2>What the {kind} writes</h2>");
-    html.push_str(&paragraph(&format!("A {kind} of {count} numbers, at temperature 0.5:")));
+    html.push_str(&paragraph(&format!("The {kind} has {count} numbers. At temperature 0.5 it writes:")));
     let written = generate(model, &tokenizer, prompt, &Sampling { chars: CHARS, ..Sampling::default() })?;
     html.push_str(&format!("<blockquote>{}</blockquote>", escape(&printable(&written)).replace('\n', "<br>")));
     html.push_str("<h2>What surprised it</h2>");
