@@ -81,7 +81,12 @@ impl Gallery {
                 "{}",
                 json!({ "out": self.out, "pictures": page.pictures, "bytes": html.len(), "live": live.path })
             ),
-            false => println!("{} pictures in {}; the model itself, live, in {}", page.pictures, self.out.display(), live.path.display()),
+            false => println!(
+                "{} pictures in {}; the model itself, live, in {}",
+                page.pictures,
+                self.out.display(),
+                live.path.display()
+            ),
         }
         Ok(())
     }

@@ -300,6 +300,34 @@ fn a_model_of_byte_pairs_keeps_its_tokenizer_in_its_file() {
 }
 
 #[test]
+fn a_model_becomes_a_page_with_another_beside_it_and_the_film_of_its_training() {
+    let folder = folder_with_text();
+    let folder = folder.path();
+    let train = ["train", "--data", "mine.txt", "--steps", "12"];
+    let tiny = ["--preset", "original", "--film", "film.json", "--out", "tiny.safetensors"];
+    succeeds(folder, &[&train[..], &tiny[..]].concat());
+    succeeds(folder, &[&train[..], &["--model", "mlp", "--out", "mlp.safetensors"]].concat());
+    let page = ["page", "tiny.safetensors", "--beside", "mlp.safetensors", "--film", "film.json", "--json"];
+    let told: Value = serde_json::from_str(&succeeds(folder, &page)).unwrap();
+    assert_eq!((&told["out"], &told["computes"]), (&"mine.html".into(), &true.into()));
+    let html = std::fs::read_to_string(folder.join("mine.html")).unwrap();
+    assert_eq!(told["bytes"], html.len());
+    let begin = html.find("id=\"glasslab-data\">").unwrap() + "id=\"glasslab-data\">".len();
+    let data: Value = serde_json::from_str(&html[begin..begin + html[begin..].find("</script>").unwrap()]).unwrap();
+    let names: Vec<&Value> = data["models"].as_array().unwrap().iter().map(|model| &model["name"]).collect();
+    assert_eq!(names, ["transformer", "MLP"]);
+    let frames = data["film"]["frames"].as_array().unwrap();
+    assert_eq!(frames.iter().map(|frame| frame["step"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 10, 12]);
+    let mlp = fails(folder, &["train", "--model", "mlp", "--data", "mine.txt", "--film", "film.json"]);
+    assert!(mlp.contains("leave it out"), "{mlp}");
+    std::fs::write(folder.join("film.json"), "[]").unwrap();
+    let damaged = fails(folder, &["page", "tiny.safetensors", "--film", "film.json"]);
+    assert!(damaged.contains("film a training again"), "{damaged}");
+    let ending = fails(folder, &["page", "tiny.safetensors", "--out", "mine.htm"]);
+    assert!(ending.contains("mine.html"), "{ending}");
+}
+
+#[test]
 fn a_training_that_runs_away_says_what_to_do() {
     let folder = folder_with_text();
     let said = fails(folder.path(), &[&SHORT_TRAINING[..], &["--lr", "1e30"]].concat());

@@ -109,7 +109,7 @@ impl Page {
         Page { prompt: prompt.to_owned(), ..self }
     }
 
-    /// A film of the training: at each of its moments the loss, what the model wrote, and its attention; see [`Film::reel`].
+    /// A film of the training: at each of its moments the loss, what the model wrote, and its attention; see [`Film::reel`](crate::view::Film::reel).
     pub fn film(self, reel: Reel) -> Page {
         Page { film: Some(reel), ..self }
     }
