@@ -233,7 +233,7 @@ mod tests {
     fn odd_texts_and_models_without_layers_are_handled() {
         let model = awake(TransformerConfig::original());
         assert!(Lens::new(&model, "O").unwrap().html().html.contains("Logit lens"));
-        assert!(!Lens::new(&model, "Once").unwrap().html().html.contains("></th>"), "no head of a table is empty");
+        assert!(!Lens::new(&model, "Once").unwrap().html().html.contains("\"></th>"), "no head of a table is empty");
         assert!(!Lens::new(&model, "<script>").unwrap().html().html.contains("<script"));
         let mlp = MlpLm::new(MlpConfig::original(), Device::Cpu).unwrap();
         assert!(Lens::new(&mlp, "Once").unwrap_err().to_string().contains("no layers"));

@@ -142,6 +142,6 @@ mod tests {
             assert!(html.contains(words), "{words}: {html}");
         }
         assert!(!html.contains("<script>") && alt == design.to_string());
-        assert!(html.contains("</th>") && !html.contains("></th>"), "no head of a table is empty: {html}");
+        assert!(html.contains("</th>") && !html.contains("\"></th>"), "no head of a table is empty: {html}");
     }
 }
