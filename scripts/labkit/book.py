@@ -52,6 +52,8 @@ def make(wish: Wish, out: str | None, show: bool) -> int:
     started = time.monotonic()
     ensure()
     target = Path(out).absolute() if out else OUT / "book"
+    if target.exists() and not (target / "live.html").is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise Problem(f"{target} holds something else than a book: name a new folder.")
     page = live_page(wish)
     api = code_documentation()
     line("Putting the pages together.")

@@ -287,6 +287,12 @@ class Making(unittest.TestCase):
                 mock.patch.object(book.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0)):
             self.assertFalse((book.code_documentation() / "other").exists())
 
+    def test_a_folder_that_holds_no_book_is_left_as_it_is(self):
+        (self.folder / "thesis.txt").touch()
+        with mock.patch.object(book, "ensure"), self.assertRaisesRegex(Problem, "something else than a book"):
+            book.make(book.Wish(None, None, 1), str(self.folder), False)
+        self.assertTrue((self.folder / "thesis.txt").exists())
+
     def test_references_that_lead_nowhere_are_an_error(self):
         (self.folder / "a.html").write_text('<a href="gone.html">')
         with self.assertRaisesRegex(Problem, "a.html: it refers to gone.html"):
@@ -296,13 +302,12 @@ class Making(unittest.TestCase):
         self.assertEqual(set(book.crates()), {"crates/glasslab", "crates/glasslab-data", "crates/glasslab-kernel", "crates/glasslab-wire"})
 
 
+@unittest.skipUnless(book.is_there(), "the book's environment is not there: scripts/lab book")
 class Site(unittest.TestCase):
     """The book as Sphinx makes it, of the notebooks as they are and of one that is hostile."""
 
     @classmethod
     def setUpClass(cls):
-        if not book.is_there():
-            raise unittest.SkipTest("the book's environment is not there: scripts/lab book")
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
         folder = Path(folder.name)

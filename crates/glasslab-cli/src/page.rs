@@ -48,7 +48,7 @@ impl OnePage {
             true => println!(
                 "{}",
                 json!({
-                    "out": written.path, "bytes": written.bytes, "numbers": written.numbers, "computes": written.computes,
+                    "out": written.path, "bytes": written.bytes, "numbers": written.numbers, "computes": written.computes, "bits": written.bits,
                     "loss_change": written.loss_change,
                 })
             ),

@@ -21,7 +21,11 @@
 //! (`scripts/lab solve` sets it), up to N states are computed, each control moved alone from where it begins, and kept in the
 //! cell's output in the place of the widgets.
 
+mod controls;
 mod states;
+
+pub use controls::Values;
+use controls::{Control, Draw, values, widget};
 
 use crate::display::{Picture, bundle, escape, html_bundle, unique_id};
 use crate::stopping::listen_also;
@@ -32,31 +36,6 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// The values of the controls.
-#[derive(Debug, Clone, Default)]
-pub struct Values(Vec<(String, Value)>);
-
-impl Values {
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
-    }
-
-    /// The number that the slider of this name stands at; 0 if there is none.
-    pub fn number(&self, name: &str) -> f64 {
-        self.get(name).and_then(Value::as_f64).unwrap_or(0.0)
-    }
-
-    /// The same as a whole number, for sliders of [`Interact::whole`].
-    pub fn whole(&self, name: &str) -> i64 {
-        self.number(name).round() as i64
-    }
-
-    /// The text of the menu or field of this name; empty if there is none.
-    pub fn text(&self, name: &str) -> &str {
-        self.get(name).and_then(Value::as_str).unwrap_or_default()
-    }
-}
 
 /// What a closure of [`Interact::show`] may return.
 pub trait Shown {
@@ -91,43 +70,6 @@ impl<T: Shown, E: std::fmt::Display> Shown for Result<T, E> {
             Err(error) => error.to_string().into_bundle(),
         }
     }
-}
-
-/// One control: the model that the front-end is told of, and what its value means.
-#[derive(Debug, Clone)]
-struct Control {
-    name: String,
-    state: Map<String, Value>,
-    /// What the front-end's `index` chooses from, for menus.
-    options: Option<Vec<String>>,
-}
-
-impl Control {
-    fn new(name: &str, model: &str, view: &str, state: Value) -> Control {
-        let mut all = widget("@jupyter-widgets/controls", "2.0.0", model, view);
-        all.insert("description".into(), name.into());
-        all.extend(state.as_object().cloned().unwrap_or_default());
-        Control { name: name.to_owned(), state: all, options: None }
-    }
-
-    fn value(&self) -> Value {
-        match &self.options {
-            Some(options) => {
-                let index = self.state.get("index").and_then(Value::as_u64).unwrap_or(0) as usize;
-                options.get(index).cloned().unwrap_or_default().into()
-            }
-            None => self.state.get("value").cloned().unwrap_or(Value::Null),
-        }
-    }
-}
-
-/// The fields that every widget's state begins with.
-fn widget(module: &str, version: &str, model: &str, view: &str) -> Map<String, Value> {
-    let state = json!({
-        "_model_module": module, "_model_module_version": version, "_model_name": model,
-        "_view_module": module, "_view_module_version": version, "_view_name": view,
-    });
-    state.as_object().cloned().unwrap_or_default()
 }
 
 /// Controls, and a closure that they call.
@@ -221,13 +163,6 @@ impl Interact {
         send(&FromCell::Display { data: first, id: Some(id) });
     }
 }
-
-fn values(controls: &[Control]) -> Values {
-    Values(controls.iter().map(|control| (control.name.clone(), control.value())).collect())
-}
-
-/// What makes something to show of the controls' values.
-type Draw = Box<dyn FnMut(&Values) -> Bundle>;
 
 /// Where the result of a group of controls stands, and what makes it. The closure is away while it runs.
 struct Drawing {

@@ -27,7 +27,7 @@ export function openModel({ name, about, kind, parameters: kept, numbers: base64
   const tokenizer = tokenizerOf(about.tokenizer ?? { kind: "chars", n_vocab: about.n_vocab });
   const net = isMlp ? new Mlp(about, parameters) : new Transformer(about, parameters);
   return {
-    kind: about.model, name, about, config: about, heldOut, tokenizer, parameters, net,
+    kind: about.model, bits: kind === "f16" ? 16 : 32, name, about, config: about, heldOut, tokenizer, parameters, net,
     unit: tokenizer.unit,
     contextLen: isMlp ? Infinity : about.context_len, // an MLP sees one character, so a text can be of any length
     windowLen: isMlp ? 1 : about.context_len, // what is read of a text to write on

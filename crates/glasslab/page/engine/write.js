@@ -11,7 +11,7 @@ import { softmaxRow } from "./attention.js";
 import { noProbe } from "./transformer.js";
 import { canReadPiecewise, cutting } from "./cuts.js";
 
-// Begins to write on: next() gives { id, text, probabilities, place }, or null at the end. For one seed, the text is the one
+// Begins to write on, behind a text or the ids of one: next() gives { id, text, probabilities, place }, or null at the end. For one seed, the text is the one
 // that the library writes.
 export function write(model, prompt, settings = {}) {
   const { chars = 100, temperature = 0.5, topK = null, topP = null, stop = null, seed = 0, cuts = [] } = settings;
@@ -22,7 +22,7 @@ export function write(model, prompt, settings = {}) {
 export class Writer {
   constructor(model, prompt, settings) {
     const { tokenizer } = model;
-    const { ids, dropped } = tokenizer.encode(prompt);
+    const { ids, dropped } = typeof prompt === "string" ? tokenizer.encode(prompt) : { ids: [...prompt], dropped: [] };
     Object.assign(this, { model, settings, ids, dropped });
     this.text = tokenizer.decode(ids);
     this.written = ""; // behind the prompt

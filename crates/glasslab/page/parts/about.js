@@ -17,7 +17,7 @@ export function aboutPart(root, page) {
     }
   }
   const change = page.lossChange;
-  make("p", root, {}, (change === null || change === undefined ? "The numbers are kept in 16 bits." : "The numbers are kept in 16 bits instead of 32. That changes the loss on texts it never saw by "
+  make("p", root, {}, (page.models.some(({ bits }) => bits === 32) ? "The numbers are kept in 32 bits: one of them is too large for 16." : change === null || change === undefined ? "The numbers are kept in 16 bits." : "The numbers are kept in 16 bits instead of 32. That changes the loss on texts it never saw by "
     + (Math.abs(change) < 0.0001 ? "less than 0.0001" : Math.abs(change).toFixed(4)) + " nats a character.")
     + " The file needs no network, and sends nothing anywhere: all that you see is computed by your browser, from the numbers in this file.");
   make("p", root, {}, "It was made with glasslab, a laboratory in which one builds such a model, trains it in a minute, and sees every number on its way.");
@@ -38,7 +38,6 @@ function facts(model) {
   if (trained) {
     rows.push(["Learnt from", (trained.text ?? "a text") + (trained.stories ? ", " + counted(trained.stories, "story").replace(/storys$/, "stories") : "")]);
     if (trained.steps) rows.push(["Learnt for", counted(trained.steps, "step") + (trained.seconds ? " in " + secondsWords(trained.seconds) : "")]);
-    if (trained.nats_per_char) rows.push(["Loss then", natsWords(trained.nats_per_char) + " nats a character on what it learnt from"]);
   } else rows.push(["Learnt from", "nothing yet: its numbers are random"]);
   if (model.heldOut !== null && model.heldOut !== undefined) rows.push(["Held-out loss", natsWords(model.heldOut) + " nats a character on stories that it never saw"]);
   return rows;

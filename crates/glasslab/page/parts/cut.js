@@ -115,6 +115,5 @@ export function cutPart(root, page, given) {
     }, 8);
   }
   for (const key of wanted) drawing.set(key, true);
-  if (!wanted.length) update();
-  return { repaint() {} };
+  update();
 }

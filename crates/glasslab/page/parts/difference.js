@@ -50,9 +50,10 @@ export function differencePart(root, page, given) {
   } });
   const row = make("p", figure, { class: "bar-of-buttons" });
   const input = make("input", make("label", row, { class: "inline" }, "becomes "), { size: 3, maxlength: 2, class: "letter", autocomplete: "off", autocapitalize: "off" });
-  input.addEventListener("input", () => {
-    if (input.value) change((swap = [...input.value].pop()));
+  input.addEventListener("input", (event) => {
+    if (input.value) change((swap = [...(event.data ?? input.value)].pop()));
   });
+  input.addEventListener("focus", () => input.select());
   const becomes = make("span", row, { class: "faint", "aria-live": "polite" });
   const moved = models.map((model, number) => {
     const box = make("section", figure, { class: number ? "side second moved" : "side moved" });
@@ -104,7 +105,7 @@ export function differencePart(root, page, given) {
   }
   function tell(number, at) {
     const nats = surprises(seen[number])[at];
-    sides[number].told.textContent = quoted(seen[number].labels[at]) + ": " + (nats === null ? "the first, which nothing foretells" : natsWords(nats) + " nats, it held it " + percentWords(Math.exp(-nats)) + " likely");
+    sides[number].told.textContent = quoted(seen[number].labels[at]) + ": " + (nats === null ? "the first, which nothing foretells" : natsWords(nats) + " nats: it gave it " + percentWords(Math.exp(-nats)));
   }
   // The text with another character in the place that was chosen, for both. A piece of several characters is changed whole.
   function change() {
@@ -113,13 +114,17 @@ export function differencePart(root, page, given) {
     parts[place] = next;
     const words = parts.join("");
     input.value = next;
+    if (next === old) return moved.forEach((part) => {
+      part.list.show([], null);
+      part.told.textContent = "That is the text as it was: type another character.";
+    });
     input.setAttribute("aria-label", quoted(old) + " at " + place + " becomes");
     becomes.textContent = quoted(seen[0].labels[place]) + " at " + place + " → " + quoted(next);
     moved.forEach((part, number) => {
       const model = models[number], other = ids(model, words), one = seen[number];
       if (other.length !== one.ids.length) {
         part.list.show([], null);
-        part.told.textContent = "With it the text is cut into other pieces, which can't be laid beside each other: try another character.";
+        part.told.textContent = "With it the text is cut into other pieces, or the model does not know it: try another character.";
         return;
       }
       const altered = trace(model, other);

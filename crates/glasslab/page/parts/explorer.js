@@ -492,8 +492,11 @@ export function attentionExplorer(root, data, hears = {}) {
   return {
     // What a person types elsewhere is not told here at every key.
     update: (given) => { live.setAttribute("aria-live", "off"); take(given); },
-    pin: (place) => choose({ pin: place, hover: null }),
-    open: (layer, head) => choose({ layer, head }),
+    pin: (place) => {
+      if (place === state.pin && state.hover === null) return;
+      Object.assign(state, { pin: place, hover: null });
+      paintCurrent();
+    },
     repaint: paintHead,
   };
 }

@@ -23,8 +23,8 @@ export function filmPart(root, page) {
     characters, layers, heads, unit, frames, causal: true, bits: 8, layer: 0, head: 0, palette: weightPalette(),
   }, { frame: show });
   // What is chosen stands above what it changes.
-  const slider = block.querySelector("[data-part=play]").parentElement;
-  root.insertBefore(make("div", null, { class: "glasslab-explorer film-bar" }), top).append(slider);
+  const slider = block.querySelector("[data-part=play]")?.parentElement; // none, of a single moment
+  if (slider) root.insertBefore(make("div", null, { class: "glasslab-explorer film-bar" }), top).append(slider);
   function show(number) {
     const { step, loss, text } = film.frames[number];
     wrote.textContent = text;
@@ -49,7 +49,8 @@ function lossCurve(parent, { curve, frames }) {
   const end = curve[curve.length - 1];
   const words = "The loss over " + last + " steps" + (losses.length ? ", from " + natsWords(losses[0]) + " to " + natsWords(losses[losses.length - 1]) + " nats" : "");
   const svg = draw("svg", { viewBox: "0 0 " + WIDTH + " " + HEIGHT, role: "img", "aria-label": words, class: "curve" }, parent);
-  for (let nats = 0; nats <= most; nats++) {
+  const rule = 10 ** Math.max(0, Math.ceil(Math.log10(most / 8))); // a training that ran away has huge ones
+  for (let nats = 0; nats <= most; nats += rule) {
     draw("line", { x1: LEFT, x2: WIDTH - 10, y1: y(nats), y2: y(nats), class: "rule" }, svg);
     draw("text", { x: LEFT - 8, y: y(nats) + 4, "text-anchor": "end" }, svg, String(nats));
   }

@@ -51,10 +51,11 @@ export function lookPart(root, page, given) {
   function read(at) {
     const begun = performance.now();
     const { ids, dropped } = model.tokenizer.encode(area.value);
-    const most = Math.min(model.contextLen, 256), used = ids.slice(-most);
+    // Of a large model, fewer: each key is one more pass.
+    const most = Math.min(model.contextLen, 256, Math.max(32, Math.round(1e8 / model.count))), used = ids.slice(-most);
     const told = [];
     if (dropped.length) told.push("The model does not know " + [...new Set(dropped)].slice(0, 8).join(" ") + ": left out.");
-    if (ids.length > most) told.push("It sees the last " + counted(most, model.unit) + "; what stands before is forgotten.");
+    if (ids.length > most) told.push((most < model.contextLen ? "Read here are the last " : "It sees the last ") + counted(most, model.unit) + "; what stands before is left out.");
     if (!used.length) told.push("Type at least one " + model.unit + " that the model knows.");
     problem(told.join(" "));
     figure.hidden = used.length === 0;

@@ -7,7 +7,7 @@ import { textsOf } from "./words.js";
 const PACE = 45; // characters a second
 const MOST = 20000; // a writer's own end; the story's is `length`
 
-// `came(piece)` is told of each; `rests(why)` when it is at rest: "paused", or "done". A piece is what the writer gave, and
+// `came(piece)` is told of each; `rests()` when it is at its end. A piece is what the writer gave, and
 // `before`, the ids that it was foretold from, of which the first stands at `first`.
 export class Story {
   constructor({ came, rests }) {
@@ -25,7 +25,7 @@ export class Story {
   // Another piece in the place of one that was written, and what follows from it.
   instead(place, id) {
     this.halt();
-    const { model, settings, writer } = this;
+    const { model, writer } = this;
     const kept = this.pieces.slice(0, place), at = this.pieces[place].place;
     const ids = [...writer.ids.slice(0, at), id];
     const text = textsOf(model.tokenizer, ids)[ids.length - 1];
@@ -33,13 +33,18 @@ export class Story {
     this.pieces = [...kept, piece];
     this.written = this.pieces.reduce((sum, { text }) => sum + [...text].length, 0);
     this.length = Math.max(this.length, this.written + 60);
-    this.writer = write(model, model.tokenizer.decode(ids), { ...settings, chars: MOST });
+    this.goOnFrom(ids);
+  }
+
+  // The ids as they are: read as a text once more, they might be cut into others.
+  goOnFrom(ids) {
+    this.writer = write(this.model, ids, { ...this.settings, chars: MOST });
     this.isDone = false;
   }
 
   // One more; false at the end.
   step() {
-    if (this.isDone || this.written >= this.length) return this.end();
+    if (!this.writer || this.isDone || this.written >= this.length) return this.end();
     const piece = this.writer.next();
     if (!piece) return this.end();
     this.written += [...piece.text].length;
@@ -52,13 +57,21 @@ export class Story {
   // So much more than there is.
   lengthen(more) {
     this.length = this.written + more;
+    // Behind its stop text, or the id with which a model ends, a writer has ended.
+    if (this.writer?.missing === 0) this.goOnFrom(this.writer.ids);
     this.isDone = false;
+  }
+
+  // Nothing is written, and nothing can be.
+  empty() {
+    this.halt();
+    Object.assign(this, { writer: null, pieces: [], written: 0, length: 0, isDone: true });
   }
 
   end() {
     this.isDone = true;
     this.stopFrames = null;
-    this.rests("done");
+    this.rests();
     return false;
   }
 

@@ -47,6 +47,7 @@ export function walkPart(root, page, given) {
   function read() {
     const { ids } = model.tokenizer.encode(input.value);
     const used = ids.slice(0, Math.min(LONGEST, model.contextLen));
+    walk.hidden = text.list.hidden = used.length === 0;
     problem(used.length === 0 ? "Type at least one " + model.unit + " that the model knows." : ids.length > used.length ? "The first " + used.length + " are followed." : "");
     if (!used.length) return;
     seen = trace(model, used);
@@ -82,7 +83,7 @@ export function walkPart(root, page, given) {
     show();
   }
   function show() {
-    now = Math.min(now, way.length - 1);
+    now = Math.max(0, Math.min(now, way.length - 1));
     const stop = way[now], step = seen.step(stop.step);
     stops.forEach((part, at) => (at === now ? part.setAttribute("aria-current", "step") : part.removeAttribute("aria-current")));
     const current = stops[now];
@@ -134,8 +135,8 @@ export function walkPart(root, page, given) {
   }
   function showGradient() {
     gradientBox.hidden = !isOn.checked;
-    if (!isOn.checked) return;
-    if (seen.ids.length < 2) return void (gradientWords.textContent = "A gradient needs a prediction that was right or wrong: type a second " + model.unit + ".");
+    if (!isOn.checked || !seen) return;
+    if (seen.ids.length < 2) return gradientGrid.show({ rows: [] }), void (gradientWords.textContent = "A gradient needs a prediction that was right or wrong: type a second " + model.unit + ".");
     back ??= backward(model, seen.ids);
     const stop = way[now];
     let data = null;
@@ -152,10 +153,11 @@ export function walkPart(root, page, given) {
   function pickGradient(rows = gradients) {
     gradients = rows;
     const value = rows[number[0]]?.values[number[1]];
+    gradientWords.textContent = "";
     if (value === undefined) return;
     gradientGrid.select(...number);
     gradientWords.textContent = value === 0
-      ? "0: the loss does not hang on this number" + (place === seen.ids.length - 1 ? "; nothing came after it, so that nothing judges it." : ".")
+      ? "0: the loss does not depend on this number" + (place === seen.ids.length - 1 ? "; nothing came after it, so that nothing judges it." : ".")
       : numberWords(value) + ": were this number larger by a little, the loss would " + (value > 0 ? "rise" : "fall") + " by " + numberWords(Math.abs(value)) + " times as much.";
   }
   here.addEventListener("keydown", (event) => {

@@ -1,4 +1,6 @@
-// Numbers as a reader sees them.
+// Numbers, and pieces of a text, as a reader sees them.
+
+import { byteReader } from "../engine/characters.js";
 
 export function counted(count, one) {
   return count.toLocaleString("en") + " " + (count === 1 ? one : one + "s");
@@ -39,13 +41,12 @@ export function proseOf(label) {
   return label.replaceAll("␣", " ").replaceAll("⏎", "⏎\n");
 }
 
-// What each piece is of the text, where its own text depends on those before it: a space at the beginning, half a character.
+// What each piece adds to the text: together they are the text. A character that is cut into several belongs to the last of them.
 export function textsOf(tokenizer, ids) {
-  if (tokenizer.unit === "character") return ids.map((id) => tokenizer.decode([id]));
-  let before = "";
-  return ids.map((_, at) => {
-    const all = tokenizer.decode(ids.slice(0, at + 1)), text = all.startsWith(before) ? all.slice(before.length) : "";
-    before = all;
-    return text;
-  });
+  const reader = byteReader();
+  const texts = ids.map((id) => reader.decode(Uint8Array.from(tokenizer.piece(id)), { stream: true }));
+  if (texts.length) texts[texts.length - 1] += reader.decode();
+  const first = texts.findIndex((text) => text !== "");
+  if (tokenizer.prefix && texts[first]?.startsWith(" ")) texts[first] = texts[first].slice(1);
+  return texts;
 }

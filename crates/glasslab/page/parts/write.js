@@ -23,8 +23,8 @@ export function writePart(root, page, given) {
   const paper = make("div", root, { class: "paper" });
   const text = make("div", paper, { class: "story" });
   const prompt = make("span", text, { class: "prompt", role: "textbox", "aria-multiline": "true", "aria-label": "The beginning of the story: change it", spellcheck: "false", tabindex: 0 }, given.text("prompt", page.prompt));
-  prompt.contentEditable = "plaintext-only";
-  if (prompt.contentEditable !== "plaintext-only") prompt.contentEditable = "true";
+  // Older browsers know only the other one, and one of them says so with an error.
+  try { prompt.contentEditable = "plaintext-only"; } catch { prompt.contentEditable = "true"; }
   const written = pieceList(text, { name: "What the model wrote: arrows walk from one to the next, and tell why", chosen: ask });
   make("span", text, { class: "pen", "aria-hidden": "true" });
   const problem = notice(paper);
@@ -68,8 +68,8 @@ export function writePart(root, page, given) {
   const more = make("details", root, { class: "more" });
   make("summary", more, {}, "More settings");
   const fields = make("div", more, { class: "controls" });
-  field(fields, { name: "Top-k", type: "number", min: 1, value: settings.topK, hint: "only the k likeliest" }, (text) => set("topK", numberOr(text, null)));
-  field(fields, { name: "Top-p", type: "number", min: 0, max: 1, step: 0.05, value: settings.topP, hint: "only those that hold this share" }, (text) => set("topP", numberOr(text, null)));
+  field(fields, { name: "Top-k", type: "number", min: 1, step: 1, value: settings.topK, hint: "only the k likeliest" }, (text) => set("topK", numberOr(text, null)));
+  field(fields, { name: "Top-p", type: "number", min: 0, max: 1, step: 0.05, value: settings.topP, hint: "only the likeliest that together have this share" }, (text) => set("topP", numberOr(text, null)));
   const seed = field(fields, { name: "Seed", type: "number", min: 0, value: settings.seed, hint: "the same seed, the same story" }, (text) => set("seed", numberOr(text, 0)));
   field(fields, { name: "Length", type: "number", min: 1, max: 5000, value: settings.length, hint: "characters" }, (text) => set("length", numberOr(text, 300)));
   field(fields, { name: "Stop at", value: settings.stop, hint: "a text that ends the story" }, (text) => set("stop", text === "" ? null : text));
@@ -87,6 +87,7 @@ export function writePart(root, page, given) {
   function show() {
     go.textContent = story.isRunning ? "Pause" : "Write on";
     atOnce.disabled = story.isDone;
+    go.disabled = one.disabled = !story.writer;
     paper.classList.toggle("writes", story.isRunning);
   }
   function begin(isRunning = true) {
@@ -100,7 +101,7 @@ export function writePart(root, page, given) {
       problem(dropped?.length ? "The model does not know " + [...new Set(dropped)].slice(0, 8).join(" ") + ": left out." : "");
     } catch (error) {
       problem(error.message);
-      story.halt();
+      story.empty();
       return show();
     }
     if (isRunning) run();

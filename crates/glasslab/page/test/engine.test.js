@@ -207,3 +207,10 @@ test("what can't be seen is shown by a sign or its number", () => {
   assert.equal(shownBytes(Uint8Array.of(0x20, 0xf0, 0x9f, 0x41, 0xed, 0xa0, 0x80)), "␣\\xf0\\x9fA\\xed\\xa0\\x80");
   assert.equal(shownBytes(utf8("🦀\ufffd")), "🦀\ufffd");
 });
+
+test("a text goes on from ids as they are", () => {
+  const first = write(model, "abc", { chars: 5, temperature: 0 });
+  first.toEnd();
+  assert.equal(write(model, first.ids, { chars: 9, temperature: 0 }).toEnd(), write(model, "abc", { chars: 14, temperature: 0 }).toEnd());
+  assert.deepEqual(write(model, [99, 44], { chars: 1 }).ids, [99, 44]);
+});

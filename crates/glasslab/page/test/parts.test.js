@@ -65,9 +65,12 @@ test("numbers in words", () => {
 });
 
 test("each piece of a text is what it adds to those before it", () => {
-  const words = [" Once", " upon"];
-  const tokenizer = { unit: "token", decode: (ids) => ids.map((id) => words[id]).join("").trimStart() };
-  assert.deepEqual(textsOf(tokenizer, [0, 1, 1]), ["Once", " upon", " upon"]);
+  const bytes = (text) => [...new TextEncoder().encode(text)], [one, two] = [[0xc3], [0xaf]]; // ï, in two
+  const pieces = [bytes(" Once"), bytes(" upon"), one, two, []];
+  const tokenizer = { unit: "token", prefix: { every: false }, piece: (id) => pieces[id] };
+  assert.deepEqual(textsOf(tokenizer, [4, 0, 1, 1]), ["", "Once", " upon", " upon"]);
+  assert.deepEqual(textsOf({ ...tokenizer, prefix: null }, [0, 2, 3, 1]), [" Once", "", "ï", " upon"]);
+  assert.deepEqual(textsOf(tokenizer, [0, 2]), ["Once", "\ufffd"], "what is left open is shown at the end");
 });
 
 test("an address gives what it has, and else what it is asked for", () => {

@@ -33,7 +33,7 @@
         : make("input", bar, { id, type: "range", min: 0, max: places.length - 1, step: 1 });
       if (menu) places.forEach((place, value) => make("option", input, { value }, place));
       input.disabled = places.length < 2;
-      const words = make("b", bar, {}, "");
+      const words = make(menu ? "span" : "b", bar, {}, "");
       input.addEventListener(menu ? "change" : "input", () => {
         at[number] = Number(input.value);
         show(number);

@@ -5,7 +5,7 @@
 //! control moved alone. Where another combination is chosen, the block says so and shows the nearest. Where scripts don't
 //! run, the first picture stands.
 
-use super::{Control, Draw, Values};
+use super::controls::{Control, Draw, Values, values};
 use crate::display::{escape, html_bundle, json_in_script};
 use crate::stopping::should_stop;
 use glasslab_wire::Bundle;
@@ -136,7 +136,7 @@ pub(super) fn compute(controls: &[Control], most: usize, draw: &mut Draw) -> Bun
                 control.state.extend(change.clone());
             }
         }
-        draw(&super::values(&moved))
+        draw(&values(&moved))
     };
     let first = draw_at(&start);
     let mut states = vec![(start.clone(), block(&first))];
@@ -168,7 +168,7 @@ fn block(shown: &Bundle) -> String {
 }
 
 fn together(controls: &[Control], axes: &[Axis], states: &[(Vec<usize>, String)], first: &Bundle) -> Bundle {
-    let Values(values) = super::values(controls);
+    let Values(values) = values(controls);
     let values: Vec<String> = values.iter().map(|(name, value)| format!("{name}: {}", told(value))).collect();
     let text = |form: &str| first.get(form).and_then(Value::as_str).unwrap_or_default();
     let still = match text("text/html") {

@@ -40,8 +40,8 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A model with more numbers than these gets a page of still pictures: in a browser it would take 13 MB, and more than a tenth
-/// of a second for each character that is typed.
+/// A model with more numbers than these gets a page of still pictures: in a browser it would take 13 MB, and more than a fifth of
+/// a second for each character that is typed.
 pub const MOST_NUMBERS: usize = 5_000_000;
 /// Held-out tokens on which it is measured what 16 bits change.
 const MEASURED: usize = 4_000;
@@ -56,7 +56,7 @@ pub struct Page {
     /// As a page has them: with numbers of 16 bits.
     models: Vec<AnyModel>,
     film: Option<Reel>,
-    /// What 16 bits change of the first one's held-out loss, in nats per character.
+    /// The most that 16 bits change of a model's held-out loss, in nats per character.
     loss_change: Option<f64>,
 }
 
@@ -88,12 +88,25 @@ impl Page {
     /// Another model beside it: an MLP beside a transformer shows what a context is good for.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and if there are two already.
+    /// As [`new`](Self::new), and if there are two already, or one of the same kind.
     pub fn beside(mut self, model: &impl Trainable) -> Result<Page> {
         if self.models.len() > 1 {
             return Err(Error::Config("a page shows two models at most: write another page for the third".to_owned()));
         }
-        self.models.push(model::rounded(model)?);
+        let rounded = model::rounded(model)?;
+        let is_mlp = |model: &AnyModel| matches!(model, AnyModel::Mlp(_));
+        if self.models.iter().any(|other| is_mlp(other) == is_mlp(&rounded)) {
+            return Err(Error::Config(
+                "beside a transformer stands an MLP, and beside an MLP a transformer: write two pages for two of one kind"
+                    .to_owned(),
+            ));
+        }
+        // What is told is the larger change.
+        let change = loss_change(model, &rounded)?;
+        if change.map(f64::abs) > self.loss_change.map(f64::abs) {
+            self.loss_change = change;
+        }
+        self.models.push(rounded);
         // What has a context comes first.
         self.models.sort_by_key(|model| matches!(model, AnyModel::Mlp(_)));
         Ok(self)
@@ -135,8 +148,9 @@ impl Page {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let html = self.html(self.title.as_deref().unwrap_or(&name))?;
         write_whole(path, |part| std::fs::write(part, &html).map_err(file_error(part)))?;
-        let (numbers, loss_change) = (self.numbers(), self.loss_change);
-        Ok(Written { path: path.to_path_buf(), bytes: html.len(), numbers, computes: self.computes(), loss_change })
+        let (numbers, computes, loss_change) = (self.numbers(), self.computes(), self.loss_change);
+        let bits = self.models.iter().map(model::bits).collect::<Result<Vec<u32>>>()?.into_iter().max().unwrap_or(16);
+        Ok(Written { path: path.to_path_buf(), bytes: html.len(), numbers, computes, bits, loss_change })
     }
 
     /// Whether a browser computes the models.
@@ -183,7 +197,7 @@ impl Page {
 fn too_large(numbers: usize) -> String {
     format!(
         "These are still pictures: {numbers} numbers are more than the {MOST_NUMBERS} that a page computes with. A larger file \
-         would take a browser more than 13 MB, and more than a tenth of a second for each character."
+         would take a browser more than 13 MB, and more than a fifth of a second for each character."
     )
 }
 
@@ -210,18 +224,20 @@ pub struct Written {
     pub numbers: usize,
     /// Whether a browser computes with them; of a larger model the page has still pictures.
     pub computes: bool,
-    /// What 16 bits a number change of the first model's loss on held-out stories, in nats per character.
+    /// How many bits each has: 32, if one is too large for 16.
+    pub bits: u32,
+    /// What that changes of the loss on held-out stories, in nats per character.
     pub loss_change: Option<f64>,
 }
 
 impl fmt::Display for Written {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Written { path, bytes, numbers, computes, loss_change } = self;
+        let Written { path, bytes, numbers, computes, bits, loss_change } = self;
         write!(out, "{}: {:.2} MB, ", path.display(), *bytes as f64 / 1e6)?;
         if !computes {
             return write!(out, "still pictures only, since {numbers} numbers are more than {MOST_NUMBERS}");
         }
-        write!(out, "{numbers} numbers of 16 bits")?;
+        write!(out, "{numbers} numbers of {bits} bits")?;
         if let Some(change) = loss_change {
             write!(out, ", which change the held-out loss by {change:+.5} nats/char")?;
         }

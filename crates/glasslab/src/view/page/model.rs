@@ -44,12 +44,17 @@ fn kind(numbers: &Tensor) -> Result<Kind> {
     Ok(if is_small { Kind::Half } else { Kind::Float })
 }
 
+/// How many bits the numbers of a model have in a page.
+pub(super) fn bits(model: &AnyModel) -> Result<u32> {
+    let kinds = model.parameters().iter().map(|parameter| kind(&parameter.tensor)).collect::<Result<Vec<Kind>>>()?;
+    Ok(if kinds.contains(&Kind::Float) { 32 } else { 16 })
+}
+
 /// What the page's scripts are given of a model whose numbers are [`rounded`].
 pub(super) fn data(model: &AnyModel) -> Result<Value> {
     let about: Value = serde_json::from_str(&model.about()?).map_err(|error| Error::Data(error.to_string()))?;
     let parameters = model.parameters();
-    let is_small = parameters.iter().map(|parameter| kind(&parameter.tensor)).collect::<Result<Vec<Kind>>>()?;
-    let kind = if is_small.contains(&Kind::Float) { Kind::Float } else { Kind::Half };
+    let kind = if bits(model)? == 32 { Kind::Float } else { Kind::Half };
     let (mut bytes, mut named, mut at) = (Vec::new(), Vec::new(), 0);
     for Parameter { name, tensor, .. } in &parameters {
         named.push(json!({ "name": name, "shape": tensor.size(), "at": at }));

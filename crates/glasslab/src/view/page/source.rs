@@ -132,7 +132,7 @@ mod tests {
         for (module, source) in MODULES {
             for line in source.lines() {
                 let line = line.strip_prefix("export ").unwrap_or(line);
-                let word = ["function* ", "function ", "class ", "const ", "let "]
+                let word = ["async function ", "function* ", "function ", "class ", "const ", "let "]
                     .iter()
                     .find_map(|word| line.strip_prefix(word));
                 let Some(name) = word.and_then(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next())

@@ -64,6 +64,8 @@ fn a_small_model_takes_less_than_2_mb_with_everything_and_16_bits_hardly_change_
     assert_eq!(kinds, ["transformer", "MLP"], "what has a context comes first");
     assert_eq!(data["film"]["frames"].as_array().unwrap().len(), 3);
     assert!(page.beside(&mlp).unwrap_err().to_string().contains("two models at most"));
+    let two_of_one_kind = Page::new(&model).unwrap().beside(&small()).unwrap_err().to_string();
+    assert!(two_of_one_kind.contains("stands an MLP"), "{two_of_one_kind}");
 }
 
 #[test]
@@ -74,6 +76,8 @@ fn a_number_that_16_bits_cannot_hold_keeps_all_in_32() {
         let _ = model.embedding.narrow(0, 7, 1).fill_(1e5);
     }
     let page = Page::new(&model).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    assert!(page.write(folder.path().join("wide.html")).unwrap().to_string().contains("numbers of 32 bits"));
     let told = &data(&html(&page))["models"][0];
     assert_eq!(told["kind"], "f32");
     let numbers = bytes(told["numbers"].as_str().unwrap());
