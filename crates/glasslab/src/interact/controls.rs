@@ -17,7 +17,7 @@ impl Values {
         self.get(name).and_then(Value::as_f64).unwrap_or(0.0)
     }
 
-    /// The same as a whole number, for sliders of [`Interact::whole`].
+    /// The same as a whole number, for sliders of [`Interact::whole`](super::Interact::whole).
     pub fn whole(&self, name: &str) -> i64 {
         self.number(name).round() as i64
     }
