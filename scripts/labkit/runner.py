@@ -6,6 +6,7 @@ It ends with one line of JSON for scripts/test. This file is run by the Python t
 """
 
 import json
+import re
 import sys
 import time
 import unittest
@@ -64,9 +65,13 @@ def main(folder: str, names: list[str]) -> int:
     runner = unittest.TextTestRunner(stream=sys.stdout, resultclass=Result, verbosity=0)
     result = runner.run(suite)
     bad = {getattr(test, "test_case", test).id() for test, _ in result.failures + result.errors}
-    skipped = {test.id(): reason for test, reason in result.skipped}
+    skipped = {}
+    for test, reason in result.skipped:
+        # A class that its set-up skips, `setUpClass (module.Class)`, takes its tests with it.
+        whole = re.fullmatch(r"setUpClass \((.+)\)", test.id())
+        skipped |= {name: reason for name in tests if name.startswith(f"{whole[1]}.")} if whole else {test.id(): reason}
     # A class whose set-up fails takes its tests with it.
-    bad = {name for name in bad if name in tests} | (tests - set(result.seconds))
+    bad = {name for name in bad if name in tests} | (tests - set(result.seconds) - set(skipped))
     print(json.dumps({"passed": result.passed, "failed": sorted(bad), "skipped": skipped}))
     return 1 if bad or not result.wasSuccessful() else 0
 

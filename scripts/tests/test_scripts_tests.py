@@ -54,6 +54,13 @@ class Unready(unittest.TestCase):
         raise RuntimeError("no set-up")
     def test_never(self):
         pass
+
+class Unneeded(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        raise unittest.SkipTest("needs a third")
+    def test_later(self):
+        pass
 """
 
 
@@ -102,7 +109,8 @@ class Counting(unittest.TestCase):
         self.assertEqual(count.passed, 1, run.stdout)
         self.assertEqual(sorted(name.split(".")[-1] for name in count.failed), ["test_broken", "test_never", "test_wrong"])
         self.assertEqual({name.split(".", 1)[1]: why for name, why in count.skipped.items()},
-                         {"Some.test_skipped": "needs a thing", "Others.test_one": "needs another", "Others.test_two": "needs another"})
+                         {"Some.test_skipped": "needs a thing", "Others.test_one": "needs another", "Others.test_two": "needs another",
+                          "Unneeded.test_later": "needs a third"})
         self.assertIn("as said", run.stdout, "the last words of what failed are shown")
 
     def test_the_last_line_says_how_many_and_the_ones_above_which_and_why(self):

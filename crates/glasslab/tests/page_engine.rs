@@ -14,6 +14,7 @@ use glasslab::model::{Activation, Every, Family, LanguageModel, MlpConfig, Posit
 use glasslab::rng::Rng;
 use glasslab::tokenizer::{AnyTokenizer, BytePair, CharTokenizer, Subwords, Tokenizer, Vocabulary};
 use glasslab::trace::{Trace, Traceable};
+use glasslab::view::Page;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -98,38 +99,9 @@ fn awake(config: ModelConfig) -> AnyModel {
     model
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let three = |some: &[u8]| {
-        let whole = (0..3).fold(0, |whole, place| whole << 8 | usize::from(*some.get(place).unwrap_or(&0)));
-        (0..4)
-            .map(|digit| if digit > some.len() { '=' } else { DIGITS[whole >> (18 - 6 * digit) & 63].into() })
-            .collect()
-    };
-    bytes.chunks(3).map(|some| -> String { three(some) }).collect()
-}
-
 /// A model as a page has it.
 fn page(model: &AnyModel) -> Value {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.safetensors");
-    model.save_as(&path, Kind::Half).unwrap();
-    let bytes = std::fs::read(path).unwrap();
-    let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let mut header: Value = serde_json::from_slice(&bytes[8..end]).unwrap();
-    let about = header["__metadata__"]["glasslab"].take();
-    let tensors = header.as_object().unwrap().iter().filter(|(name, _)| *name != "__metadata__");
-    let parameter = |(name, said): (&String, &Value)| {
-        assert_eq!(said["dtype"], "F16", "{name} is rounded");
-        json!({"name": name, "shape": said["shape"], "at": said["data_offsets"][0].as_u64().unwrap() / 2})
-    };
-    json!({
-        "name": "a model",
-        "about": serde_json::from_str::<Value>(about.as_str().unwrap()).unwrap(),
-        "kind": "f16",
-        "parameters": tensors.map(parameter).collect::<Vec<_>>(),
-        "numbers": base64(&bytes[end..]),
-    })
+    Page::new(model).unwrap().data("a page").unwrap()["models"][0].take()
 }
 
 /// The engine's answers.

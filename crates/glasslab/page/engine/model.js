@@ -6,7 +6,8 @@ import { tokenizerOf } from "./tokenizer.js";
 import { Transformer } from "./transformer.js";
 import { Mlp } from "./mlp.js";
 
-// Opens one of the page's models; see the README's contract: { name, about, kind, parameters, numbers }.
+// Opens one of the page's models, as the library writes them (view/page/model.rs): about says what the model's file says of it,
+// numbers are base64 of the kind f16 or f32, of which each parameter's begin at `at`.
 export function openModel({ name, about, kind, parameters: kept, numbers: base64, held_out: heldOut = null }) {
   const numbers = numbersOf(base64, kind);
   const parameters = new Map();

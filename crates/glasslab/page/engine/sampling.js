@@ -39,7 +39,7 @@ export function drawn(logits, { temperature, topK, topP }, random) {
 }
 
 // The ids among which top-k and top-p let one draw, the likeliest first; of equal ones the smaller id.
-function likeliestOf(weights, topK, topP) {
+export function likeliestOf(weights, topK, topP) {
   let ids = Array.from(weights, (_, id) => id);
   ids.sort((one, other) => weights[other] - weights[one] || one - other);
   ids = ids.slice(0, topK);

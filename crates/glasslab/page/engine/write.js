@@ -11,8 +11,8 @@ import { softmaxRow } from "./attention.js";
 import { noProbe } from "./transformer.js";
 import { canReadPiecewise, cutting } from "./cuts.js";
 
-// Begins to write on, behind a text or the ids of one: next() gives { id, text, probabilities, place }, or null at the end. For one seed, the text is the one
-// that the library writes.
+// Begins to write on, behind a text or the ids of one: next() gives { id, text, probabilities, place }, or null at the end. For
+// one seed, the text is the one that the library writes.
 export function write(model, prompt, settings = {}) {
   const { chars = 100, temperature = 0.5, topK = null, topP = null, stop = null, seed = 0, cuts = [] } = settings;
   checkSampling(model.tokenizer, { chars, temperature, topK, topP, stop, seed });

@@ -10,7 +10,8 @@ import { pieceList } from "./pieces.js";
 import { headPictures } from "./heads.js";
 import { cutKey, machine } from "./machine.js";
 import { changeTint } from "./colours.js";
-import { inSlices, latest } from "./pace.js";
+import { latest } from "./pace.js";
+import { writeBeside } from "./story.js";
 import { natsWords } from "./words.js";
 
 const CUT_CHARS = 200;
@@ -101,18 +102,9 @@ export function cutPart(root, page, given) {
   function writeBoth() {
     const settings = { chars: CUT_CHARS, temperature: 0.5, seed: given.number("seed", 0) };
     const writers = [write(model, text, settings), write(model, text, { ...settings, cuts })];
-    sides.forEach(({ wrote }) => wrote.replaceChildren());
-    const open = new Set([0, 1]);
-    stopWriting = inSlices(() => {
-      for (const place of [...open]) {
-        const piece = writers[place].next();
-        if (piece) sides[place].wrote.append(piece.text);
-        else open.delete(place);
-      }
-      if (open.size) return true;
+    stopWriting = writeBeside(writers, sides.map(({ wrote }) => wrote), () => {
       if (cuts.length) say("With the cut it writes: " + sides[1].wrote.textContent);
-      return false;
-    }, 8);
+    });
   }
   for (const key of wanted) drawing.set(key, true);
   update();

@@ -1,5 +1,7 @@
 // What a character is drawn from: the model's probabilities, sharpened or flattened by the temperature, and cut off.
 
+import { likeliestOf } from "../engine/sampling.js";
+
 // At temperature 0 the likeliest is certain, of equal ones the first. Otherwise p^(1/temperature), of which the likeliest `topK`
 // are left, and of those the fewest that hold a share of `topP`.
 export function diceOf(probabilities, { temperature, topK = null, topP = null }) {
@@ -9,17 +11,9 @@ export function diceOf(probabilities, { temperature, topK = null, topP = null })
     return probabilities.map((_, id) => (id === best ? 1 : 0));
   }
   const weights = probabilities.map((p) => (p / largest) ** (1 / temperature));
-  let order = Array.from(weights, (_, id) => id).sort((one, other) => weights[other] - weights[one] || one - other);
-  if (topK !== null) order = order.slice(0, topK);
-  const sum = (ids) => ids.reduce((total, id) => total + weights[id], 0);
-  if (topP !== null) {
-    const enough = topP * sum(order);
-    let held = 0, count = 0;
-    while (count < order.length && held < enough) held += weights[order[count++]];
-    order = order.slice(0, Math.max(1, count));
-  }
-  const whole = sum(order), dice = weights.map(() => 0);
-  for (const id of order) dice[id] = weights[id] / whole;
+  const kept = likeliestOf(weights, topK ?? Infinity, topP), whole = kept.reduce((sum, id) => sum + weights[id], 0);
+  const dice = weights.map(() => 0);
+  for (const id of kept) dice[id] = weights[id] / whole;
   return dice;
 }
 

@@ -8,7 +8,8 @@ import { textBox } from "./controls.js";
 import { pieceList } from "./pieces.js";
 import { distance } from "./dice.js";
 import { changeTint, surpriseTint } from "./colours.js";
-import { inSlices, latest } from "./pace.js";
+import { latest } from "./pace.js";
+import { writeBeside } from "./story.js";
 import { natsWords, percentWords, quoted, textsOf } from "./words.js";
 
 const BOTH_CHARS = 200;
@@ -70,19 +71,8 @@ export function differencePart(root, page, given) {
   function writeBoth() {
     stopWriting();
     const writers = models.map((model) => write(model, text, { chars: BOTH_CHARS, temperature: 0.5, seed }));
-    sides.forEach(({ wrote }) => {
-      wrote.replaceChildren();
-      make("b", wrote, {}, text);
-    });
-    const open = new Set(writers.keys());
-    stopWriting = inSlices(() => {
-      for (const number of [...open]) {
-        const piece = writers[number].next();
-        if (piece) sides[number].wrote.append(piece.text);
-        else open.delete(number);
-      }
-      return open.size > 0;
-    }, 8);
+    stopWriting = writeBeside(writers, sides.map(({ wrote }) => wrote));
+    sides.forEach(({ wrote }) => make("b", wrote, {}, text));
   }
   function update() {
     const all = models.map((model) => ids(model, text));

@@ -1,7 +1,7 @@
 // A text as it is written: pieces come one by one, at a reader's pace or as fast as the model can.
 
 import { write } from "../engine/write.js";
-import { eachFrame, likesStillness } from "./pace.js";
+import { eachFrame, inSlices, likesStillness } from "./pace.js";
 import { textsOf } from "./words.js";
 
 const PACE = 45; // characters a second
@@ -98,4 +98,19 @@ export class Story {
   }
 
   get text() { return this.pieces.map(({ text }) => text).join(""); }
+}
+
+// Lets several writers write to their ends, each into an element of its own, and then calls done(). What it gives back stops them.
+export function writeBeside(writers, elements, done = () => {}) {
+  elements.forEach((element) => element.replaceChildren());
+  const open = new Set(writers.keys());
+  return inSlices(() => {
+    for (const place of [...open]) {
+      const piece = writers[place].next();
+      if (piece) elements[place].append(piece.text);
+      else open.delete(place);
+    }
+    if (open.size === 0) done();
+    return open.size > 0;
+  }, 8);
 }

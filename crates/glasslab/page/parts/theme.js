@@ -1,4 +1,4 @@
-// Light or dark: as the reader's machine says, until the reader chooses; in a frame, as the page around it says.
+// Light or dark: as the reader's machine says, until the reader chooses. In a frame, the machine is the page around it.
 
 import { button } from "./dom.js";
 
@@ -17,7 +17,6 @@ export function themeButton(parent, changed) {
     show();
     changed();
   });
-  window.addEventListener("message", ({ data }) => { if (data?.glasslab === "theme") choose(data.theme); });
   show();
   return choose;
 }

@@ -35,7 +35,7 @@ use crate::display::escape;
 use crate::error::{Error, Result};
 use crate::evaluate::evaluate_some;
 use crate::file::{file_error, write_whole};
-use crate::model::{AnyModel, LanguageModel, Trainable};
+use crate::model::{AnyModel, LanguageModel, Trainable, count_parameters};
 use serde_json::{Value, json};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -80,8 +80,7 @@ impl Page {
     /// # Errors
     /// If the model is a `struct` of one's own, which only Rust can compute, or its scores are NaN.
     pub fn new(model: &impl Trainable) -> Result<Page> {
-        let rounded = model::rounded(model)?;
-        let loss_change = loss_change(model, &rounded)?;
+        let (rounded, loss_change) = rounded(model)?;
         Ok(Page { title: None, prompt: PROMPT.to_owned(), models: vec![rounded], film: None, loss_change })
     }
 
@@ -93,7 +92,7 @@ impl Page {
         if self.models.len() > 1 {
             return Err(Error::Config("a page shows two models at most: write another page for the third".to_owned()));
         }
-        let rounded = model::rounded(model)?;
+        let (rounded, change) = rounded(model)?;
         let is_mlp = |model: &AnyModel| matches!(model, AnyModel::Mlp(_));
         if self.models.iter().any(|other| is_mlp(other) == is_mlp(&rounded)) {
             return Err(Error::Config(
@@ -102,7 +101,6 @@ impl Page {
             ));
         }
         // What is told is the larger change.
-        let change = loss_change(model, &rounded)?;
         if change.map(f64::abs) > self.loss_change.map(f64::abs) {
             self.loss_change = change;
         }
@@ -185,8 +183,11 @@ impl Page {
         ]))
     }
 
-    /// What the page's scripts are given.
-    fn data(&self, title: &str) -> Result<Value> {
+    /// What the page's scripts are given: of each model what its file says of it, its parameters and their numbers in base64.
+    ///
+    /// # Errors
+    /// What libtorch fails with.
+    pub fn data(&self, title: &str) -> Result<Value> {
         let models = self.models.iter().map(model::data).collect::<Result<Vec<Value>>>()?;
         Ok(json!({
             "title": title, "prompt": self.prompt, "models": models, "film": self.film, "loss_change": self.loss_change,
@@ -201,10 +202,21 @@ fn too_large(numbers: usize) -> String {
     )
 }
 
+/// A model as a page has it, and what its rounding changes. One that is too large to be computed is neither rounded nor measured.
+fn rounded(model: &impl Trainable) -> Result<(AnyModel, Option<f64>)> {
+    if count_parameters(model) as usize > MOST_NUMBERS {
+        return Ok((model::copied(model, Ok)?, None));
+    }
+    let rounded = model::copied(model, model::narrowed)?;
+    let change = loss_change(model, &rounded)?;
+    Ok((rounded, change))
+}
+
 /// What the rounding of a model's numbers changes of its loss on stories that come with the library, in nats per character;
 /// `None` where it knows none of their characters.
 fn loss_change(model: &impl LanguageModel, rounded: &AnyModel) -> Result<Option<f64>> {
-    let held_out = Tokens::encode(&Dataset::embedded()?.held_out, &model.tokenizer())?;
+    // An error is that it knows too few of them.
+    let Ok(held_out) = Tokens::encode(&Dataset::embedded()?.held_out, &model.tokenizer()) else { return Ok(None) };
     if held_out.is_empty() {
         return Ok(None);
     }

@@ -11,8 +11,8 @@ use tch::{Device, Kind, Tensor};
 /// The largest number that has 16 bits.
 const LARGEST: f64 = 65504.0;
 
-/// The model that a page computes: the numbers are those of the page, the kind is the library's.
-pub(super) fn rounded(model: &impl Trainable) -> Result<AnyModel> {
+/// A model of the library's kind with what `change` makes of each parameter's numbers.
+pub(super) fn copied(model: &impl Trainable, change: impl Fn(Tensor) -> Result<Tensor>) -> Result<AnyModel> {
     let Some(config) = model.settings() else {
         return Err(Error::Config(
             "a page computes the library's MLP and transformer; of a struct of your own, trace(…)? and explore()? show in the \
@@ -26,8 +26,7 @@ pub(super) fn rounded(model: &impl Trainable) -> Result<AnyModel> {
     let mut numbers = HashMap::new();
     for Parameter { name, tensor, .. } in model.parameters() {
         let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?;
-        let narrow = tensor.f_to_kind(kind(&tensor)?)?.f_to_kind(Kind::Float)?;
-        numbers.insert(name, narrow);
+        numbers.insert(name, change(tensor)?);
     }
     for mut parameter in copy.parameters() {
         let tensor = numbers.get(&parameter.name).ok_or_else(|| {
@@ -36,6 +35,11 @@ pub(super) fn rounded(model: &impl Trainable) -> Result<AnyModel> {
         parameter.fill(tensor)?;
     }
     Ok(copy)
+}
+
+/// Numbers as a page has them.
+pub(super) fn narrowed(numbers: Tensor) -> Result<Tensor> {
+    Ok(numbers.f_to_kind(kind(&numbers)?)?.f_to_kind(Kind::Float)?)
 }
 
 /// Float16, unless a number is too large for it.
@@ -50,7 +54,7 @@ pub(super) fn bits(model: &AnyModel) -> Result<u32> {
     Ok(if kinds.contains(&Kind::Float) { 32 } else { 16 })
 }
 
-/// What the page's scripts are given of a model whose numbers are [`rounded`].
+/// What the page's scripts are given of a model whose numbers are [`narrowed`].
 pub(super) fn data(model: &AnyModel) -> Result<Value> {
     let about: Value = serde_json::from_str(&model.about()?).map_err(|error| Error::Data(error.to_string()))?;
     let parameters = model.parameters();

@@ -114,9 +114,20 @@ fn a_model_too_large_gets_still_pictures_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let written = model.page(folder.path().join("large.html")).unwrap();
     assert!(!written.computes && written.numbers > MOST_NUMBERS);
+    // Nothing of it is computed or copied that the page does not show.
+    let page = Page::new(&model).unwrap();
+    assert_eq!(page.loss_change, None);
+    assert_eq!(page.models[0].parameters()[0].tensor.data_ptr(), model.embedding.data_ptr());
     assert!(written.to_string().contains("still pictures only"), "{written}");
     let page = std::fs::read_to_string(&written.path).unwrap();
     assert!(page.len() < 500_000 && page.contains("These are still pictures") && data(&page).is_null());
+}
+
+#[test]
+fn a_model_of_few_characters_becomes_a_page_without_that_measure() {
+    let config = TransformerConfig { n_vocab: 64, ..TransformerConfig::original() };
+    let page = Page::new(&awake(config)).unwrap().prompt("1 + 1 = 2");
+    assert!(page.loss_change.is_none() && html(&page).contains("1 + 1 = 2"));
 }
 
 #[test]
