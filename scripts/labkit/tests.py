@@ -29,7 +29,8 @@ SUITES = ("scripts", "crates", "notebooks")
 NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
          "needs an NVIDIA GPU": ("gpu", libtorch.has_nvidia_gpu),
          "needs transformers": ("export", lambda: bool(os.environ.get("GLASSLAB_TRANSFORMERS_PYTHON"))),
-         "needs stories260K": ("stories260k", lambda: (models() / "stories260K.bin").exists()),
+         "needs stories260K": ("stories260k", lambda: has_stories260k()),
+         "needs stories260K and node": ("stories260k", lambda: has_stories260k() and tools.node() is not None),
          "needs node": ("page_engine", lambda: tools.node() is not None),
          "needs SmolLM2 as a GGUF file": ("smollm2", lambda: bool(os.environ.get("GLASSLAB_SMOLLM2")))}
 # What `--quick` runs of the crates: all but examples and the documentation's. What is compiled step by step takes longer once,
@@ -37,9 +38,9 @@ NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
 QUICK = ["--lib", "--bins", "--tests", "--config", "profile.release.incremental=true"]
 
 
-def models() -> Path:
-    """Where models of others may lie."""
-    return Path(os.environ.get("GLASSLAB_MODELS", ROOT.parent / "shared" / "data" / "models"))
+def has_stories260k() -> bool:
+    """Models of others may lie in a folder of their own, or beside the project."""
+    return (Path(os.environ.get("GLASSLAB_MODELS", ROOT.parent / "shared" / "data" / "models")) / "stories260K.bin").exists()
 
 
 @dataclass
