@@ -4,17 +4,24 @@
 //! WORK/.cargo/config.toml   where cells find the C++ binding (written by scripts/lab)
 //! WORK/config/              what evcxr loads at its start: dependency and prelude
 //! WORK/template/            an evcxr folder in which the library is built
-//! WORK/sessions/N/          a copy of the template for each running kernel
+//! WORK/answers/, outline/   what the tools were asked before, what rust-analyzer reads
+//! WORK/shared               says that WORK belongs to a machine and is never written to (by scripts/lab install)
+//! OWN/sessions/N/           a copy of the template for each running kernel
+//! OWN/home/, answers/ …     what else a person's kernels write
 //! ```
-//! A session's copy costs milliseconds, because compiled files, which nobody changes in place,
-//! are hard links. Two kernels never share a folder: cargo and evcxr would overwrite each other.
+//! OWN is WORK, but where WORK is shared: then it is a folder of the person's own.
+//!
+//! A session's copy costs milliseconds, because compiled files, which nobody changes in place, are hard links; or symbolic
+//! ones where they are shared, as the system forbids hard links to files of somebody else's. Either way there is one copy of
+//! them in memory. Two kernels never share a folder: cargo and evcxr would overwrite each other.
 
 use crate::platform::LIBRARY_PATH;
 use crate::quick::tools;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -25,18 +32,47 @@ const LOCK: &str = "kernel.lock";
 /// The folder of all sessions' folders.
 const SESSIONS: &str = "sessions";
 
-/// The working folder of all kernels.
+/// The file that says that the working folder belongs to a machine.
+const SHARED: &str = "shared";
+
+/// The working folder of all kernels, and the folder of what one person's kernels write.
 pub struct Work {
     folder: PathBuf,
+    own: PathBuf,
 }
 
 impl Work {
-    /// Takes the folder; its path may hold no space, because evcxr separates paths by spaces.
+    /// Takes the folder, in which kernels also write; its path may hold no space, because evcxr separates paths by spaces.
     pub fn new(folder: PathBuf) -> Result<Work> {
-        if folder.to_string_lossy().contains(' ') {
-            bail!("the working folder's path holds a space, which evcxr can't handle: {}", folder.display());
+        let own = folder.clone();
+        Work { folder, own }.checked()
+    }
+
+    /// Takes the folder, and where this person's kernels write: the place that is named, else one of their own where the
+    /// folder is shared.
+    pub fn of_person(folder: PathBuf, own: Option<PathBuf>) -> Result<Work> {
+        let own = match own.filter(|own| !own.as_os_str().is_empty()) {
+            Some(own) => own,
+            None if folder.join(SHARED).exists() => own_folder(&folder)?,
+            None => folder.clone(),
+        };
+        Work { folder, own }.checked()
+    }
+
+    fn checked(self) -> Result<Work> {
+        if let Some(folder) = [&self.folder, &self.own].iter().find(|folder| folder.to_string_lossy().contains(' ')) {
+            bail!(
+                "the working folder's path holds a space, which evcxr can't handle: {}; {} may name another for what you write",
+                folder.display(),
+                tools::OWN
+            );
         }
-        Ok(Work { folder })
+        Ok(self)
+    }
+
+    /// Whether the folder is shared: then nothing is written there.
+    fn is_shared(&self) -> bool {
+        self.own != self.folder
     }
 
     /// Where everything is below.
@@ -67,7 +103,7 @@ impl Work {
         let mut libraries = vec![deps, rust_libraries];
         libraries.extend(std::env::var_os(LIBRARY_PATH).iter().flat_map(std::env::split_paths));
         let libraries = std::env::join_paths(libraries).context("a library folder's path holds a colon")?;
-        tools::install(&self.folder)?;
+        tools::install(&self.folder, &self.own)?;
         // SAFETY: called at the start of `main`, when this process has one thread.
         unsafe {
             std::env::set_var("EVCXR_CONFIG_DIR", self.config());
@@ -94,7 +130,7 @@ impl Work {
         if !template.join("Cargo.lock").exists() {
             bail!("the library is not prepared in {}; run scripts/lab setup", template.display());
         }
-        let sessions = self.folder.join(SESSIONS);
+        let sessions = self.own.join(SESSIONS);
         fs::create_dir_all(&sessions).with_context(|| format!("could not make {}", sessions.display()))?;
         let folder = unused_name(&sessions)?;
         // Under its own name it is locked already, so that no other kernel takes it for one that was left.
@@ -103,15 +139,25 @@ impl Work {
         lock.try_lock().context("could not lock the new session folder")?;
         fs::rename(&unnamed, folder.join(LOCK))?;
         let session = Session { folder, _lock: lock };
-        copy_tree(&template, session.folder()).with_context(|| {
-            format!("could not copy {} to {}: is the disk full?", template.display(), session.folder.display())
-        })?;
+        let link = if self.is_shared() { Link::Symbolic } else { Link::Hard };
+        copy_tree(&template, session.folder(), link)
+            // cargo looks for where the C++ binding is in the folders above; a shared one is not above.
+            .and_then(|()| if self.is_shared() { self.copy_cargo_config(session.folder()) } else { Ok(()) })
+            .with_context(|| {
+                format!("could not copy {} to {}: is the disk full?", template.display(), session.folder.display())
+            })?;
         Ok(session)
+    }
+
+    fn copy_cargo_config(&self, session: &Path) -> std::io::Result<()> {
+        let config = Path::new(".cargo").join("config.toml");
+        fs::create_dir_all(session.join(".cargo"))?;
+        copy(&self.folder.join(&config), &session.join(&config))
     }
 
     /// Removes the folders of sessions whose kernel is gone, however it ended.
     pub fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(self.folder.join(SESSIONS)) else { return };
+        let Ok(entries) = fs::read_dir(self.own.join(SESSIONS)) else { return };
         for folder in entries.flatten().map(|entry| entry.path()) {
             // Held until the folder is gone.
             let lock = File::open(folder.join(LOCK));
@@ -125,6 +171,17 @@ impl Work {
             }
         }
     }
+}
+
+/// Where a person's kernels write if the working folder is shared: in the system's place for what can be made again, and
+/// apart for each working folder, so that two versions of the lab never meet.
+fn own_folder(shared: &Path) -> Result<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    let cache = cache.with_context(|| format!("HOME is not set: set it, or {} to a folder of your own", tools::OWN))?;
+    let mut hasher = DefaultHasher::new();
+    shared.hash(&mut hasher);
+    Ok(cache.join("glasslab").join(format!("kernel-{:016x}", hasher.finish())))
 }
 
 /// Whether a session's folder has no kernel any more that is known of.
@@ -209,9 +266,16 @@ impl Drop for Session {
     }
 }
 
-/// Copies a folder; compiled files, which are replaced and never changed, become hard links. What only another build of
+/// How a session has the files that are never changed.
+#[derive(Clone, Copy, PartialEq)]
+enum Link {
+    Hard,
+    Symbolic,
+}
+
+/// Copies a folder; compiled files, which are replaced and never changed, become links. What only another build of
 /// the library would need (a third of all bytes) stays behind.
-fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+fn copy_tree(from: &Path, to: &Path, link: Link) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -220,13 +284,23 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
             continue;
         }
         if entry.file_type()?.is_dir() {
-            copy_tree(&source, &target)?;
-        } else if !is_compiled(&source) || fs::hard_link(&source, &target).is_err() {
-            fs::copy(&source, &target)?;
-            keep_time(&source, &target)?;
+            copy_tree(&source, &target, link)?;
+        } else if !(is_compiled(&source) && linked(&source, &target, link)) {
+            copy(&source, &target)?;
         }
     }
     Ok(())
+}
+
+/// Whether there is a link now. What rustc has of an earlier cell it may write over, and through a symbolic link it would
+/// write into the shared file: that is copied.
+fn linked(source: &Path, target: &Path, link: Link) -> bool {
+    let is_of_cell = source.components().any(|part| part.as_os_str() == "incremental")
+        || source.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libctx"));
+    match link {
+        Link::Hard => fs::hard_link(source, target).is_ok(),
+        Link::Symbolic => !is_of_cell && std::os::unix::fs::symlink(source, target).is_ok(),
+    }
 }
 
 fn is_compiled(path: &Path) -> bool {
@@ -234,10 +308,12 @@ fn is_compiled(path: &Path) -> bool {
     matches!(extension, Some("rlib" | "rmeta" | "so" | "dylib" | "a" | "o"))
 }
 
-/// cargo compares times to see what is fresh.
-fn keep_time(source: &Path, target: &Path) -> std::io::Result<()> {
-    let time = fs::metadata(source)?.modified()?;
-    File::options().write(true).open(target)?.set_modified(time)
+/// Copies a file, with its time, by which cargo sees what is fresh, and so that it can be written whatever its source allows.
+fn copy(source: &Path, target: &Path) -> std::io::Result<()> {
+    fs::copy(source, target)?;
+    let data = fs::metadata(source)?;
+    fs::set_permissions(target, fs::Permissions::from_mode(data.permissions().mode() | 0o200))?;
+    File::options().write(true).open(target)?.set_modified(data.modified()?)
 }
 
 #[cfg(test)]
@@ -279,6 +355,67 @@ mod tests {
             fs::write(session.folder().join(small), "changed").unwrap();
             assert_eq!(fs::read_to_string(work.template().join(small)).unwrap(), "small", "{small}");
         }
+    }
+
+    /// Everything below a folder: path, and the bytes of files.
+    fn contents(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+        let mut found = Vec::new();
+        let mut open = vec![folder.to_owned()];
+        while let Some(folder) = open.pop() {
+            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                found.push((path.clone(), fs::read(&path).ok()));
+                if path.is_dir() {
+                    open.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn where_the_folder_is_shared_a_session_is_in_the_persons_own_and_nothing_of_the_shared_changes() {
+        let (shared, work) = work_with_template();
+        fs::create_dir_all(shared.path().join(".cargo")).unwrap();
+        fs::write(shared.path().join(".cargo/config.toml"), "binding").unwrap();
+        fs::write(work.template().join("target/deps/libctx.so"), "a cell").unwrap();
+        fs::write(work.template().join("target/incremental/ctx-1/part.o"), "a cell's part").unwrap();
+        for (path, _) in contents(shared.path()).into_iter().filter(|(path, _)| path.is_file()) {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+        }
+        let before = contents(shared.path());
+        let own = tempfile::tempdir().unwrap();
+        let work = Work::of_person(work.folder, Some(own.path().to_owned())).unwrap();
+        work.sweep();
+        let session = work.start_session().unwrap();
+        assert!(session.folder().starts_with(own.path()));
+        assert_eq!(fs::read_to_string(session.folder().join(".cargo/config.toml")).unwrap(), "binding");
+        // What is compiled is the shared file itself; what a cell may write over, or make anew, is not.
+        let library = session.folder().join("target/deps/libx.rlib");
+        assert_eq!(fs::read_link(&library).unwrap(), work.template().join("target/deps/libx.rlib"));
+        let written = ["target/deps/libctx.so", "target/incremental/ctx-1/part.o"];
+        for written in SMALL.into_iter().chain(written) {
+            fs::write(session.folder().join(written), "changed").unwrap();
+        }
+        let modified = |path: PathBuf| fs::metadata(path).unwrap().modified().unwrap();
+        assert_eq!(modified(library), modified(work.template().join("target/deps/libx.rlib")));
+        drop(session);
+        assert_eq!(contents(shared.path()), before);
+    }
+
+    #[test]
+    fn a_person_has_a_folder_of_their_own_only_where_the_folder_is_shared() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = |given: Option<&str>| {
+            Work::of_person(folder.path().to_owned(), given.map(PathBuf::from)).map(|work| work.own)
+        };
+        assert_eq!(own(None).unwrap(), folder.path());
+        assert_eq!(own(Some("")).unwrap(), folder.path());
+        assert_eq!(own(Some("/scratch/me")).unwrap(), Path::new("/scratch/me"));
+        assert!(own(Some("/scratch/my own")).unwrap_err().to_string().contains("/scratch/my own"));
+        fs::write(folder.path().join(SHARED), "").unwrap();
+        let of_this = own(None).unwrap();
+        assert!(!of_this.starts_with(folder.path()) && of_this != own_folder(Path::new("/another/version")).unwrap());
     }
 
     #[test]
@@ -331,7 +468,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         drop(session);
         writes.join().unwrap();
-        assert_eq!(fs::read_dir(work.folder.join("sessions")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(work.own.join("sessions")).unwrap().count(), 0);
     }
 
     #[test]

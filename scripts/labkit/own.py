@@ -1,0 +1,53 @@
+"""What a person has of a lab that is shared: copies of the notebooks in a folder of their own, and what they need not try there."""
+
+import os
+import shutil
+from pathlib import Path
+
+from .layout import IS_SHARED, LEARNERS, NOTEBOOKS, ROOT
+from .say import Problem, line
+
+# What a shared lab does for its users; all else changes a project, or is a teacher's.
+COMMANDS = ("open", "run", "gallery", "doctor", "hub", "singleuser")
+
+
+def require_allowed(command: str) -> None:
+    """Refuses what would write into a place that is shared."""
+    if IS_SHARED and command not in COMMANDS:
+        raise Problem(f"{ROOT} is shared by all users of this machine, and `scripts/lab {command}` would write there. For that, clone the "
+                      f"project into a folder of your own. Here there are: {', '.join(COMMANDS[:4])}.")
+
+
+def ready() -> None:
+    """Gives the person copies of the notebooks that they don't have yet; one that is there is theirs, whatever stands in it."""
+    if LEARNERS == NOTEBOOKS:
+        return
+    added = copy_new(NOTEBOOKS, LEARNERS)
+    if added:
+        line(f"Your own copies of the notebooks are in {LEARNERS}; new there: {', '.join(added)}.")
+
+
+def copy_new(source: Path, target: Path) -> list[str]:
+    """Copies the notebooks that the target folder does not have; their names."""
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem(f"The folder {target} for your copies of the notebooks could not be made ({error.strerror}). Make room in your home, "
+                      "or set GLASSLAB_HOME to a folder that you may write to.") from None
+    added = []
+    for path in sorted(source.glob("*.ipynb")):
+        copy = target / path.name
+        # A link to nothing is theirs, too.
+        if os.path.lexists(copy):
+            continue
+        part = copy.with_name(f".{path.name}.{os.getpid()}.part")
+        shutil.copyfile(path, part)
+        try:
+            # Unlike renaming, this never replaces a file that has come meanwhile.
+            os.link(part, copy)
+            added.append(path.name)
+        except FileExistsError:
+            pass
+        finally:
+            part.unlink()
+    return added
