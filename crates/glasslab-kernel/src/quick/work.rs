@@ -274,13 +274,14 @@ enum Link {
 }
 
 /// Copies a folder; compiled files, which are replaced and never changed, become links. What only another build of
-/// the library would need (a third of all bytes) stays behind.
+/// the library would need (a third of all bytes) stays behind, and what a compiler left that was ended on its way.
 fn copy_tree(from: &Path, to: &Path, link: Link) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if from.ends_with("incremental") && entry.file_name().to_string_lossy().starts_with("glasslab") {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if from.ends_with("incremental") && name.starts_with("glasslab") || name.ends_with("-working") {
             continue;
         }
         if entry.file_type()?.is_dir() {
@@ -305,7 +306,16 @@ fn linked(source: &Path, target: &Path, link: Link) -> bool {
 
 fn is_compiled(path: &Path) -> bool {
     let extension = path.extension().and_then(|name| name.to_str());
-    matches!(extension, Some("rlib" | "rmeta" | "so" | "dylib" | "a" | "o"))
+    // The programs of crates' build scripts, below a folder `build`: most of the bytes that have no extension.
+    let is_program = || {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().replace('_', "-");
+        name.starts_with("build-script-build")
+            && path.ancestors().nth(2).is_some_and(|folder| folder.ends_with("build"))
+    };
+    match extension {
+        Some(extension) => matches!(extension, "rlib" | "rmeta" | "so" | "dylib" | "a" | "o"),
+        None => is_program(),
+    }
 }
 
 /// Copies a file, with its time, by which cargo sees what is fresh, and so that it can be written whatever its source allows.
@@ -321,10 +331,11 @@ mod tests {
     use super::*;
 
     /// Files that a session writes anew.
-    const SMALL: [&str; 4] = [
+    const SMALL: [&str; 5] = [
         "Cargo.lock",
         "target/deps/ctx-1.d",
         "target/.fingerprint/glasslab-1/hash",
+        "target/.fingerprint/x-1/build-script-build-script-build",
         "target/incremental/ctx-1/graph.bin",
     ];
 
@@ -337,7 +348,7 @@ mod tests {
             fs::write(work.template().join(small), "small").unwrap();
         }
         fs::write(work.template().join("target/deps/libx.rlib"), "compiled").unwrap();
-        for name in ["ctx-1", "glasslab-1", "glasslab_wire-1"] {
+        for name in ["ctx-1", "glasslab-1", "glasslab_wire-1", "ctx-1/s-2-working"] {
             fs::create_dir_all(work.template().join("target/incremental").join(name)).unwrap();
         }
         (folder, work)
@@ -349,6 +360,7 @@ mod tests {
         let session = work.start_session().unwrap();
         let incremental = fs::read_dir(session.folder().join("target/incremental")).unwrap();
         assert_eq!(incremental.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(), ["ctx-1"]);
+        assert!(!session.folder().join("target/incremental/ctx-1/s-2-working").exists());
         let copied = session.folder().join("target/deps/libx.rlib");
         assert_eq!(fs::read_to_string(copied).unwrap(), "compiled");
         for small in SMALL {
@@ -379,6 +391,8 @@ mod tests {
         fs::create_dir_all(shared.path().join(".cargo")).unwrap();
         fs::write(shared.path().join(".cargo/config.toml"), "binding").unwrap();
         fs::write(work.template().join("target/deps/libctx.so"), "a cell").unwrap();
+        fs::create_dir_all(work.template().join("target/build/x-1")).unwrap();
+        fs::write(work.template().join("target/build/x-1/build_script_build-1"), "program").unwrap();
         fs::write(work.template().join("target/incremental/ctx-1/part.o"), "a cell's part").unwrap();
         for (path, _) in contents(shared.path()).into_iter().filter(|(path, _)| path.is_file()) {
             fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
@@ -393,6 +407,7 @@ mod tests {
         // What is compiled is the shared file itself; what a cell may write over, or make anew, is not.
         let library = session.folder().join("target/deps/libx.rlib");
         assert_eq!(fs::read_link(&library).unwrap(), work.template().join("target/deps/libx.rlib"));
+        assert!(session.folder().join("target/build/x-1/build_script_build-1").is_symlink());
         let written = ["target/deps/libctx.so", "target/incremental/ctx-1/part.o"];
         for written in SMALL.into_iter().chain(written) {
             fs::write(session.folder().join(written), "changed").unwrap();
