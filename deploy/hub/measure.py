@@ -7,7 +7,6 @@ The users are made for it, and removed afterwards. Trainings end after GLASSLAB_
 measured is the class, not the trainings.
 """
 
-import asyncio
 import contextlib
 import json
 import os
@@ -18,11 +17,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import aiohttp
 import psutil
+import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -32,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HUB = "http://127.0.0.1:8000"
 NOTEBOOK = ROOT / "notebooks" / "solutions" / "02_mlp_language_model.ipynb"
 GROUP = "learners"
+EMPTY = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 # A well-behaved learner's cell: one that is compiled and computes a little.
 SMALL_CELL = "let t = Tensor::randn([64, 64], (Kind::Float, Device::Cpu)); println!(\"{:.3} {}\", t.matmul(&t).std(true).double_value(&[]), NUMBER);"
 
@@ -67,6 +69,7 @@ def hub(settings: str = ""):
         process = subprocess.Popen([sys.executable, str(ROOT / "scripts" / "lab"), "hub"], env={**os.environ, "GLASSLAB_CLASS": state},
                                    stdout=log, stderr=log)
         try:
+            wait_for_hub()
             yield Path(state) / "log"
         except BaseException:
             print((Path(state) / "log").read_text()[-6000:], file=sys.stderr)
@@ -76,14 +79,12 @@ def hub(settings: str = ""):
             process.wait(60)
 
 
-async def hub_is_up() -> None:
-    async with aiohttp.ClientSession() as session:
-        for _ in range(300):
-            with contextlib.suppress(aiohttp.ClientError):
-                async with session.get(f"{HUB}/hub/login") as page:
-                    if page.status == 200:
-                        return
-            await asyncio.sleep(0.2)
+def wait_for_hub() -> None:
+    for _ in range(300):
+        with contextlib.suppress(requests.RequestException):
+            if requests.get(f"{HUB}/hub/login", timeout=10, proxies={"http": ""}).status_code == 200:
+                return
+        time.sleep(0.2)
     raise RuntimeError("the hub does not answer")
 
 
@@ -103,53 +104,48 @@ def memory(name: str) -> dict[str, float]:
     return found
 
 
-async def most(names: list[str], seen: dict[str, dict[str, float]]) -> None:
-    """Keeps the largest memory of each user until it is cancelled."""
-    while True:
+def watch_memory(names: list[str], seen: dict[str, dict[str, float]], ended: threading.Event) -> None:
+    """Keeps the largest memory of each user."""
+    while not ended.wait(5):
         for name in names:
             now = memory(name)
             if sum(now.values()) > sum(seen.get(name, {}).values()):
                 seen[name] = now
-        await asyncio.sleep(5)
 
 
-async def lesson(name: str, password: str, begin: asyncio.Event) -> dict:
+def lesson(name: str, password: str, notebook: dict) -> dict:
     """What a learner waits for."""
     learner = Learner(HUB, name, password)
-    try:
-        await begin.wait()
-        got = {"name": name, "login": await learner.log_in()}
-        notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
-        began = time.monotonic()
-        await learner.open("solved.ipynb", notebook)
-        times, errors = [], []
-        for code in cells(notebook):
-            seconds, error = await learner.run(code)
-            if not times:
-                got["first"] = time.monotonic() - began
-            times.append(seconds)
-            errors += [error] if error else []
-        return {**got, "cells": times, "all": time.monotonic() - began, "errors": errors, "memory": memory(name)}
-    finally:
-        await learner.close()
+    got = {"name": name, "login": learner.log_in()}
+    began = time.monotonic()
+    learner.open("solved.ipynb", notebook)
+    times, errors = [], []
+    for code in cells(notebook):
+        seconds, error = learner.run(code)
+        if not times:
+            got["first"] = time.monotonic() - began
+        times.append(seconds)
+        errors += [error] if error else []
+    return {**got, "cells": times, "all": time.monotonic() - began, "errors": errors}
 
 
-async def class_of(count: int) -> list[dict]:
+def class_of(count: int) -> list[dict]:
     """So many learners at once."""
     names = [f"gl-learner-{number}" for number in range(count)]
-    with users(names) as password, hub():
-        await hub_is_up()
-        begin, seen = asyncio.Event(), {}
-        watching = asyncio.create_task(most(names, seen))
-        lessons = [asyncio.create_task(lesson(name, password, begin)) for name in names]
-        begin.set()
-        load = os.getloadavg()[0]
-        results = await asyncio.gather(*lessons)
-        watching.cancel()
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    with users(names) as password, hub(), ThreadPoolExecutor(count + 1) as threads:
+        seen, ended, load = {}, threading.Event(), os.getloadavg()[0]
+        threads.submit(watch_memory, names, seen, ended)
+        try:
+            results = list(threads.map(lambda name: lesson(name, password, notebook), names))
+        finally:
+            ended.set()
+        # All of them are still there, with what their notebook has made.
         for result in results:
-            result["most"], result["load before"] = seen.get(result["name"], result["memory"]), load
-            # What a learner has on the disk, notebooks and a session among it.
-            result["home"] = sum(path.lstat().st_size for path in Path(pwd.getpwnam(result["name"]).pw_dir).rglob("*") if path.is_file() and not path.is_symlink()) / 1e6
+            result["memory"], result["load before"] = memory(result["name"]), load
+            result["most"] = max(seen.get(result["name"], {}), result["memory"], key=lambda found: sum(found.values()))
+            home = Path(pwd.getpwnam(result["name"]).pw_dir)
+            result["home"] = sum(path.lstat().st_size for path in home.rglob("*") if path.is_file() and not path.is_symlink()) / 1e6
         return results
 
 
@@ -173,7 +169,7 @@ def learners(counts: list[int]) -> None:
     print("| learners | log-in to page, s | first result, s | a cell, median s | slowest later cell, s | notebook 2, s | memory (PSS) at the end, MB "
           "| failed cells | load before |\n|---|---|---|---|---|---|---|---|---|", flush=True)
     for count in counts:
-        results = asyncio.run(class_of(count))
+        results = class_of(count)
         print(row(results), flush=True)
         for error in {error for result in results for error in result["errors"]}:
             print(f"failed: {error}", file=sys.stderr)
@@ -203,19 +199,23 @@ def control(name: str, controller: str, file: str, unified: str) -> str:
 
 
 def limits(name: str) -> dict[str, str]:
-    return {"memory": control(name, "memory", "memory.limit_in_bytes", "memory.max"), "processes": control(name, "pids", "pids.max", "pids.max"),
+    """The limits of a learner, which must be in force before anything is tried that they are for."""
+    found = {"memory": control(name, "memory", "memory.limit_in_bytes", "memory.max"), "processes": control(name, "pids", "pids.max", "pids.max"),
             "processors": control(name, "cpu", "cpu.cfs_quota_us", "cpu.max")}
+    if int(found["memory"]) > 4 << 30 or not found["processes"].isdigit() or int(found["processors"].split()[0]) <= 0:
+        raise RuntimeError(f"limits are not in force: {found}")
+    return found
 
 
-async def watched(good: Learner, until: asyncio.Task | None, count: int) -> list[float]:
-    """A well-behaved learner's cells, so many or for as long as something lasts."""
+def watched(good: Learner, doing: Future | None, count: int) -> list[float]:
+    """A well-behaved learner's cells, so many and for as long as something lasts."""
     times = []
-    while len(times) < count or (until and not until.done() and len(times) < 60):
-        seconds, error = await good.run(SMALL_CELL.replace("NUMBER", str(len(times))))
+    while len(times) < count or (doing and not doing.done() and len(times) < 60):
+        seconds, error = good.run(SMALL_CELL.replace("NUMBER", str(len(times))))
         if error:
             raise RuntimeError(f"a cell of the well-behaved learner failed: {error}")
         times.append(seconds)
-        await asyncio.sleep(0.5)
+        time.sleep(0.5)
     return times
 
 
@@ -235,44 +235,35 @@ def small_home(name: str, megabytes: int):
             subprocess.run(["umount", "-l", str(home)], check=True)
 
 
-async def misbehave() -> None:
-    names = ["gl-good", "gl-bad"]
-    with users(names) as password, small_home("gl-bad", 400), hub():
-        await hub_is_up()
-        empty = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+def misbehave() -> None:
+    with users(["gl-good", "gl-bad"]) as password, small_home("gl-bad", 400), hub(), ThreadPoolExecutor(1) as beside:
         good = Learner(HUB, "gl-good", password)
-        await good.log_in()
-        await good.open("mine.ipynb", empty)
-        await good.run("1 + 1")
-        print("| a learner makes | limits in force (memory, processes, processors) | another's cell without, with, s (medians) | ratio | what came of it |"
+        good.log_in()
+        good.open("mine.ipynb", EMPTY)
+        good.run("1 + 1")
+        print("| a learner makes | limits in force: memory, processes, processors | another's cell without, with, s (medians) | ratio | what came of it |"
               "\n|---|---|---|---|---|", flush=True)
         for deed, code in DEEDS.items():
             bad = Learner(HUB, "gl-bad", password)
-            await bad.log_in()
-            await bad.open("theirs.ipynb", empty)
-            await bad.run("1 + 1")
+            bad.log_in()
+            bad.open("theirs.ipynb", EMPTY)
+            bad.run("1 + 1")
             found = limits("gl-bad")
-            if int(found["memory"]) > 4 << 30 or found["processes"] == "max" or int(found["processors"].split()[0]) <= 0:
-                raise RuntimeError(f"limits are not in force: {found}")
-            without = await watched(good, None, 12)
-            doing = asyncio.create_task(bad.run(code, 120))
-            await asyncio.sleep(1)
-            during = await watched(good, doing, 12)
+            without = watched(good, None, 12)
+            doing = beside.submit(bad.run, code, 120)
+            time.sleep(1)
+            during = watched(good, doing, 12)
             try:
-                seconds, error = await doing
+                seconds, error = doing.result()
                 came = f"its cell ended after {seconds:.0f} s" + (f": {' '.join(error.split())[:110]}" if error else "")
             except Exception as problem:
-                came = f"its server: {problem}"
-            after, error = await good.run("2 + 2")
-            came += f"; the other's next cell: {error or 'well'}"
+                came = f"no answer any more ({type(problem).__name__}: {problem})"
+            came += f"; the other's next cell: {good.run('2 + 2')[1] or 'well'}"
             Path(pwd.getpwnam("gl-bad").pw_dir, "glasslab", "notebooks", "full").unlink(missing_ok=True)
             one, other = statistics.median(without), statistics.median(during)
             print(f"| {deed} | {', '.join(found.values())} | {one:.2f}, {other:.2f} | {other / one:.2f} | {came} |", flush=True)
-            with contextlib.suppress(RuntimeError):
-                await bad.stop_server()
-            await bad.close()
-            await asyncio.sleep(5)
-        await good.close()
+            bad.stop_server()
+            time.sleep(5)
 
 
 def main(arguments: list[str]) -> int:
@@ -282,7 +273,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["learners"]:
         learners([int(word) for word in arguments[1:]] or [1, 4, 8, 12])
     elif arguments == ["misbehaving"]:
-        asyncio.run(misbehave())
+        misbehave()
     else:
         print(__doc__, file=sys.stderr)
         return 2
