@@ -29,25 +29,28 @@ def ready() -> None:
 
 def copy_new(source: Path, target: Path) -> list[str]:
     """Copies the notebooks that the target folder does not have; their names."""
+    added = []
     try:
         target.mkdir(parents=True, exist_ok=True)
+        for path in sorted(source.glob("*.ipynb")):
+            # A link to nothing is theirs, too.
+            if not os.path.lexists(target / path.name) and _copy(path, target / path.name):
+                added.append(path.name)
     except OSError as error:
-        raise Problem(f"The folder {target} for your copies of the notebooks could not be made ({error.strerror}). Make room in your home, "
-                      "or set GLASSLAB_HOME to a folder that you may write to.") from None
-    added = []
-    for path in sorted(source.glob("*.ipynb")):
-        copy = target / path.name
-        # A link to nothing is theirs, too.
-        if os.path.lexists(copy):
-            continue
-        part = copy.with_name(f".{path.name}.{os.getpid()}.part")
-        shutil.copyfile(path, part)
-        try:
-            # Unlike renaming, this never replaces a file that has come meanwhile.
-            os.link(part, copy)
-            added.append(path.name)
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
+        raise Problem(f"Your copies of the notebooks could not be made in {target} ({error.strerror}). Make room in your home, or set "
+                      "GLASSLAB_HOME to a folder that you may write to.") from None
     return added
+
+
+def _copy(path: Path, copy: Path) -> bool:
+    """Makes a whole copy at once; false if a file of that name has come meanwhile, which stays."""
+    part = copy.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(path, part)
+        # Unlike renaming, this never replaces anything.
+        os.link(part, copy)
+        return True
+    except FileExistsError:
+        return False
+    finally:
+        part.unlink(missing_ok=True)

@@ -40,7 +40,7 @@ class SharedTest(unittest.TestCase):
                 # cargo builds the crate alone: the library counts as fresh through its links, or the dependency would be refused.
                 _, data, errors = kernel.run(f":dep mine = {{ path = {str(crate)!r} }}".replace("'", '"') + "\nmine::twice(t.double_value(&[1]))")
                 self.assertEqual((data.get("text/plain"), errors), ("12.0", ""))
-                libraries = [path for path in session.rglob("libglasslab*.so")]
+                libraries = list(session.rglob("libglasslab*.so"))
                 self.assertTrue(libraries and all(path.is_symlink() for path in libraries), libraries)
                 self.assertEqual(state(work_folder() / "template"), before)
 
