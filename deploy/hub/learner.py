@@ -55,26 +55,49 @@ class Learner:
         self.socket = websocket.create_connection(
             self.hub.replace("http", "ws", 1) + path, timeout=120, cookie="; ".join(f"{name}={value}" for name, value in cookies.items()),
             header={"X-XSRFToken": self._xsrf(path)}, http_no_proxy=["127.0.0.1"])
+        self._wait_for_kernel()
+
+    def _wait_for_kernel(self) -> None:
+        """As JupyterLab does: what comes before the server and the kernel know each other is lost."""
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            asked = self._send("kernel_info_request", {})
+            self.socket.settimeout(2)
+            try:
+                while True:
+                    told = json.loads(self.socket.recv())
+                    if told["msg_type"] == "kernel_info_reply" and told["parent_header"].get("msg_id") == asked:
+                        return
+            except websocket.WebSocketTimeoutException:
+                pass
+        raise RuntimeError(f"the kernel of {self.name} does not answer")
+
+    def _send(self, kind: str, content: dict) -> str:
+        """Sends a message; its name."""
+        message = uuid.uuid4().hex
+        header = {"msg_id": message, "msg_type": kind, "session": "learner", "username": self.name, "version": "5.3",
+                  "date": "2026-01-01T00:00:00Z"}
+        self.socket.send(json.dumps({"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell", "buffers": []}))
+        return message
 
     def run(self, code: str, seconds: float = 600) -> tuple[float, str]:
         """Runs a cell: its seconds, and the error that it ended with, if any."""
-        message = uuid.uuid4().hex
-        header = {"msg_id": message, "msg_type": "execute_request", "session": "learner", "username": self.name, "version": "5.3",
-                  "date": "2026-01-01T00:00:00Z"}
-        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False, "stop_on_error": False}
-        began, replied, error = time.monotonic(), False, ""
-        self.socket.send(json.dumps({"header": header, "parent_header": {}, "metadata": {}, "content": content,
-                                     "channel": "shell", "buffers": []}))
+        began, replied, idle, error = time.monotonic(), False, False, ""
+        message = self._send("execute_request", {"code": code, "silent": False, "store_history": True, "user_expressions": {},
+                                                 "allow_stdin": False, "stop_on_error": False})
         while True:
             self.socket.settimeout(max(0.1, began + seconds - time.monotonic()))
             told = json.loads(self.socket.recv())
             if told.get("parent_header", {}).get("msg_id") != message:
                 continue
+            # The two come on channels of their own, in any order.
             if told["msg_type"] == "execute_reply":
                 replied = True
                 if told["content"]["status"] != "ok":
                     error = str(told["content"].get("evalue") or told["content"]["status"])
-            elif told["msg_type"] == "status" and told["content"]["execution_state"] == "idle" and replied:
+            elif told["msg_type"] == "status" and told["content"]["execution_state"] == "idle":
+                idle = True
+            if replied and idle:
                 return time.monotonic() - began, error
 
     def stop_server(self) -> None:

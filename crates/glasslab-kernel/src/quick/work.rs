@@ -141,18 +141,26 @@ impl Work {
         let session = Session { folder, _lock: lock };
         let link = if self.is_shared() { Link::Symbolic } else { Link::Hard };
         copy_tree(&template, session.folder(), link)
-            // cargo looks for where the C++ binding is in the folders above; a shared one is not above.
-            .and_then(|()| if self.is_shared() { self.copy_cargo_config(session.folder()) } else { Ok(()) })
+            .and_then(|()| if self.is_shared() { self.copy_cargo_configs(session.folder()) } else { Ok(()) })
             .with_context(|| {
                 format!("could not copy {} to {}: is the disk full?", template.display(), session.folder.display())
             })?;
         Ok(session)
     }
 
-    fn copy_cargo_config(&self, session: &Path) -> std::io::Result<()> {
+    /// cargo looks for where the C++ binding is in the folders above a session, and the shared one is not above. What it finds
+    /// there is put above this one, each in its order: one less, and to cargo everything would have been built for another.
+    fn copy_cargo_configs(&self, session: &Path) -> std::io::Result<()> {
         let config = Path::new(".cargo").join("config.toml");
-        fs::create_dir_all(session.join(".cargo"))?;
-        copy(&self.folder.join(&config), &session.join(&config))
+        let found = self.folder.ancestors().map(|folder| folder.join(&config)).filter(|file| file.is_file());
+        for (source, folder) in found.zip([session, &self.own]) {
+            let target = folder.join(&config);
+            let part = target.with_extension(std::process::id().to_string());
+            fs::create_dir_all(folder.join(".cargo"))?;
+            copy(&source, &part)?;
+            fs::rename(&part, &target)?;
+        }
+        Ok(())
     }
 
     /// Removes the folders of sessions whose kernel is gone, however it ended.
@@ -387,9 +395,16 @@ mod tests {
 
     #[test]
     fn where_the_folder_is_shared_a_session_is_in_the_persons_own_and_nothing_of_the_shared_changes() {
-        let (shared, work) = work_with_template();
-        fs::create_dir_all(shared.path().join(".cargo")).unwrap();
-        fs::write(shared.path().join(".cargo/config.toml"), "binding").unwrap();
+        let (shared, mut work) = work_with_template();
+        // As in an installed lab: a project with a config for cargo, and the working folder in it with another.
+        let inner = shared.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::rename(work.template(), inner.join("template")).unwrap();
+        for (folder, text) in [(shared.path(), "project's"), (&inner, "cells'")] {
+            fs::create_dir_all(folder.join(".cargo")).unwrap();
+            fs::write(folder.join(".cargo/config.toml"), text).unwrap();
+        }
+        work.folder = inner;
         fs::write(work.template().join("target/deps/libctx.so"), "a cell").unwrap();
         fs::create_dir_all(work.template().join("target/build/x-1")).unwrap();
         fs::write(work.template().join("target/build/x-1/build_script_build-1"), "program").unwrap();
@@ -403,7 +418,8 @@ mod tests {
         work.sweep();
         let session = work.start_session().unwrap();
         assert!(session.folder().starts_with(own.path()));
-        assert_eq!(fs::read_to_string(session.folder().join(".cargo/config.toml")).unwrap(), "binding");
+        assert_eq!(fs::read_to_string(session.folder().join(".cargo/config.toml")).unwrap(), "cells'");
+        assert_eq!(fs::read_to_string(own.path().join(".cargo/config.toml")).unwrap(), "project's");
         // What is compiled is the shared file itself; what a cell may write over, or make anew, is not.
         let library = session.folder().join("target/deps/libx.rlib");
         assert_eq!(fs::read_link(&library).unwrap(), work.template().join("target/deps/libx.rlib"));
