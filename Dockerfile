@@ -13,7 +13,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 # Binder asks for this number. The folder of Rust is one that everybody may write to already.
-RUN useradd --create-home --uid 1000 learner && install -d -o learner -g learner /home/learner/glasslab
+# In `mine` a hub keeps what is a learner's (deploy/hub).
+RUN useradd --create-home --uid 1000 learner && install -d -o learner -g learner /home/learner/glasslab /home/learner/mine
 USER learner
 
 FROM tools
@@ -25,10 +26,11 @@ COPY --chown=learner crates crates
 COPY --chown=learner data data
 COPY --chown=learner scripts scripts
 COPY --chown=learner notebooks/00_setup_and_data.ipynb notebooks/
-RUN scripts/lab setup
+RUN scripts/lab setup --hub
 
 COPY --chown=learner notebooks notebooks
 COPY --chown=learner docs docs
+COPY --chown=learner deploy deploy
 COPY --chown=learner README.md LICENSE-APACHE LICENSE-MIT ./
 
 # Binder starts `jupyter` itself.

@@ -1,9 +1,10 @@
 """scripts/lab doctor: what is found, what is missing, what to do."""
 
+import os
 import shutil
 
 from . import kernel, libtorch, machines, python_env, tools
-from .layout import CACHE, LAB, NOTEBOOKS, ROOT, work_folder
+from .layout import CACHE, LAB, LEARNERS, NOTEBOOKS, OWN, ROOT, work_folder
 from .say import Problem, line
 from .tools import Finding, rust_version
 
@@ -66,6 +67,23 @@ def after() -> list[Finding]:
     notebooks = len(list(NOTEBOOKS.glob("*.ipynb")))
     findings.append(Finding("notebooks", str(notebooks), None if notebooks else "This clone is not whole: clone again."))
     return findings
+
+
+def shared() -> list[Finding]:
+    """What a user of a shared lab has, and needs of the machine."""
+    existing = next(folder for folder in (OWN, *OWN.parents) if folder.exists())
+    writable = os.access(existing, os.W_OK)
+    free = shutil.disk_usage(existing).free
+    # A cell is linked by it.
+    linker = shutil.which("cc")
+    return [
+        machines.finding(own_torch=True),
+        Finding("the lab", f"{ROOT}, for all users of this machine"),
+        Finding("your folder", str(OWN), None if writable else "Set GLASSLAB_HOME to a folder that you may write to."),
+        Finding("free disk there", f"{free / 1e9:.1f} GB", None if free > 200_000_000 else "Make room: a running kernel takes 0.1 GB of it."),
+        Finding("linker", linker or "not found", None if linker else tools.ADVICE["c++"]),
+        Finding("notebooks", str(len(list(LEARNERS.glob("*.ipynb")))), optional=True),
+    ]
 
 
 def report(findings: list[Finding]) -> bool:

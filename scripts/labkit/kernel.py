@@ -241,12 +241,13 @@ def has_stock() -> bool:
     return program(STOCK_KERNEL_NAME).exists() and (kernel_folder(STOCK_KERNEL_NAME) / "kernel.json").exists()
 
 
-def install_kernelspec() -> None:
-    """Tells the project's own Jupyter (and no other) of the kernel."""
+def install_kernelspec(rust: Path | None = None) -> None:
+    """Tells the project's own Jupyter (and no other) of the kernel; with `rust`, for users who may have another one or none,
+    and have a cargo's folder of their own."""
     started = time.monotonic()
+    home = {"GLASSLAB_RUST": str(rust)} if rust else {"CARGO_HOME": tools.cargo_environment().get("CARGO_HOME")}
     # The library runs the command for what the cells are not built with: the network and parquet.
-    _install("glasslab-kernel", "Rust (glasslab)", {
-        **_folders(), "CARGO_HOME": tools.cargo_environment().get("CARGO_HOME"), "GLASSLAB_COMMAND": str(program("glasslab"))})
+    _install("glasslab-kernel", "Rust (glasslab)", {**_folders(), **home, "GLASSLAB_COMMAND": str(program("glasslab"))})
     done(f"kernel '{KERNEL_NAME}' in {LAB.name}/python", started)
 
 

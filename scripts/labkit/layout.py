@@ -10,16 +10,24 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 # The source of truth: the learners' notebooks above are generated from these.
 SOLUTIONS = NOTEBOOKS / "solutions"
-OUT = ROOT / "out"
 
 # All that set-up makes, but for cargo's target folder and .cargo/config.toml.
 LAB = ROOT / ".lab"
 # Downloads and the compiled C++ binding; may be shared between clones.
 CACHE = Path(os.environ.get("GLASSLAB_CACHE") or LAB / "cache").absolute()
 VENV = LAB / "python"
-JUPYTER_HOME = LAB / "jupyter"
 STAMPS = LAB / "stamps"
 CARGO_CONFIG = ROOT / ".cargo" / "config.toml"
+
+# Says that this place was made by `scripts/lab install` for all users of the machine: nothing is written in it.
+INSTALLED = LAB / "installed"
+IS_SHARED = INSTALLED.exists()
+# Where a person's own things lie: in the project, or in a folder of theirs if the project is shared (or they say so).
+OWN = Path(os.environ.get("GLASSLAB_HOME") or (os.path.expanduser("~/glasslab") if IS_SHARED else ROOT)).absolute()
+# The notebooks that are opened; elsewhere than in the project, they are copies.
+LEARNERS = OWN / "notebooks"
+OUT = OWN / "out"
+JUPYTER_HOME = OWN / ".lab" / "jupyter"
 
 KERNEL_NAME = "glasslab"
 STOCK_KERNEL_NAME = "glasslab-stock"

@@ -9,8 +9,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import book, doctor, gallery, kernel, libtorch, pack, python_env, release, tools
-from .layout import CARGO_CONFIG, KERNEL_NAME, LAB, NOTEBOOKS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
+from . import book, doctor, gallery, hub, install, kernel, libtorch, own, pack, python_env, release, tools
+from .layout import CARGO_CONFIG, IS_SHARED, KERNEL_NAME, LAB, LEARNERS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
 from .say import Problem, explain, line, step
 
 
@@ -74,7 +74,7 @@ def _setup_from_source(torch_from: str | None) -> None:
 
 
 def is_set_up() -> bool:
-    return all(finding.advice is None for finding in doctor.after())
+    return IS_SHARED or all(finding.advice is None for finding in doctor.after())
 
 
 def open_lab(rest: list[str], archive: str | None = None) -> int:
@@ -86,9 +86,10 @@ def open_lab(rest: list[str], archive: str | None = None) -> int:
         if archive:
             line(f"Everything is set up: {archive} is not needed (`scripts/lab setup --from` takes it all the same).")
         refresh()
-    first = sorted(NOTEBOOKS.glob("*.ipynb"))[0]
+    own.ready()
+    first = sorted(LEARNERS.glob("*.ipynb"))[0]
     line(f"\nOpening JupyterLab with {first.name}. Ctrl-C here ends it.")
-    command = [str(python_env.VENV / "bin" / "jupyter"), "lab", f"--ServerApp.root_dir={NOTEBOOKS}",
+    command = [str(python_env.VENV / "bin" / "jupyter"), "lab", f"--ServerApp.root_dir={LEARNERS}",
                f"--MultiKernelManager.default_kernel_name={KERNEL_NAME}", str(first), *rest]
     if os.getuid() == 0:
         command.insert(2, "--allow-root")
@@ -100,7 +101,8 @@ BRIEF_SECONDS = "0.5"
 
 
 def run(paths: list[str], html: bool, stock: bool, solutions: bool = False, brief: bool = False) -> int:
-    notebooks = _ready_for(paths, SOLUTIONS if solutions else NOTEBOOKS)
+    own.ready()
+    notebooks = _ready_for(paths, SOLUTIONS if solutions else LEARNERS)
     if stock:
         kernel.ensure_stock(libtorch.ensure())
     if brief:
@@ -128,7 +130,7 @@ def _ready_for(paths: list[str], folder: Path) -> list[Path]:
     notebooks = [Path(path).absolute() for path in paths] or sorted(folder.glob("*.ipynb"))
     for path in notebooks:
         if not path.is_file():
-            raise Problem(f"There is no notebook {path}. The lab's notebooks are in {NOTEBOOKS}.")
+            raise Problem(f"There is no notebook {path}. The lab's notebooks are in {LEARNERS}.")
     return notebooks
 
 
@@ -152,7 +154,7 @@ def make_ready() -> None:
 
 def refresh() -> None:
     """Builds what changed since set-up, quietly if nothing did."""
-    if pack.is_current():
+    if IS_SHARED or pack.is_current():
         return
     if pack.STAMP.exists():
         line("The sources are no longer those of the archive that was unpacked: building from source.")
@@ -189,6 +191,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     setup_ = commands.add_parser("setup", help="set everything up; run it again after an interruption")
     setup_.add_argument("--from", dest="archive", metavar="ARCHIVE",
                         help="take what would be compiled out of an archive of `scripts/lab pack`, a file or an address")
+    setup_.add_argument("--hub", action="store_true", help="also what a JupyterHub needs (see deploy/hub)")
+    setup_.add_argument("--for-all", action="store_true", help=argparse.SUPPRESS)  # what `install` does in the place that it makes
     setup_.add_argument("--torch-from", metavar="PYTHON", help="use the torch of this Python instead of fetching libtorch")
     run_ = commands.add_parser("run", help="execute notebooks headless, results in out/")
     run_.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="all by default")
@@ -215,9 +219,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     commands.add_parser("doctor", help="what is found, what is missing, what to do")
     pack_ = commands.add_parser("pack", help="make one archive of all that was compiled, for others: scripts/lab --from ARCHIVE")
     pack_.add_argument("--out", metavar="ARCHIVE", help="another place for the archive (by default in out/)")
+    install_ = commands.add_parser("install", help="the lab in one read-only place for all users of this machine")
+    install_.add_argument("prefix", metavar="PREFIX", help="where versions of it stand side by side, for example /opt")
+    install_.add_argument("--hub", action="store_true", help="also what a JupyterHub needs (see deploy/hub)")
+    commands.add_parser("hub", help="start a JupyterHub with the configuration of deploy/hub; all that follows is for JupyterHub")
     commands.add_parser("clean", help="remove everything that set-up made")
-    if arguments[:1] == ["nbgrader"]:
-        return argparse.Namespace(command="nbgrader", rest=arguments[1:])
+    # `singleuser` is what the hub starts.
+    if arguments[:1] and arguments[0] in ("nbgrader", "hub", "singleuser"):
+        return argparse.Namespace(command=arguments[0], rest=arguments[1:])
     if not arguments or arguments[0] == "open" or (arguments[0].startswith("--") and arguments[0] not in ("--help",)):
         rest = arguments[1:] if arguments[:1] == ["open"] else arguments
         opened = argparse.ArgumentParser(prog="scripts/lab", add_help=False, allow_abbrev=False)
@@ -230,11 +239,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
     try:
+        own.require_allowed(options.command)
         match options.command:
             case "open":
                 return open_lab(options.rest, options.archive)
             case "setup":
                 setup(options.torch_from, options.archive)
+                if options.for_all:
+                    install.finish(options.hub, lambda first: run(first, html=False, stock=False, brief=True))
+                elif options.hub:
+                    hub.ensure()
                 line("\nReady. `scripts/lab` opens the lab.")
                 return 0
             case "run":
@@ -254,8 +268,17 @@ def main(arguments: list[str]) -> int:
             case "gallery":
                 make_ready()
                 return gallery.make(options.model, options.seconds, options.out, options.show)
+            case "install":
+                make_ready()
+                return install.install(options.prefix, options.hub)
+            case "hub":
+                return hub.start(options.rest)
+            case "singleuser":
+                return hub.singleuser(options.rest)
             case "nbgrader":
                 return release.nbgrader(options.rest)
+            case "doctor" if IS_SHARED:
+                return 0 if doctor.report(doctor.shared()) else 1
             case "doctor":
                 return 0 if doctor.report(doctor.before(not pack.STAMP.exists()) + doctor.after()) else 1
             case _:

@@ -6,6 +6,7 @@ This file is run by the project's own Python, where nbclient is.
 import argparse
 import contextlib
 import json
+import os
 import queue
 import re
 import subprocess
@@ -94,7 +95,7 @@ def run(path: Path, out: Path, kernel: str, library: str, html: bool, keep: bool
         notebook.cells.insert(0, first)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     client = Client(notebook, kernel_name=kernel, timeout=1800, startup_timeout=600,
-                    resources={"metadata": {"path": str(path.parent)}}, record_timing=False)
+                    resources={"metadata": {"path": str(_working_folder(path, out))}}, record_timing=False)
     client.solved = path.parent.name == "solutions"
     started, problem = time.monotonic(), None
     try:
@@ -121,6 +122,14 @@ def run(path: Path, out: Path, kernel: str, library: str, html: bool, keep: bool
     if keep and problem is None:
         return keep_results(notebook, path)
     return problem is None
+
+
+def _working_folder(path: Path, out: Path) -> Path:
+    """Where a notebook's cells write: beside it, unless that is not allowed."""
+    if os.access(path.parent, os.W_OK):
+        return path.parent
+    out.mkdir(parents=True, exist_ok=True)
+    return out
 
 
 def keep_results(notebook, path: Path) -> bool:

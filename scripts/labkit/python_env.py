@@ -91,6 +91,8 @@ def environment() -> dict[str, str]:
     paths = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
              "IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
     environment = own()
+    # Where the kernel's entry and JupyterLab's settings are, also for a Jupyter of another environment (nbgrader's, a hub's).
+    environment["JUPYTER_PATH"] = str(VENV / "share" / "jupyter")
     for name, folder in paths.items():
         (JUPYTER_HOME / folder).mkdir(parents=True, exist_ok=True)
         environment[name] = str(JUPYTER_HOME / folder)

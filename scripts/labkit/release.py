@@ -61,7 +61,6 @@ def nbgrader(arguments: list[str]) -> int:
     ensure()
     environment = python_env.environment()
     environment["PATH"] = f"{VENV / 'bin'}:{environment['PATH']}"  # it starts programs of its own environment by name
-    environment["JUPYTER_PATH"] = str(python_env.VENV / "share" / "jupyter")
     environment["JUPYTER_CONFIG_PATH"] = str(ROOT / "scripts" / "nbgrader")
     return subprocess.run([str(VENV / "bin" / "nbgrader"), *arguments], env=environment).returncode
 

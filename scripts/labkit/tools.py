@@ -76,10 +76,14 @@ def host_triple() -> str:
     return re.search(r"host: (\S+)", rustc_version()).group(1)
 
 
+def rust_folder() -> Path:
+    """Where the Rust in use lies, past rustup."""
+    return Path(run(["rustc", "--print", "sysroot"], f"rustc does not run. {ADVICE['cargo']}").strip())
+
+
 def rust_sources() -> Path | None:
     """The standard library's sources, which the kernel needs to know the types of variables."""
-    sysroot = run(["rustc", "--print", "sysroot"], f"rustc does not run. {ADVICE['cargo']}").strip()
-    library = Path(sysroot) / "lib" / "rustlib" / "src" / "rust" / "library"
+    library = rust_folder() / "lib" / "rustlib" / "src" / "rust" / "library"
     return library if library.exists() else None
 
 

@@ -8,7 +8,8 @@
 //! glasslab-kernel --control_file FILE    started by Jupyter
 //! glasslab-kernel --prepare LIBRARY      builds LIBRARY once, for all later sessions
 //! ```
-//! The folder is named by the environment variable `GLASSLAB_WORK`.
+//! The folder is named by the environment variable `GLASSLAB_WORK`. Where many share it (`scripts/lab install`), what a person's
+//! kernels write is in a folder of that person's, which `GLASSLAB_OWN` may name.
 //!
 //! The map: who stands lower knows nothing of who stands higher (`tests/arrows.rs`).
 //!
@@ -56,7 +57,7 @@ use engine::Engine;
 use link::Link;
 use output::Output;
 use quick::work::Work;
-use quick::{prepare, stand_in};
+use quick::{prepare, stand_in, tools};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
     if !child::is_wanted() {
         evcxr::runtime_hook();
     }
-    let result = if child::is_wanted() { child::run() } else { run() };
+    let result = if child::is_wanted() { child::run() } else { tools::pin_rust().and_then(|()| run()) };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -85,7 +86,7 @@ fn run() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--control_file", file] => serve(file.as_ref()),
-        ["--prepare", library] => prepare::prepare(&work()?, library.as_ref()),
+        ["--prepare", library] => prepare::prepare(&Work::new(work()?)?, library.as_ref()),
         ["--version"] => {
             println!("glasslab-kernel {}", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -97,15 +98,15 @@ fn run() -> Result<()> {
     }
 }
 
-fn work() -> Result<Work> {
+fn work() -> Result<PathBuf> {
     let folder = std::env::var_os(WORK)
         .with_context(|| format!("{WORK} is not set; scripts/lab sets it, start the lab with that"))?;
-    Work::new(PathBuf::from(folder))
+    Ok(PathBuf::from(folder))
 }
 
 /// Serves a notebook in a session folder of its own, removed at the end.
 fn serve(connection_file: &Path) -> Result<()> {
-    let work = work()?;
+    let work = Work::of_person(work()?, std::env::var_os(tools::OWN).map(PathBuf::from))?;
     work.sweep();
     let session = work.start_session()?;
     work.configure(session.folder())?;

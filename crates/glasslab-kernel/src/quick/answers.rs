@@ -6,7 +6,7 @@
 //!   reads the outline, which saves it seconds and hundreds of megabytes.
 
 use crate::quick::outline;
-use crate::quick::tools::{ANSWERS, FOLDER, local, portable, real_command};
+use crate::quick::tools::{ANSWERS, FOLDER, local, own, portable, real_command};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -17,9 +17,10 @@ use std::process::Stdio;
 
 /// Answers a question, from memory if it can.
 pub fn question(name: &str, args: &[OsString]) -> i32 {
-    let file = PathBuf::from(std::env::var_os(ANSWERS).unwrap_or_default()).join(format!("{:016x}", key(name, args)));
+    let (key, shared) = (format!("{:016x}", key(name, args)), std::env::var_os(ANSWERS).unwrap_or_default());
+    let file = own().join("answers").join(&key);
     let here = std::env::var(FOLDER).unwrap_or_default();
-    if let Ok(known) = fs::read_to_string(&file) {
+    if let Ok(known) = fs::read_to_string(Path::new(&shared).join(&key)).or_else(|_| fs::read_to_string(&file)) {
         print!("{}", local(&known));
         return 0;
     }
@@ -114,7 +115,7 @@ fn outlined(package: &mut Value, answers: &Path) {
     }
     let full_name = format!("{name}-{}", package["version"].as_str().unwrap_or_default());
     // Without an outline the sources themselves serve as well, and take longer.
-    let Ok(outline) = outline::of_crate(work, &full_name, source) else { return };
+    let Ok(outline) = outline::of_crate(work, &own(), &full_name, source) else { return };
     package["manifest_path"] = outline.join("Cargo.toml").to_string_lossy().into();
     for target in package["targets"].as_array_mut().into_iter().flatten() {
         let path = target["src_path"].as_str().and_then(|path| Path::new(path).strip_prefix(source).ok());

@@ -54,9 +54,13 @@ pub fn std_folder(work: &Path) -> PathBuf {
     work.join(FOLDER).join("std")
 }
 
-/// The folder of a crate's outline, which is made if it is not there. `name` tells crate and version.
-pub fn of_crate(work: &Path, name: &str, source: &Path) -> Result<PathBuf> {
-    let folder = work.join(FOLDER).join(name);
+/// The folder of a crate's outline, which is made, in a person's own folder, if it is not there. `name` tells crate and version.
+pub fn of_crate(work: &Path, own: &Path, name: &str, source: &Path) -> Result<PathBuf> {
+    let prepared = work.join(FOLDER).join(name);
+    if prepared.exists() {
+        return Ok(prepared);
+    }
+    let folder = own.join(FOLDER).join(name);
     if !folder.exists() {
         // In a race of two kernels the first one's stays.
         let part = folder.with_extension(format!("{}.part", std::process::id()));

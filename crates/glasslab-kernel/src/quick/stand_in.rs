@@ -6,7 +6,7 @@
 
 use crate::quick::answers::question;
 use crate::quick::shortcut;
-use crate::quick::tools::{ANSWERS, real_command};
+use crate::quick::tools::{ANSWERS, home, own, real_command};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -42,8 +42,7 @@ pub fn stand_in() -> Option<i32> {
 fn rustup(words: &[&str]) -> i32 {
     match words {
         ["which", tool @ ("cargo" | "rustc")] => {
-            let bin = PathBuf::from(std::env::var_os(ANSWERS).unwrap_or_default()).with_file_name("home").join("bin");
-            println!("{}", bin.join(tool).display());
+            println!("{}", home(&own()).join("bin").join(tool).display());
             0
         }
         // A toolchain that a learner asks for by name is found past this program.

@@ -6,7 +6,7 @@
 //! [`stand_in`]: mod@crate::quick::stand_in
 
 use crate::quick::outline;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,10 @@ use std::process::{Command, Stdio};
 
 /// Names the real tools: `GLASSLAB_REAL_CARGO`, `GLASSLAB_REAL_RUSTC`.
 pub const REAL: &str = "GLASSLAB_REAL_";
+/// Names the folder of Rust to use, whatever else is on the `PATH`: an installed lab is compiled by one Rust, and goes with it.
+pub const RUST: &str = "GLASSLAB_RUST";
+/// Names the folder of what one person's kernels write: the working folder, or one of their own where that is shared.
+pub const OWN: &str = "GLASSLAB_OWN";
 /// Names the folder of known answers.
 pub const ANSWERS: &str = "GLASSLAB_ANSWERS";
 /// evcxr's folder, by its own variable.
@@ -48,13 +52,36 @@ pub fn local(text: &str) -> String {
     places().iter().fold(text.to_owned(), |text, (name, path)| text.replace(name, path))
 }
 
-/// Makes the folder of stand-ins and puts it into the environment.
-pub fn install(work: &Path) -> Result<()> {
+/// The folder of what this person's kernels write.
+pub fn own() -> PathBuf {
+    PathBuf::from(std::env::var_os(OWN).unwrap_or_default())
+}
+
+/// Where cargo's own home is, as evcxr and rust-analyzer see it: the stand-ins are in its folder `bin`.
+pub fn home(own: &Path) -> PathBuf {
+    own.join("home")
+}
+
+/// Puts the Rust that [`RUST`] names before all others.
+pub fn pin_rust() -> Result<()> {
+    let Some(rust) = std::env::var_os(RUST).map(PathBuf::from) else { return Ok(()) };
+    if !rust.join("bin").join("rustc").is_file() {
+        bail!("{RUST} names {}, where no bin/rustc is: install the lab anew, or unset it", rust.display());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let paths = std::env::join_paths(std::iter::once(rust.join("bin")).chain(std::env::split_paths(&path)))?;
+    // SAFETY: called at the start of `main`, when this process has one thread.
+    unsafe { std::env::set_var("PATH", paths) };
+    Ok(())
+}
+
+/// Makes the folder of stand-ins, in a person's own, and puts it and the known answers into the environment.
+pub fn install(work: &Path, own: &Path) -> Result<()> {
     // rust-analyzer looks for cargo in cargo's own home first.
-    let (home, answers) = (work.join("home"), work.join("answers"));
+    let (home, answers) = (home(own), work.join("answers"));
     let bin = home.join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("could not make {}", bin.display()))?;
-    fs::create_dir_all(&answers)?;
+    fs::create_dir_all(own.join("answers"))?;
     let this = std::env::current_exe()?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     for name in ["cargo", "rustc", "rustup"] {
@@ -74,6 +101,7 @@ pub fn install(work: &Path) -> Result<()> {
     // SAFETY: as above.
     unsafe {
         std::env::set_var(ANSWERS, answers);
+        std::env::set_var(OWN, own);
         std::env::set_var("PATH", std::env::join_paths(paths)?);
         std::env::set_var(format!("{REAL}HOME"), std::env::var_os("CARGO_HOME").unwrap_or_default());
         std::env::set_var("CARGO_HOME", home);
@@ -87,7 +115,8 @@ pub fn install(work: &Path) -> Result<()> {
 
 /// The tool itself, past rustup's own stand-in, which takes 30 ms more for each call.
 fn real(name: &str, path: &OsStr) -> Result<PathBuf> {
-    if let Ok(output) = Command::new("rustup").args(["which", name]).stderr(Stdio::null()).output()
+    if std::env::var_os(RUST).is_none()
+        && let Ok(output) = Command::new("rustup").args(["which", name]).stderr(Stdio::null()).output()
         && output.status.success()
     {
         return Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
