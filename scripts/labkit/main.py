@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import book, doctor, gallery, kernel, libtorch, pack, python_env, release, tools
+from .grading import command as grading
 from .layout import CARGO_CONFIG, KERNEL_NAME, LAB, NOTEBOOKS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
 from .say import Problem, explain, line, step
 
@@ -212,6 +213,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     release_ = commands.add_parser("release", help="for teachers: make the learners' notebooks from the solved ones")
     release_.add_argument("--check", action="store_true", help="only say what is out of date")
     commands.add_parser("nbgrader", help="for teachers: nbgrader with the lab's kernel; all that follows is for nbgrader")
+    grade_ = commands.add_parser("grade", help="for teachers: run what learners have handed in, each in a sandbox, and give the points")
+    grade_.add_argument("folder", metavar="FOLDER", help="a course of nbgrader")
+    grade_.add_argument("--assignment", metavar="NAME", help="which one, if there are several")
+    grade_.add_argument("--learner", action="append", default=[], metavar="NAME", help="only theirs; may be given more than once")
+    grade_.add_argument("--jobs", type=int, metavar="N", help="how many at a time (half of the processors)")
+    grade_.add_argument("--again", action="store_true", help="also what is graded already")
+    grade_.add_argument("--seconds", type=float, default=600, help="the longest that one notebook may take (%(default)g)")
+    grade_.add_argument("--memory", type=float, default=4, metavar="GIB", help="the most memory that it may take (%(default)g)")
+    grade_.add_argument("--no-sandbox", dest="sandboxed", action="store_false", help="run the learners' code as you, unconfined")
     commands.add_parser("doctor", help="what is found, what is missing, what to do")
     pack_ = commands.add_parser("pack", help="make one archive of all that was compiled, for others: scripts/lab --from ARCHIVE")
     pack_.add_argument("--out", metavar="ARCHIVE", help="another place for the archive (by default in out/)")
@@ -256,6 +266,9 @@ def main(arguments: list[str]) -> int:
                 return gallery.make(options.model, options.seconds, options.out, options.show)
             case "nbgrader":
                 return release.nbgrader(options.rest)
+            case "grade":
+                make_ready()
+                return grading.grade(grading.wish(options))
             case "doctor":
                 return 0 if doctor.report(doctor.before(not pack.STAMP.exists()) + doctor.after()) else 1
             case _:

@@ -59,11 +59,16 @@ def generate() -> dict[Path, str]:
 def nbgrader(arguments: list[str]) -> int:
     """nbgrader itself, for a teacher's course: it finds the lab's kernel, and knows what a stub in Rust looks like."""
     ensure()
+    return subprocess.run([str(VENV / "bin" / "nbgrader"), *arguments], env=environment()).returncode
+
+
+def environment() -> dict[str, str]:
+    """What nbgrader is told by: where the kernel is, and its settings."""
     environment = python_env.environment()
     environment["PATH"] = f"{VENV / 'bin'}:{environment['PATH']}"  # it starts programs of its own environment by name
     environment["JUPYTER_PATH"] = str(python_env.VENV / "share" / "jupyter")
     environment["JUPYTER_CONFIG_PATH"] = str(ROOT / "scripts" / "nbgrader")
-    return subprocess.run([str(VENV / "bin" / "nbgrader"), *arguments], env=environment).returncode
+    return environment
 
 
 def ensure() -> None:
