@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import book, doctor, gallery, kernel, libtorch, pack, python_env, release, tools
+from . import book, doctor, gallery, kernel, leaderboard, libtorch, pack, python_env, release, tools
 from .grading import command as grading
 from .layout import CARGO_CONFIG, KERNEL_NAME, LAB, NOTEBOOKS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
 from .say import Problem, explain, line, step
@@ -222,6 +222,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     grade_.add_argument("--seconds", type=float, default=600, help="the longest that one notebook may take (%(default)g)")
     grade_.add_argument("--memory", type=float, default=4, metavar="GIB", help="the most memory that it may take (%(default)g)")
     grade_.add_argument("--no-sandbox", dest="sandboxed", action="store_false", help="run the learners' code as you, unconfined")
+    board_ = commands.add_parser("leaderboard", help="for teachers: measure the models of a folder on one text: out/leaderboard.html")
+    board_.add_argument("folder", metavar="FOLDER", help="models that `glasslab train` or a notebook has kept, or a folder of them for each learner")
+    board_.add_argument("--text", metavar="FILE", help="text that the learners don't have; by default the lab's held-out stories, which they have")
+    board_.add_argument("--budget", type=float, default=60, metavar="SECONDS", help="the longest training that has a place (%(default)g)")
+    board_.add_argument("--out", metavar="PAGE", help="another place for the page")
     commands.add_parser("doctor", help="what is found, what is missing, what to do")
     pack_ = commands.add_parser("pack", help="make one archive of all that was compiled, for others: scripts/lab --from ARCHIVE")
     pack_.add_argument("--out", metavar="ARCHIVE", help="another place for the archive (by default in out/)")
@@ -269,6 +274,9 @@ def main(arguments: list[str]) -> int:
             case "grade":
                 make_ready()
                 return grading.grade(grading.wish(options))
+            case "leaderboard":
+                make_ready()
+                return leaderboard.make(options.folder, options.text, options.budget, options.out)
             case "doctor":
                 return 0 if doctor.report(doctor.before(not pack.STAMP.exists()) + doctor.after()) else 1
             case _:

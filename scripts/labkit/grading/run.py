@@ -110,7 +110,7 @@ def _command(bwrap: str | None, own: Path, seed: int, limits: sandbox.Limits) ->
         return work
     sessions = work_folder() / "sessions"
     sessions.mkdir(parents=True, exist_ok=True)
-    return [*sandbox.command(bwrap, readable(), [own, sessions], _environment(own, seed), limits.disk), *work]
+    return [*sandbox.command(bwrap, readable(), [own, sessions], _environment(own, seed), limits), *work]
 
 
 def readable() -> list[Path]:
@@ -130,7 +130,7 @@ def _environment(own: Path, seed: int) -> dict[str, str]:
     kept = ("PATH", "LANG", "LC_ALL", "CARGO_HOME", "RUSTUP_HOME", "TZ")
     home = {"CARGO_HOME": str(Path.home() / ".cargo"), "RUSTUP_HOME": str(Path.home() / ".rustup")}
     made = {**home, **{name: os.environ[name] for name in kept if name in os.environ}}
-    return {**made, "HOME": str(own), "TMPDIR": str(own / "tmp"), "JUPYTER_RUNTIME_DIR": str(own / "runtime"), "JUPYTER_PLATFORM_DIRS": "1",
+    return {**made, "HOME": str(own), "JUPYTER_RUNTIME_DIR": str(own / "runtime"), "JUPYTER_PLATFORM_DIRS": "1",
             "JUPYTER_DATA_DIR": str(own / "data"), "JUPYTER_CONFIG_DIR": str(own / "config"), "IPYTHONDIR": str(own / "ipython"),
             "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "RUSTUP_AUTO_INSTALL": "0",
             "GLASSLAB_TRAINING_SECONDS": TRAINING_SECONDS, "GLASSLAB_CHECK_SEED": str(seed), "GLASSLAB_CHECK_ANSWERS": str(own / "answers")}

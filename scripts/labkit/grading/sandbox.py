@@ -50,7 +50,8 @@ SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternative
           "/etc/ld.so.conf.d", "/etc/localtime"]
 
 
-def command(program: str, readable: list[Path], writable: list[Path], environment: dict[str, str], disk: int) -> list[str]:
+def command(program: str, readable: list[Path], writable: list[Path], environment: dict[str, str],
+            limits: Limits) -> list[str]:
     """bubblewrap's arguments: `readable` is there as it is, `writable` are folders of memory, the first of which the process
     begins in, and all else is not there."""
     own = writable[0]
@@ -60,11 +61,15 @@ def command(program: str, readable: list[Path], writable: list[Path], environmen
     for path in SYSTEM:
         made += _as_it_is(Path(path))
     made += ["--proc", "/proc", "--dev", "/dev", "--size", "1000000", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+    made += ["--size", str(limits.disk), "--tmpfs", "/tmp"]
     for path in sorted(set(readable)):  # a folder before what lies in it
         made += ["--ro-bind-try", str(path), str(path)]
     for path in writable:
-        made += ["--size", str(disk), "--tmpfs", str(path)]
-    return [*made, "--dir", str(own / "tmp"), "--symlink", str(own / "tmp"), "/tmp", "--chdir", str(own)]
+        made += ["--size", str(limits.disk), "--tmpfs", str(path)]
+    made += ["--chdir", str(own)]
+    # The system's own limits, for each process; those that are for all of them together are watched.
+    return [*made, "prlimit", "--core=0", "--nofile=2048", f"--fsize={limits.disk}", f"--data={limits.memory}",
+            f"--nproc={limits.processes}"]
 
 
 @contextlib.contextmanager
@@ -74,7 +79,6 @@ def place(bwrap: str | None, within: Path):
         yield within
         return
     with tempfile.TemporaryDirectory(prefix="glasslab-", ignore_cleanup_errors=True) as folder:
-        (Path(folder) / "tmp").mkdir()
         yield Path(folder)
 
 
@@ -116,7 +120,10 @@ class Sandbox:
             self.end(None)
             ended.set()
             self.process.wait()
-            watch.join(), errors.join(timeout=5)
+            watch.join(), errors.join(timeout=5)  # without a sandbox, who has left the family may still hold it
+            self.process.stdout.close()
+            if not errors.is_alive():
+                self.process.stderr.close()
 
     def end(self, why: str | None) -> None:
         """Ends all of its processes."""
@@ -147,7 +154,7 @@ class Sandbox:
 def family(root: int) -> list[int]:
     """The processes below one, the youngest last. Who loses its parent in a sandbox belongs to the sandbox's first process."""
     children = {}
-    for entry in os.listdir("/proc"):
+    for entry in os.listdir("/proc") if os.path.isdir("/proc") else []:
         if entry.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
                 parent = int(Path("/proc", entry, "stat").read_bytes().rpartition(b")")[2].split()[1])

@@ -44,7 +44,7 @@ def as_text(results: dict[str, dict[str, dict]], pages: Path) -> str:
     rows, remarks = [], {}
     for learner, notebooks in results.items():
         got = {notebook: points(result) for notebook, result in notebooks.items()}
-        total = [sum(count) for count in zip(*got.values())]
+        total = [sum(count) for count in zip((0, 0), *got.values())]
         seconds = sum(result["seconds"] for result in notebooks.values())
         rows.append([learner, *(_of(got[name]) if name in got else "" for name in names), _of(total), f"{seconds:.0f}"])
         remarks[learner] = [f"{notebook}: {remark}" for notebook, result in notebooks.items() for remark in result["remarks"]]
