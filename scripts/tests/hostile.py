@@ -28,7 +28,7 @@ def insert(notebook: dict, code: str, place: int = 0) -> dict:
     """The notebook with one more cell."""
     made = copy.deepcopy(notebook)
     cell = {"cell_type": "code", "id": f"more-{place}", "metadata": {}, "source": code, "outputs": [], "execution_count": None}
-    made["cells"].insert(place if place >= 0 else len(made["cells"]), cell)
+    made["cells"].insert(place, cell)
     return made
 
 
@@ -65,6 +65,7 @@ PASSING = "Your function gives the library's answers on all 6 inputs that were t
 def made(notebook: dict) -> dict[str, tuple[object, float]]:
     """By name: the notebook (or the bytes of a file that is none), and the points that it has earned, of 3."""
     unwritten = notebook
+    behind = next(place for place, cell in enumerate(notebook["cells"]) if is_test(cell)) + 1  # the first test
     in_body = lambda **bodies: solve(notebook, **but(**bodies))
     before = lambda code: insert(unwritten, code)
     answers = json.dumps({"exercise": "encode", "answers": [[1]] * 6, "stopped": None})
@@ -122,7 +123,7 @@ def made(notebook: dict) -> dict[str, tuple[object, float]]:
         "has other tests": (_tests_as(solve(notebook, encode=RIGHT["encode"]), f'println!("{PASSING}");'), 1),
         "has one test many times": (_twice(solve(notebook, encode=RIGHT["encode"])), 1),
         "kills its process": (before(kill + "unsafe { kill(0, 9); }"), 0),
-        "kills the kernel": (insert(solve(notebook, encode=RIGHT["encode"]), kill + "unsafe { kill(getppid(), 9); }", -1), 1),
+        "kills the kernel later": (insert(solve(notebook, encode=RIGHT["encode"]), kill + "unsafe { kill(getppid(), 9); }", behind), 1),
         "kills its parent": (before(kill + "unsafe { kill(getppid(), 9); }"), 0),
         "kills all": (before(kill + "unsafe { kill(-1, 9); }"), 0),
         "uses the network": (before(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from labkit.grading import course, run, sandbox, submission, table
+from labkit.grading import cgroup, course, run, sandbox, submission, table
 from labkit.say import Problem
 
 
@@ -184,6 +184,12 @@ print(sorted(os.environ), len([name for name in os.listdir("/proc") if name.isdi
         said, box = self.run_it(program, memory=4 << 30)
         self.assertNotIn("all", said)
         self.assertTrue(b"BlockingIOError" in box.errors or "processes" in (box.why or ""), (box.errors, box.why))
+
+    @unittest.skipUnless(cgroup.possible(), "needs a control group of its own (root, where they may be written)")
+    def test_memory_of_no_process_counts_too(self):
+        program = "import os\nfor number in range(100):\n    file = os.memfd_create('x')\n    os.write(file, bytes(15 << 20))\nprint('all')"
+        said, _ = self.run_it(program)
+        self.assertNotIn("all", said)
 
     def test_who_writes_without_end_is_ended(self):
         _, box = self.run_it("import os\nwhile True: os.write(1, b'x' * 65536)")

@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import cgroup
+
 ADVICE = ("bubblewrap is not here (the program bwrap), in which learners' code is run so that it can do no harm. On Debian and Ubuntu: "
           "`apt install bubblewrap`. Without it, `--no-sandbox` runs their code as you, with all that you may do: only for code that "
           "you have read.")
@@ -95,7 +97,9 @@ class Sandbox:
         self.limits, self.why = limits, None  # why it was ended
         self.begun = time.monotonic()
         self.peak = 0  # bytes
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # The disk of memory counts as well.
+        self.group = cgroup.Group(limits.memory + 2 * limits.disk, limits.processes)
+        self.process = subprocess.Popen([*self.group.command(), *command], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         start_new_session=True)
 
     def talk(self, text: str):
@@ -121,6 +125,7 @@ class Sandbox:
             ended.set()
             self.process.wait()
             watch.join(), errors.join(timeout=5)  # without a sandbox, who has left the family may still hold it
+            self.group.close()
             self.process.stdout.close()
             if not errors.is_alive():
                 self.process.stderr.close()
