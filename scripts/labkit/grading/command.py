@@ -68,7 +68,7 @@ class Grading:
 
     def __init__(self, course: courses.Course, wish: Wish, bwrap: str | None):
         self.course, self.wish, self.bwrap = course, wish, bwrap
-        self.failed = []
+        self.failed, self.is_ended = [], False
         # What the points hang on, besides what was handed in: the lab's own state.
         self.state = kernel.PREPARED.read_text(encoding="utf-8")
 
@@ -109,7 +109,9 @@ class Grading:
                     if not any(task[0] == learner and not job.done() for job, task in waiting.items()):
                         gradebook.record(learner)
             except BaseException:
+                self.is_ended = True
                 pool.shutdown(wait=False, cancel_futures=True)
+                sandbox.end_all()
                 raise
         return {learner: dict(sorted(notebooks.items())) for learner, notebooks in results.items()}
 
@@ -122,6 +124,8 @@ class Grading:
         wanted = self.key(learner, notebook)
         path, master = self.course.submitted(learner, notebook), self.course.masters[notebook]
         result = {"key": wanted, **run.grade(path, master, self.wish.limits, self.bwrap)}
+        if self.is_ended:
+            raise Problem("the grading was broken off")  # what was not run to its end is no result
         courses.keep(self.course.result(learner, notebook), result)
         return result
 

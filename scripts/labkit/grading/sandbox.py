@@ -90,6 +90,16 @@ def _as_it_is(path: Path) -> list[str]:
     return ["--ro-bind-try", str(path), str(path)]
 
 
+# Those that run now.
+RUNNING: set["Sandbox"] = set()
+
+
+def end_all() -> None:
+    """Ends what runs, when the grading is broken off."""
+    for box in list(RUNNING):
+        box.end("the grading was broken off")
+
+
 class Sandbox:
     """A process in a sandbox, and the watch over it."""
 
@@ -109,6 +119,7 @@ class Sandbox:
         errors = threading.Thread(target=self._hear, daemon=True)
         self.errors = b""
         watch.start(), errors.start()
+        RUNNING.add(self)
         try:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.write(text.encode())
@@ -121,6 +132,7 @@ class Sandbox:
                     break
                 yield line.decode(errors="replace")
         finally:
+            RUNNING.discard(self)
             self.end(None)
             ended.set()
             self.process.wait()
