@@ -45,7 +45,6 @@ mod transformer;
 mod verdict;
 mod whole;
 
-use judge::AnyJudge;
 pub use answer::{Difference, Place};
 pub use attention::{attend, head_scores, one_score, scores, split_heads};
 pub use block::{block, block_gradient};
@@ -53,6 +52,7 @@ pub use byte_pairs::{count_pair, decode_pairs, encode_pairs, merge_pair, nats_pe
 pub use comparing::{best_next, transformer_parameters, windows};
 pub use exercise::Exercise;
 pub use experiments::{errors_apart, mean_and_error};
+use judge::AnyJudge;
 pub use kept::{KeptAnswers, judge_kept};
 pub use learning::{embedding_gradient, linear_gradients, logits_gradient, relu_gradient};
 pub use looking::{previous_score, surprise};
@@ -321,7 +321,11 @@ mod tests {
                 let others = told.iter().enumerate().filter(|(other, _)| *other != number);
                 for (other, _) in others {
                     let verdict = judge.judge_kept(other as u64, answers);
-                    assert!(!verdict.is_right(), "{}: the answers of seed {number} pass with {other}", judge.exercise().name);
+                    assert!(
+                        !verdict.is_right(),
+                        "{}: the answers of seed {number} pass with {other}",
+                        judge.exercise().name
+                    );
                 }
             }
         }

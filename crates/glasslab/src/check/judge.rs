@@ -73,7 +73,9 @@ impl<I: InWords, A: Answer> AnyJudge for Judge<I, A> {
         let whole = |count: usize| if kept.stopped.is_some() { count < INPUTS } else { count == INPUTS };
         match answers.filter(|answers| whole(answers.len())) {
             Some(answers) => self.verdict(|| self.compared(seed, &answers, kept.stopped.clone())),
-            None => self.verdict(|| Outcome::Unfit { message: "What was kept of it are no answers of this exercise.".to_owned() }),
+            None => self.verdict(|| Outcome::Unfit {
+                message: "What was kept of it are no answers of this exercise.".to_owned(),
+            }),
         }
     }
 

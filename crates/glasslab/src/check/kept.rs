@@ -186,7 +186,9 @@ mod tests {
 
     #[test]
     fn kept_answers_get_the_verdict_that_the_function_gets_and_those_of_another_seed_are_wrong() {
-        let answers = |seed: u64, f: &dyn Fn(&[i64]) -> (Vec<i64>, Vec<i64>)| check::tokenization::TARGETS.kept(seed, &|ids| f(ids));
+        let answers = |seed: u64, f: &dyn Fn(&[i64]) -> (Vec<i64>, Vec<i64>)| {
+            check::tokenization::TARGETS.kept(seed, &|ids| f(ids))
+        };
         let text = |kept: &KeptAnswers| serde_json::to_string(kept).unwrap();
         let right = text(&answers(5, &check::reference::targets));
         assert!(judged(&right, 5).unwrap().is_right());
