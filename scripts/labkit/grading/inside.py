@@ -1,6 +1,6 @@
 """Runs a notebook's cells through the lab's kernel, inside of the sandbox, and writes a line of JSON for each as it ends.
 
-This file is run by the project's own Python. On standard input: `{"cells": [[number, code, exercise or null], …], "limits": …, "shown": …}`.
+This file is run by the project's own Python. On standard input: `{"cells": [[number, code, exercise or null], …], "limits": …, "shown": …, "kernel": …}`.
 On standard output, for each cell: `{"cell": number, "outputs": […], "answers": …, "ended": …}`. What it says is believed
 of nobody: the learner's code runs beside it, and could write such lines as well.
 """
@@ -24,9 +24,9 @@ STARTING, STOPPING = 120, 30
 class Runner:
     """A kernel, and what its cells give."""
 
-    def __init__(self, answers: Path, shown: list[str]):
+    def __init__(self, answers: Path, shown: list[str], kernel: str):
         self.answers, self.shown = answers, shown
-        self.manager = KernelManager(kernel_name="glasslab")
+        self.manager = KernelManager(kernel_name=kernel)
         self.manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.client = self.manager.client()
         self.client.start_channels()
@@ -59,8 +59,6 @@ class Runner:
                     raise Gone(kept.list)
                 ended, until = f"stopped after {seconds:.0f} s", time.monotonic() + STOPPING
                 self.manager.interrupt_kernel()
-                # A kernel that is interrupted by a message on its control channel, which the client has.
-                self.client.control_channel.send(self.client.session.msg("interrupt_request", {}))
 
 
 class Gone(Exception):
@@ -107,7 +105,7 @@ def main() -> None:
     answers = Path(os.environ["GLASSLAB_CHECK_ANSWERS"])
     answers.mkdir(parents=True, exist_ok=True)
     try:
-        runner = Runner(answers, job["shown"])
+        runner = Runner(answers, job["shown"], job["kernel"])
     except RuntimeError as error:
         tell(problem=f"the kernel did not begin: {error}")
         return
@@ -117,6 +115,7 @@ def main() -> None:
             said = runner.run(code, exercise, job["limits"]["cell_seconds"])
         except Gone as gone:
             tell(cell=number, outputs=gone.args[0], answers=None, ended="the kernel was ended", seconds=time.monotonic() - begun)
+            tell(problem=f"the kernel was ended in cell {number}, and what comes after it was not run")
             return
         tell(cell=number, seconds=time.monotonic() - begun, **said)
     tell(done=True)

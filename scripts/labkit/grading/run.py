@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .. import kernel, libtorch, python_env, tools
-from ..layout import CACHE, CARGO_CONFIG, ROOT, work_folder
+from ..layout import CACHE, CARGO_CONFIG, KERNEL_NAME, ROOT, work_folder
 from . import sandbox, submission, verdicts
 
 # Where the sandbox's own folder is, for the programs in it.
@@ -96,7 +96,7 @@ def run(cells: list[submission.Cell], seed: int, limits: sandbox.Limits, bwrap: 
     said = Said()
     with sandbox.place(bwrap, OWN) as own:
         box = sandbox.Sandbox(_command(bwrap, own, seed, limits), limits, None if bwrap else _environment(own, seed))
-        for line in box.talk(json.dumps({"cells": todo, "limits": asdict(limits), "shown": SHOWN})):
+        for line in box.talk(json.dumps({"cells": todo, "limits": asdict(limits), "shown": SHOWN, "kernel": KERNEL_NAME})):
             said.hear(line, exercises)
     said.memory = box.peak
     if not said.is_done:

@@ -34,7 +34,7 @@ class Limits:
     cell_seconds: float = 60  # for a cell
     memory: int = 4 << 30  # bytes, of all its processes together
     disk: int = 1 << 30  # bytes
-    processes: int = 300  # threads count, too
+    processes: int = 300 + 8 * (os.cpu_count() or 1)  # threads count, too
 
 
 def bubblewrap() -> str | None:
@@ -49,7 +49,7 @@ def bubblewrap() -> str | None:
 ISOLATED = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
 # What programs need of a system, where it is there.
 SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf",
-          "/etc/ld.so.conf.d", "/etc/localtime"]
+          "/etc/ld.so.conf.d", "/etc/localtime", "/sys/devices/system/cpu"]
 
 
 def command(program: str, readable: list[Path], writable: list[Path], environment: dict[str, str],
