@@ -8,12 +8,11 @@ import html
 import json
 import math
 import os
-import subprocess
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import kernel, libtorch, tools
+from . import kernel, libtorch
 from .grading import sandbox
 from .grading.table import plain
 from .layout import OUT, ROOT

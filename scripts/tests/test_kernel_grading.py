@@ -8,12 +8,9 @@ import csv
 import io
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 from pathlib import Path
 
@@ -22,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import hostile
 from labkit import exercises, release
-from labkit.grading import command, course, run, sandbox, table
+from labkit.grading import command, run, sandbox, table
 from labkit.layout import NOTEBOOKS, ROOT, SOLUTIONS
 from labkit.say import Problem
 

@@ -174,7 +174,7 @@ print(sorted(os.environ), len([name for name in os.listdir("/proc") if name.isdi
         # By the system's limit for one process, or, of several, by the watch.
         said, box = self.run_it(one)
         self.assertIn(b"MemoryError", box.errors)
-        said, box = self.run_it(f"import os\nos.fork(); os.fork()\n{one}", memory=300 << 20)
+        _, box = self.run_it(f"import os\nos.fork(); os.fork()\n{one}", memory=300 << 20)
         self.assertTrue(box.why is None or "GiB of memory" in box.why, box.why)
         self.assertLess(box.peak, 800 << 20)
 
@@ -207,7 +207,7 @@ for number in range(100):
         self.assertIn("No space left", said)
 
     def test_who_ends_all_that_it_sees_ends_only_itself(self):
-        said, box = self.run_it("import os\nprint('here', flush=True)\nfor _ in range(2):\n    try: os.kill(-1, 9)\n    except OSError: pass")
+        said, _ = self.run_it("import os\nprint('here', flush=True)\nfor _ in range(2):\n    try: os.kill(-1, 9)\n    except OSError: pass")
         self.assertTrue(said.startswith("here"))
         said, _ = self.run_it("import os\nos.kill(os.getppid(), 9)\nprint('still here')")
         self.assertLessEqual(said.count("\n"), 1)

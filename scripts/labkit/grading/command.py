@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .. import kernel, release, tools
@@ -27,7 +27,7 @@ class Wish:
     jobs: int | None = None
     again: bool = False
     sandboxed: bool = True
-    limits: sandbox.Limits = sandbox.Limits()
+    limits: sandbox.Limits = field(default_factory=sandbox.Limits)
 
 
 def wish(options) -> Wish:
