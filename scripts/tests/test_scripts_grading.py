@@ -172,7 +172,7 @@ print(sorted(os.environ), len([name for name in os.listdir("/proc") if name.isdi
     def test_who_takes_memory_without_end_is_ended(self):
         one = "kept = []\nwhile True: kept.append(bytearray(10 << 20)); kept[-1][::4096] = b'x' * 2560"
         # By the system's limit for one process, or, of several, by the watch.
-        said, box = self.run_it(one)
+        _, box = self.run_it(one)
         self.assertIn(b"MemoryError", box.errors)
         _, box = self.run_it(f"import os\nos.fork(); os.fork()\n{one}", memory=300 << 20)
         self.assertTrue(box.why is None or "GiB of memory" in box.why, box.why)

@@ -4,7 +4,7 @@ use crate::text::Reading;
 use clap::Args;
 use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::{Evaluation, Ladder, evaluate};
-use glasslab::model::{LanguageModel, Trainable, count_parameters};
+use glasslab::model::{LanguageModel, count_parameters};
 use glasslab::tokenizer::CharTokenizer;
 use glasslab::{Error, Result};
 use serde_json::{Value, json};
