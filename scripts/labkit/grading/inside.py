@@ -31,6 +31,8 @@ class Runner:
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=STARTING)
+        # It answers before it can run cells; what it takes to load is not the learner's.
+        self.outputs(self.client.execute("1 + 1"), STARTING)
 
     def run(self, code: str, exercise: str | None, seconds: float) -> dict:
         """Runs a cell: its outputs, the answers of its check, and why it did not end by itself, if so."""
@@ -108,6 +110,9 @@ def main() -> None:
         runner = Runner(answers, job["shown"], job["kernel"])
     except RuntimeError as error:
         tell(problem=f"the kernel did not begin: {error}")
+        return
+    except Gone:
+        tell(problem=f"the kernel did not load within {STARTING} s")
         return
     for number, code, exercise in job["cells"]:
         begun = time.monotonic()

@@ -113,26 +113,30 @@ def _command(bwrap: str | None, own: Path, seed: int, limits: sandbox.Limits) ->
     return [*sandbox.command(bwrap, readable(), [own, sessions], _environment(own, seed), limits), *work]
 
 
+def sysroot() -> Path:
+    """The Rust in use, past rustup, which would look for its settings."""
+    return Path(tools.run(["rustc", "--print", "sysroot"], f"rustc does not run. {tools.ADVICE['cargo']}").strip())
+
+
+def cargo_home() -> Path:
+    return Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+
+
 def readable() -> list[Path]:
     """What the kernel and its cells read of this machine; not the solved notebooks, and nothing of the person's."""
-    cargo = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
-    rustup = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
-    sysroot = Path(tools.run(["rustc", "--print", "sysroot"], "rustc does not run.").strip())
     own = ["crates", "data", "Cargo.toml", "Cargo.lock", "scripts/labkit"]
     found = [*(ROOT / name for name in own), CARGO_CONFIG, python_env.VENV, work_folder(), CACHE, kernel.program("glasslab").parent,
-             cargo / "bin", cargo / "registry", rustup / "settings.toml", sysroot, Path(sys.base_prefix)]
-    found += [kernel.configured_binding(), libtorch.ensure().folder]
+             kernel.configured_binding(), libtorch.ensure().folder, cargo_home() / "registry", sysroot(), Path(sys.base_prefix)]
     return [path for path in found if path.exists()]
 
 
 def _environment(own: Path, seed: int) -> dict[str, str]:
     """What a cell's process knows: paths, its seed, and nothing of the person's."""
-    kept = ("PATH", "LANG", "LC_ALL", "CARGO_HOME", "RUSTUP_HOME", "TZ")
-    home = {"CARGO_HOME": str(Path.home() / ".cargo"), "RUSTUP_HOME": str(Path.home() / ".rustup")}
-    made = {**home, **{name: os.environ[name] for name in kept if name in os.environ}}
+    made = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ}
+    made |= {"PATH": f"{sysroot() / 'bin'}:/usr/local/bin:/usr/bin:/bin", "CARGO_HOME": str(cargo_home())}
     return {**made, "HOME": str(own), "JUPYTER_RUNTIME_DIR": str(own / "runtime"), "JUPYTER_PLATFORM_DIRS": "1",
             "JUPYTER_DATA_DIR": str(own / "data"), "JUPYTER_CONFIG_DIR": str(own / "config"), "IPYTHONDIR": str(own / "ipython"),
-            "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "RUSTUP_AUTO_INSTALL": "0",
+            "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1",
             "GLASSLAB_TRAINING_SECONDS": TRAINING_SECONDS, "GLASSLAB_CHECK_SEED": str(seed), "GLASSLAB_CHECK_ANSWERS": str(own / "answers")}
 
 
