@@ -69,8 +69,9 @@ def command(program: str, readable: list[Path], writable: list[Path], environmen
     for path in writable:
         made += ["--size", str(limits.disk), "--tmpfs", str(path)]
     made += ["--chdir", str(own)]
-    # The system's own limits, for each process; those that are for all of them together are watched.
-    return [*made, "prlimit", "--core=0", "--nofile=2048", f"--fsize={limits.disk}", f"--data={limits.memory}",
+    # The system's own limits, for each process; those that are for all of them together are watched. A process that asks for
+    # too much is refused it, before all have to be ended for it.
+    return [*made, "prlimit", "--core=0", "--nofile=2048", f"--fsize={limits.disk}", f"--data={limits.memory * 3 // 4}",
             f"--nproc={limits.processes}"]
 
 
