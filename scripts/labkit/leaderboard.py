@@ -94,7 +94,9 @@ def measured(path: Path, text: Path) -> tuple[dict, str | None]:
     except OSError as error:
         return {}, f"it could not be measured: {error}"
     if box.process.returncode != 0:
-        return {}, box.why or _last(box.errors.decode(errors="replace")) or f"measuring it ended with status {box.process.returncode}"
+        # Where it lies is nobody's business who reads the page.
+        said = _last(box.errors.decode(errors="replace")).replace(f"{path.parent}/", "")
+        return {}, box.why or said or f"measuring it ended with status {box.process.returncode}"
     return json.loads(said), None
 
 

@@ -107,10 +107,11 @@ class MeasuredTest(unittest.TestCase):
         said, page = self.make()
         rows = [line.split() for line in said.splitlines()]
         self.assertEqual([row[1] for row in rows if row and row[0] in ("1.", "2.")], ["ada/mine.safetensors", "bob/mine.safetensors"])
-        for name, why in [("cut", "no whole safetensors"), ("empty", "no whole safetensors"), ("else", "no whole safetensors"),
-                          ("huge", "names no length"), ("link", "it is a link"), ("silent", "no history"), ("long", "1000000 s")]:
+        for name, why in [("cut", "no whole safetensors"), ("empty", "no model that glasslab knows"),
+                          ("else", "no model that glasslab knows"), ("huge", "no model that glasslab knows"), ("link", "it is a link"), ("silent", "no history"), ("long", "1000000 s")]:
             self.assertRegex(said, f"no place: {name}.safetensors: .*{why}")
             self.assertIn(why, page)
+        self.assertNotIn(str(self.folder), page)
 
     def test_a_folder_without_models_says_what_was_expected(self):
         (self.folder / "nothing").mkdir()
