@@ -98,7 +98,7 @@ class GradeTest(InASandbox):
             rows = [(row["learner"], row["exercise"], row["points"]) for row in csv.DictReader(file)]
         self.assertEqual([row for row in rows if row[2] != "0"], [("ada", name, "1") for name in hostile.RIGHT])
         self.assertEqual(len(rows), 9)
-        self.assertIn("check::encode(my_encode)", (self.folder / "feedback/ada/lab/one.html").read_text())
+        self.assertIn("Score: 3.0 / 3.0", (self.folder / "feedback/ada/lab/one.html").read_text())
         subprocess.run([str(ROOT / "scripts" / "lab"), "nbgrader", "export"], cwd=self.folder, capture_output=True, check=True)
         with (self.folder / "grades.csv").open(newline="") as file:
             self.assertEqual({row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}, {"ada": 3.0, "bob": 0.0, "eve": 0.0})

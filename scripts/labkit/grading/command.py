@@ -142,6 +142,7 @@ class Gradebook:
     def __exit__(self, *_):
         if self.process:
             self.process.stdin.close()
+            self.process.stdout.close()
             self.process.wait()
 
     def record(self, learner: str) -> None:
