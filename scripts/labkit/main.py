@@ -9,7 +9,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import book, doctor, gallery, hub, install, kernel, libtorch, own, pack, python_env, release, tools
+from . import book, doctor, gallery, hub, install, kernel, leaderboard, libtorch, own, pack, python_env, release, tools
+from .grading import command as grading
 from .layout import CARGO_CONFIG, IS_SHARED, KERNEL_NAME, LAB, LEARNERS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
 from .say import Problem, explain, line, step
 
@@ -216,6 +217,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     release_ = commands.add_parser("release", help="for teachers: make the learners' notebooks from the solved ones")
     release_.add_argument("--check", action="store_true", help="only say what is out of date")
     commands.add_parser("nbgrader", help="for teachers: nbgrader with the lab's kernel; all that follows is for nbgrader")
+    grade_ = commands.add_parser("grade", help="for teachers: run what learners have handed in, each in a sandbox, and give the points")
+    grade_.add_argument("folder", metavar="FOLDER", help="a course of nbgrader")
+    grade_.add_argument("--assignment", metavar="NAME", help="which one, if there are several")
+    grade_.add_argument("--learner", action="append", default=[], metavar="NAME", help="only theirs; may be given more than once")
+    grade_.add_argument("--jobs", type=int, metavar="N", help="how many at a time (half of the processors)")
+    grade_.add_argument("--again", action="store_true", help="also what is graded already")
+    grade_.add_argument("--seconds", type=float, default=600, help="the longest that one notebook may take (%(default)g)")
+    grade_.add_argument("--memory", type=float, default=4, metavar="GIB", help="the most memory that it may take (%(default)g)")
+    grade_.add_argument("--no-sandbox", dest="sandboxed", action="store_false", help="run the learners' code as you, unconfined")
+    board_ = commands.add_parser("leaderboard", help="for teachers: measure the models of a folder on one text: out/leaderboard.html")
+    board_.add_argument("folder", metavar="FOLDER", help="models that `glasslab train` or a notebook has kept, or a folder of them for each learner")
+    board_.add_argument("--text", metavar="FILE", help="text that the learners don't have; by default the lab's held-out stories, which they have")
+    board_.add_argument("--budget", type=float, default=60, metavar="SECONDS", help="the longest training that has a place (%(default)g)")
+    board_.add_argument("--out", metavar="PAGE", help="another place for the page")
     commands.add_parser("doctor", help="what is found, what is missing, what to do")
     pack_ = commands.add_parser("pack", help="make one archive of all that was compiled, for others: scripts/lab --from ARCHIVE")
     pack_.add_argument("--out", metavar="ARCHIVE", help="another place for the archive (by default in out/)")
@@ -277,6 +292,12 @@ def main(arguments: list[str]) -> int:
                 return hub.singleuser(options.rest)
             case "nbgrader":
                 return release.nbgrader(options.rest)
+            case "grade":
+                make_ready()
+                return grading.grade(grading.wish(options))
+            case "leaderboard":
+                make_ready()
+                return leaderboard.make(options.folder, options.text, options.budget, options.out)
             case "doctor" if IS_SHARED:
                 return 0 if doctor.report(doctor.shared()) else 1
             case "doctor":

@@ -1,5 +1,6 @@
 """scripts/lab release: the learners' notebooks from the solved ones, by nbgrader."""
 
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -59,10 +60,21 @@ def generate() -> dict[Path, str]:
 def nbgrader(arguments: list[str]) -> int:
     """nbgrader itself, for a teacher's course: it finds the lab's kernel, and knows what a stub in Rust looks like."""
     ensure()
+    command = [VENV / "bin" / "nbgrader", *arguments]
+    if arguments[:1] == ["formgrader"]:
+        # It is a part of a Jupyter server of its own here, in the course's folder.
+        command = [VENV / "bin" / "jupyter-server", "--ServerApp.jpserver_extensions={'nbgrader.server_extensions.formgrader': True}",
+                   "--ServerApp.default_url=/formgrader", "--ServerApp.open_browser=True",
+                   *(["--allow-root"] if os.getuid() == 0 else []), *arguments[1:]]
+    return subprocess.run([str(word) for word in command], env=environment()).returncode
+
+
+def environment() -> dict[str, str]:
+    """What nbgrader is told by: where the kernel is, and its settings."""
     environment = python_env.environment()
     environment["PATH"] = f"{VENV / 'bin'}:{environment['PATH']}"  # it starts programs of its own environment by name
     environment["JUPYTER_CONFIG_PATH"] = str(ROOT / "scripts" / "nbgrader")
-    return subprocess.run([str(VENV / "bin" / "nbgrader"), *arguments], env=environment).returncode
+    return environment
 
 
 def ensure() -> None:

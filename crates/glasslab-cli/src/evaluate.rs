@@ -4,7 +4,7 @@ use crate::text::Reading;
 use clap::Args;
 use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::{Evaluation, Ladder, evaluate};
-use glasslab::model::LanguageModel;
+use glasslab::model::{LanguageModel, count_parameters};
 use glasslab::tokenizer::CharTokenizer;
 use glasslab::{Error, Result};
 use serde_json::{Value, json};
@@ -27,7 +27,11 @@ impl Evaluate {
         let stories = self.reading.measured(self.data.as_ref())?;
         let loss = evaluate(&model, &self.reading.encode(&stories, &model.tokenizer())?)?;
         if as_json {
-            println!("{}", as_value(&loss));
+            let mut told = as_value(&loss);
+            told["parameters"] = json!(count_parameters(&model));
+            // What the file says of itself: nobody has looked whether it is so.
+            told["trained"] = json!(model.trained());
+            println!("{told}");
         } else {
             println!("{loss}");
         }

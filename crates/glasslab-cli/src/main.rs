@@ -1,5 +1,6 @@
 //! The command `glasslab`: the library without a notebook.
 
+mod check;
 mod evaluate;
 mod export;
 mod fetch;
@@ -57,6 +58,8 @@ enum Command {
     Prepare(fetch::Prepare),
     /// Says what is in a prepared file, and whether it is whole.
     Inspect(fetch::Inspect),
+    /// Judges answers to an exercise that its check has kept.
+    Check(check::Check),
     /// Says what this machine computes on, and which text the lab learns from.
     Doctor,
     /// Lists the files of the real TinyStories with their sizes and checksums.
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Fetch(fetch) => return fetch.run(options.json),
         Command::Prepare(prepare) => return prepare.run(options.json),
         Command::Inspect(inspect) => return inspect.run(options.json),
+        Command::Check(check) => check.run(options.json).map(done),
         Command::Doctor => doctor(options.json).map(done),
         Command::Sources => {
             sources(options.json);

@@ -1,7 +1,7 @@
 //! The command as a person calls it: train, measure, write, and what it says when something is wrong.
 
 use glasslab::train::SavedTraining;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -251,6 +251,13 @@ fn a_training_that_has_ended_goes_on_from_its_model() {
     };
     let first = loss(&["evaluate", "model.safetensors", "--data", "mine.txt", "--json"]);
     assert!(loss(&[&more[..], &["--out", "more.safetensors", "--lr", "0.002"]].concat()) < first - 0.1);
+    // The file tells how long it has learnt in all.
+    let trained = |model| -> Value {
+        serde_json::from_str(&succeeds(folder, &["evaluate", model, "--data", "mine.txt", "--json"])).unwrap()
+    };
+    let [before, after] = ["model.safetensors", "more.safetensors"].map(|model| trained(model)["trained"].clone());
+    assert_eq!((&before["earlier_seconds"], &after["earlier_seconds"]), (&json!(0.0), &before["seconds"]));
+    assert_eq!(after["steps"], 40);
     let said = fails(folder, &[&more[..], &["--n-layers", "2"]].concat());
     assert!(said.contains("n_layers is 1 and not 2"), "{said}");
     assert!(fails(folder, &["train", "--from", "nowhere.safetensors"]).contains("nowhere.safetensors"));

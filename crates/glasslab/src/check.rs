@@ -28,6 +28,7 @@ mod exercise;
 mod experiments;
 mod inputs;
 mod judge;
+mod kept;
 mod learning;
 mod looking;
 mod masking;
@@ -51,6 +52,8 @@ pub use byte_pairs::{count_pair, decode_pairs, encode_pairs, merge_pair, nats_pe
 pub use comparing::{best_next, transformer_parameters, windows};
 pub use exercise::Exercise;
 pub use experiments::{errors_apart, mean_and_error};
+use judge::AnyJudge;
+pub use kept::{KeptAnswers, judge_kept};
 pub use learning::{embedding_gradient, linear_gradients, logits_gradient, relu_gradient};
 pub use looking::{previous_score, surprise};
 pub use masking::{causal_mask, softmax_gradient, softmax_rows};
@@ -65,65 +68,78 @@ pub use transformer::{add_positions, layer_norm, rms_norm, top_k};
 pub use verdict::{Hint, Outcome, Verdict};
 pub use whole::transformer;
 
-/// Every exercise, in the order of the notebooks.
-pub const EXERCISES: [Exercise; 56] = [
-    tokenization::ENCODE.exercise,
-    tokenization::DECODE.exercise,
-    tokenization::TARGETS.exercise,
-    byte_pairs::COUNT_PAIR.exercise,
-    byte_pairs::MERGE_PAIR.exercise,
-    byte_pairs::ENCODE_PAIRS.exercise,
-    byte_pairs::DECODE_PAIRS.exercise,
-    byte_pairs::NATS_PER_CHAR.exercise,
-    mlp::MLP_PARAMETERS.exercise,
-    mlp::RELU.exercise,
-    mlp::MLP_FORWARD.exercise,
-    mlp::CROSS_ENTROPY.exercise,
-    training::BATCH.exercise,
-    training::SGD_STEP.exercise,
-    mlp::TEMPERATURE.exercise,
-    training::WRITE.exercise,
-    tracing::EMBED.exercise,
-    tracing::BITS_AND_PERPLEXITY.exercise,
-    tracing::BIGRAM_COUNTS.exercise,
-    tracing::NORMALISE_ROWS.exercise,
-    learning::LOGITS_GRADIENT.exercise,
-    learning::LINEAR_GRADIENTS.exercise,
-    learning::RELU_GRADIENT.exercise,
-    learning::EMBEDDING_GRADIENT.exercise,
-    optimising::MOMENTUM_STEP.exercise,
-    optimising::ADAM_STEP.exercise,
-    attention::ONE_SCORE.exercise,
-    attention::SCORES.exercise,
-    attention::HEAD_SCORES.exercise,
-    masking::SOFTMAX_ROWS.exercise,
-    masking::CAUSAL_MASK.exercise,
-    attention::ATTEND.exercise,
-    masking::SOFTMAX_GRADIENT.exercise,
-    attention::SPLIT_HEADS.exercise,
-    transformer::ADD_POSITIONS.exercise,
-    transformer::LAYER_NORM.exercise,
-    block::BLOCK.exercise,
-    block::BLOCK_GRADIENT.exercise,
-    whole::TRANSFORMER.exercise,
-    transformer::RMS_NORM.exercise,
-    transformer::TOP_K.exercise,
-    looking::PREVIOUS_SCORE.exercise,
-    looking::SURPRISE.exercise,
-    comparing::TRANSFORMER_PARAMETERS.exercise,
-    comparing::WINDOWS.exercise,
-    comparing::BEST_NEXT.exercise,
-    experiments::MEAN_AND_ERROR.exercise,
-    experiments::ERRORS_APART.exercise,
-    scaling::GENERATION_COST.exercise,
-    scaling::KV_CACHE_BYTES.exercise,
-    theirs::SCALED_RMS_NORM.exercise,
-    theirs::SWIGLU.exercise,
-    theirs::KEY_HEAD.exercise,
-    theirs::TURN_BY_HALVES.exercise,
-    theirs::CHAT_TEXT.exercise,
-    theirs::INDUCTION_SCORE.exercise,
-];
+/// The exercises by their tables: what they say, and who judges them.
+macro_rules! every {
+    ($count:literal: $($module:ident::$exercise:ident),* $(,)?) => {
+        /// Every exercise, in the order of the notebooks.
+        pub const EXERCISES: [Exercise; $count] = [$($module::$exercise.exercise),*];
+
+        /// The judge of each.
+        fn judges() -> [&'static dyn AnyJudge; $count] {
+            [$(&$module::$exercise),*]
+        }
+    };
+}
+
+every! {
+    56:
+    tokenization::ENCODE,
+    tokenization::DECODE,
+    tokenization::TARGETS,
+    byte_pairs::COUNT_PAIR,
+    byte_pairs::MERGE_PAIR,
+    byte_pairs::ENCODE_PAIRS,
+    byte_pairs::DECODE_PAIRS,
+    byte_pairs::NATS_PER_CHAR,
+    mlp::MLP_PARAMETERS,
+    mlp::RELU,
+    mlp::MLP_FORWARD,
+    mlp::CROSS_ENTROPY,
+    training::BATCH,
+    training::SGD_STEP,
+    mlp::TEMPERATURE,
+    training::WRITE,
+    tracing::EMBED,
+    tracing::BITS_AND_PERPLEXITY,
+    tracing::BIGRAM_COUNTS,
+    tracing::NORMALISE_ROWS,
+    learning::LOGITS_GRADIENT,
+    learning::LINEAR_GRADIENTS,
+    learning::RELU_GRADIENT,
+    learning::EMBEDDING_GRADIENT,
+    optimising::MOMENTUM_STEP,
+    optimising::ADAM_STEP,
+    attention::ONE_SCORE,
+    attention::SCORES,
+    attention::HEAD_SCORES,
+    masking::SOFTMAX_ROWS,
+    masking::CAUSAL_MASK,
+    attention::ATTEND,
+    masking::SOFTMAX_GRADIENT,
+    attention::SPLIT_HEADS,
+    transformer::ADD_POSITIONS,
+    transformer::LAYER_NORM,
+    block::BLOCK,
+    block::BLOCK_GRADIENT,
+    whole::TRANSFORMER,
+    transformer::RMS_NORM,
+    transformer::TOP_K,
+    looking::PREVIOUS_SCORE,
+    looking::SURPRISE,
+    comparing::TRANSFORMER_PARAMETERS,
+    comparing::WINDOWS,
+    comparing::BEST_NEXT,
+    experiments::MEAN_AND_ERROR,
+    experiments::ERRORS_APART,
+    scaling::GENERATION_COST,
+    scaling::KV_CACHE_BYTES,
+    theirs::SCALED_RMS_NORM,
+    theirs::SWIGLU,
+    theirs::KEY_HEAD,
+    theirs::TURN_BY_HALVES,
+    theirs::CHAT_TEXT,
+    theirs::INDUCTION_SCORE,
+}
 
 /// A hint for an exercise: `step` 1 is a nudge, 2 says more, 3 nearly gives it away.
 pub fn hint(name: &str, step: usize) -> Hint {
@@ -284,6 +300,34 @@ mod tests {
         for exercise in EXERCISES {
             assert!(verdicts.iter().any(|verdict| verdict.exercise == exercise), "{}", exercise.name);
             assert!(exercise.reference.starts_with(&format!("{}(", exercise.name)), "{}", exercise.reference);
+        }
+    }
+
+    /// Who grades draws a seed anew each time: whichever it is, the right answer must pass and no mistake may.
+    #[test]
+    fn with_every_seed_the_reference_is_right_and_no_mistake_is() {
+        let faults = |seed: u64| judges().into_iter().flat_map(move |judge| judge.faults(seed));
+        let seeds = std::env::var("GLASSLAB_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(12);
+        let faults: Vec<String> = (0..seeds).flat_map(faults).collect();
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    /// What somebody has noted of the usual inputs, or of another seed's, is of no use with a seed that nobody knows.
+    #[test]
+    fn no_exercise_has_the_same_inputs_with_another_seed() {
+        for judge in judges() {
+            let told: Vec<_> = (0..4).map(|seed| judge.rote(seed)).collect();
+            for (number, answers) in told.iter().enumerate() {
+                let others = told.iter().enumerate().filter(|(other, _)| *other != number);
+                for (other, _) in others {
+                    let verdict = judge.judge_kept(other as u64, answers);
+                    assert!(
+                        !verdict.is_right(),
+                        "{}: the answers of seed {number} pass with {other}",
+                        judge.exercise().name
+                    );
+                }
+            }
         }
     }
 

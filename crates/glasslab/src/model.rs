@@ -128,6 +128,9 @@ pub struct Trained {
     pub steps: usize,
     /// The seconds.
     pub seconds: f64,
+    /// The seconds of the trainings before, where it went on from a model that knew them.
+    #[serde(default)]
+    pub earlier_seconds: f64,
     /// The last held-out loss, nats per character.
     pub nats_per_char: Option<f64>,
 }

@@ -1,5 +1,6 @@
 //! What inputs and answers look like in words, and when two answers are the same.
 
+use super::kept::Kept;
 use crate::model::attention::Head;
 use crate::model::{MlpLm, TransformerConfig, TransformerLm};
 use std::fmt;
@@ -17,7 +18,7 @@ pub trait InWords {
 }
 
 /// An answer that can be compared with the expected one.
-pub trait Answer: InWords {
+pub trait Answer: InWords + Kept {
     /// The first place where it differs; `None` if it doesn't.
     fn difference(&self, expected: &Self) -> Option<Place>;
 

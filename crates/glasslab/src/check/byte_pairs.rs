@@ -152,7 +152,7 @@ exercise! {
     ],
     input: WithMerges::make,
     given: it,
-    reference: reference::encode_pairs(it.text, &it.merges),
+    reference: reference::encode_pairs(&it.text, &it.merges),
     mistakes: {
         "you merged in the wrong order, the last pair of the list first: what was learnt first is merged first"
             => it.merged(it.bytes(), it.ids_from(256).rev()),
@@ -184,16 +184,20 @@ exercise! {
 
 /// A text, and merges.
 pub(super) struct WithMerges {
-    text: &'static str,
+    text: String,
     merges: Vec<(i64, i64)>,
 }
 
 impl WithMerges {
-    fn make(number: usize, _rng: &mut Rng) -> WithMerges {
-        let (a, b, c, d, space) = (97, 98, 99, 100, 32);
-        let merges = vec![(b, c), (a, b), (space, a), (256, d), (257, c), (0xc3, 0xa9), (a, 259)];
+    /// Texts in which merges meet; which four letters they are of is chance.
+    fn make(number: usize, rng: &mut Rng) -> WithMerges {
+        let mut free: Vec<char> = ('a'..='z').filter(|letter| *letter != 'f').collect();
+        let letters = ['a', 'b', 'c', 'd'].map(|from| (from, free.remove(rng.below(free.len()))));
+        let to = |from: char| letters.iter().find(|(letter, _)| *letter == from).map_or(from, |(_, letter)| *letter);
+        let [a, b, c, d] = letters.map(|(_, letter)| i64::from(u32::from(letter)));
+        let merges = vec![(b, c), (a, b), (32, a), (256, d), (257, c), (0xc3, 0xa9), (a, 259)];
         let text = ["abcd", "", "abab abc bcd", " café abé", "abcdabcd dcba abab", "aab\nbbcdd ab🦀 é"][number];
-        WithMerges { text, merges }
+        WithMerges { text: text.chars().map(to).collect(), merges }
     }
 
     fn bytes(&self) -> Vec<i64> {
@@ -226,7 +230,7 @@ impl InWords for WithMerges {
 
 /// Checks `encode_pairs`: a text and merges → ids.
 pub fn encode_pairs(f: impl Fn(&str, &[(i64, i64)]) -> Vec<i64>) -> Verdict {
-    ENCODE_PAIRS.judge(&|it| f(it.text, &it.merges))
+    ENCODE_PAIRS.judge(&|it| f(&it.text, &it.merges))
 }
 
 exercise! {
@@ -260,11 +264,16 @@ pub(super) struct WithPieces {
 }
 
 impl WithPieces {
-    fn make(number: usize, _rng: &mut Rng) -> WithPieces {
+    /// Some letters, and pieces whose ids begin anywhere.
+    fn make(number: usize, rng: &mut Rng) -> WithPieces {
         let merged = ["th", " the", "é", "at", " c"].iter().map(|piece| piece.as_bytes().to_vec());
         // Half a crab, and a piece that ends inside of é.
         let halves = [b"\xf0\x9f".to_vec(), b"f\xc3".to_vec()];
-        let pieces = (0..=255).map(|byte| vec![byte]).chain(merged).chain(halves).collect();
+        let mut merged: Vec<Vec<u8>> = merged.chain(halves).collect();
+        let turned = rng.below(merged.len());
+        merged.rotate_right(turned);
+        let count = merged.len() as i64;
+        let pieces = (0..=255).map(|byte| vec![byte]).chain(merged).collect();
         let ids: &[i64] = [
             &[256, 101, 257, 260, 259][..],
             &[],
@@ -273,7 +282,9 @@ impl WithPieces {
             &[0xf0, 0x9f, 0xa6, 0x80, 258],
             &[97, 261, 0xa6],
         ][number];
-        WithPieces { ids: ids.to_vec(), pieces }
+        let turn = |id: &i64| if *id < 256 { *id } else { 256 + (*id - 256 + turned as i64) % count };
+        let letters = inputs::letters(rng, if ids.is_empty() { 0 } else { 3 });
+        WithPieces { ids: letters.bytes().map(i64::from).chain(ids.iter().map(turn)).collect(), pieces }
     }
 
     fn of(&self, id: i64) -> &[u8] {

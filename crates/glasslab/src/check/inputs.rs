@@ -28,6 +28,11 @@ pub fn ids(rng: &mut Rng, count: i64, n_vocab: i64) -> Vec<i64> {
     (0..count).map(|_| rng.below(n_vocab as usize) as i64).collect()
 }
 
+/// A word that is none.
+pub fn letters(rng: &mut Rng, count: usize) -> String {
+    (0..count).map(|_| char::from(b'a' + rng.below(26) as u8)).collect()
+}
+
 /// A small MLP, every number of it random.
 pub fn mlp(rng: &mut Rng, config: MlpConfig) -> MlpLm {
     let MlpConfig { n_vocab, emb_dim, n_hidden, .. } = config;

@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, Difference, InWords};
 use super::exercise::Exercise;
+use super::kept::{self, KeptAnswers};
 use super::verdict::{Outcome, Verdict};
 use crate::rng::Rng;
 use std::any::Any;
@@ -27,7 +28,7 @@ pub struct Mistake<I, A> {
 pub struct Judge<I: 'static, A: 'static> {
     /// The exercise.
     pub exercise: Exercise,
-    /// Makes input number 0, 1, …. It is called anew for each function, so that one that changes its input in
+    /// Makes input number 0, 1, …, out of a generator of the check's seed. It is called anew for each function, so that one that changes its input in
     /// place can't change what it is compared with.
     pub input: fn(usize, &mut Rng) -> I,
     /// The right function.
@@ -45,16 +46,71 @@ impl<I, A> Judge<I, A> {
     }
 }
 
+/// A judge, whatever it compares.
+pub trait AnyJudge: Sync {
+    /// The exercise.
+    fn exercise(&self) -> &Exercise;
+
+    /// Judges what a function gave elsewhere, to the inputs of a seed.
+    fn judge_kept(&self, seed: u64, kept: &KeptAnswers) -> Verdict;
+
+    /// With the inputs of a seed: whether the reference is refused, and which mistakes are not.
+    #[cfg(test)]
+    fn faults(&self, seed: u64) -> Vec<String>;
+
+    /// The right answers to the inputs of a seed, as a check keeps them.
+    #[cfg(test)]
+    fn rote(&self, seed: u64) -> KeptAnswers;
+}
+
+impl<I: InWords, A: Answer> AnyJudge for Judge<I, A> {
+    fn exercise(&self) -> &Exercise {
+        &self.exercise
+    }
+
+    fn judge_kept(&self, seed: u64, kept: &KeptAnswers) -> Verdict {
+        let answers: Option<Vec<A>> = kept.answers.iter().map(A::read).collect();
+        let whole = |count: usize| if kept.stopped.is_some() { count < INPUTS } else { count == INPUTS };
+        match answers.filter(|answers| whole(answers.len())) {
+            Some(answers) => self.verdict(|| self.compared(seed, &answers, kept.stopped.clone())),
+            None => self.verdict(|| Outcome::Unfit {
+                message: "What was kept of it are no answers of this exercise.".to_owned(),
+            }),
+        }
+    }
+
+    #[cfg(test)]
+    fn faults(&self, seed: u64) -> Vec<String> {
+        let refused = |f: Given<'_, I, A>| !self.verdict(|| self.outcome(seed, f)).is_right();
+        let reference = refused(&self.reference).then(|| format!("{}, seed {seed}: the reference", self.exercise.name));
+        let passing = self.mistakes.iter().filter(|mistake| !refused(&mistake.done));
+        let passing = passing.map(|mistake| format!("{}, seed {seed}: {}", self.exercise.name, mistake.named));
+        reference.into_iter().chain(passing).collect()
+    }
+
+    #[cfg(test)]
+    fn rote(&self, seed: u64) -> KeptAnswers {
+        let _guard = tch::no_grad_guard();
+        self.kept(seed, &self.reference)
+    }
+}
+
 impl<I: InWords, A: Answer> Judge<I, A> {
-    fn make(&self, number: usize) -> I {
-        (self.input)(number, &mut Rng::new(number as u64))
+    fn make(&self, seed: u64, number: usize) -> I {
+        // Of seed 0, the generators are those of 0, 1, 2, …; the streams of two seeds have nothing in common.
+        let start = if seed == 0 { 0 } else { Rng::new(seed).bits() };
+        (self.input)(number, &mut Rng::new(start.wrapping_add(number as u64)))
     }
 
     /// The same, compiled where the exercise stands.
     pub fn judged(&self, f: Given<'_, I, A>) -> Verdict {
+        self.verdict(|| self.outcome(kept::seed(), f))
+    }
+
+    fn verdict(&self, outcome: impl FnOnce() -> Outcome) -> Verdict {
         let _guard = tch::no_grad_guard();
         // What it tries itself may fail, too: a reference that panics would be a fault of ours.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.outcome(f))).unwrap_or_else(|panic| Outcome::Panicked {
+        let outcome = catch_unwind(AssertUnwindSafe(outcome)).unwrap_or_else(|panic| Outcome::Panicked {
             input: "(none)".to_owned(),
             message: format!("the check itself failed, which is not your fault: {}", message(&*panic)),
             named: None,
@@ -62,22 +118,49 @@ impl<I: InWords, A: Answer> Judge<I, A> {
         Verdict { exercise: self.exercise, outcome, note: None }
     }
 
-    fn outcome(&self, f: Given<'_, I, A>) -> Outcome {
+    fn outcome(&self, seed: u64, f: Given<'_, I, A>) -> Outcome {
+        let (answers, stopped) = self.asked(seed, f);
+        kept::keep(|| self.noted(&answers, stopped.clone()));
+        self.compared(seed, &answers, stopped)
+    }
+
+    /// The function's answers, and what it said if it stopped before the last one.
+    fn asked(&self, seed: u64, f: Given<'_, I, A>) -> (Vec<A>, Option<String>) {
         let mut answers = Vec::with_capacity(INPUTS);
         for number in 0..INPUTS {
-            let input = self.make(number);
+            let input = self.make(seed, number);
             match quietly(|| f(&input)) {
                 Ok(answer) => answers.push(answer),
-                Err(message) if is_unwritten(&message) => return Outcome::NotWritten,
-                Err(message) => {
-                    let input = self.make(number).shown();
-                    return Outcome::Panicked { input, message, named: self.named(&answers, |_| true) };
-                }
+                Err(message) => return (answers, Some(message)),
             }
+        }
+        (answers, None)
+    }
+
+    fn noted(&self, answers: &[A], stopped: Option<String>) -> KeptAnswers {
+        let exercise = self.exercise.name.to_owned();
+        KeptAnswers { exercise, answers: answers.iter().map(A::kept).collect(), stopped }
+    }
+
+    /// What a function gives, as a check keeps it.
+    #[cfg(test)]
+    pub fn kept(&self, seed: u64, f: Given<'_, I, A>) -> KeptAnswers {
+        let (answers, stopped) = self.asked(seed, f);
+        self.noted(&answers, stopped)
+    }
+
+    fn compared(&self, seed: u64, answers: &[A], stopped: Option<String>) -> Outcome {
+        match stopped {
+            Some(message) if is_unwritten(&message) => return Outcome::NotWritten,
+            Some(message) => {
+                let input = self.make(seed, answers.len()).shown();
+                return Outcome::Panicked { input, message, named: self.named(seed, answers, |_| true) };
+            }
+            None => {}
         }
         let mut first = None;
         for (number, answer) in answers.iter().enumerate() {
-            let input = self.make(number);
+            let input = self.make(seed, number);
             if let Some(place) = answer.difference(&(self.reference)(&input)) {
                 first = first.or(Some(Difference { input: input.shown(), place }));
             }
@@ -85,29 +168,30 @@ impl<I: InWords, A: Answer> Judge<I, A> {
         let Some(difference) = first else { return Outcome::Right { inputs: INPUTS } };
         // A mistake that makes everything infinite on one input may be another one on all the rest.
         let finite: Vec<bool> = answers.iter().map(Answer::is_finite).collect();
-        let on_the_rest = || if finite.contains(&false) { self.named(&answers, |number| finite[number]) } else { None };
-        match self.named(&answers, |_| true).or_else(on_the_rest) {
+        let on_the_rest =
+            || if finite.contains(&false) { self.named(seed, answers, |number| finite[number]) } else { None };
+        match self.named(seed, answers, |_| true).or_else(on_the_rest) {
             Some(named) => Outcome::Mistake { named, difference },
             None => Outcome::Different { difference },
         }
     }
 
     /// The mistake that gives exactly these answers to the inputs that count.
-    fn named(&self, answers: &[A], counts: impl Fn(usize) -> bool) -> Option<&'static str> {
-        let seen = |mistake: &&Mistake<I, A>| self.is_seen(mistake, answers, &counts);
+    fn named(&self, seed: u64, answers: &[A], counts: impl Fn(usize) -> bool) -> Option<&'static str> {
+        let seen = |mistake: &&Mistake<I, A>| self.is_seen(seed, mistake, answers, &counts);
         self.mistakes.iter().find(seen).map(|mistake| mistake.named)
     }
 
     /// Whether a mistake gives exactly these answers, on at least one input not the right ones. Where the function stopped
     /// before the last input, it is enough that the mistake stops there as well: a shape that it can't take is wrong, too.
-    fn is_seen(&self, mistake: &Mistake<I, A>, answers: &[A], counts: impl Fn(usize) -> bool) -> bool {
-        let done = |number: usize| quietly(|| (mistake.done)(&self.make(number)));
+    fn is_seen(&self, seed: u64, mistake: &Mistake<I, A>, answers: &[A], counts: impl Fn(usize) -> bool) -> bool {
+        let done = |number: usize| quietly(|| (mistake.done)(&self.make(seed, number)));
         let mut wrong = (1..INPUTS).contains(&answers.len()) && done(answers.len()).is_err();
         for (number, answer) in answers.iter().enumerate().filter(|(number, _)| counts(*number)) {
             if done(number).map_or(true, |done| answer.difference(&done).is_some()) {
                 return false;
             }
-            wrong |= answer.difference(&(self.reference)(&self.make(number))).is_some();
+            wrong |= answer.difference(&(self.reference)(&self.make(seed, number))).is_some();
         }
         wrong
     }

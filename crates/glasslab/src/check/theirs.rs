@@ -111,7 +111,19 @@ exercise! {
         "n_heads / n_kv_heads of them share one. The division of whole numbers rounds down, which is what is needed here.",
         "head / (n_heads / …)",
     ],
-    input: |number, _| [(4, 9, 3), (8, 9, 3), (5, 8, 4), (3, 4, 1), (6, 8, 8), (30, 32, 8)][number],
+    input: |number, rng| {
+        let mut size = |low, high| inputs::between(rng, low, high);
+        // All share one, each has its own, or groups.
+        let (each, n_kv_heads) = match number {
+            3 => (size(4, 6), 1),
+            4 => (1, size(5, 9)),
+            _ => (size(2, 4), size(3, 8)),
+        };
+        let n_heads = each * n_kv_heads;
+        // Not of the first group, if there are others.
+        let first = if number == 3 { 1 } else { each };
+        (size(first, n_heads - 1), n_heads, n_kv_heads)
+    },
     given: &(head, n_heads, n_kv_heads),
     reference: reference::key_head(head, n_heads, n_kv_heads),
     mistakes: {
@@ -289,7 +301,10 @@ fn chat(messages: &[(String, String)], at_the_end: &str, behind_role: &str, behi
 
 /// One message first, then more.
 fn messages(number: usize, rng: &mut Rng) -> Messages {
-    let mut says = || ["Hello", "Why?", "Tell me a story.", "Two\nlines"][rng.below(4)].to_owned();
+    let mut says = || {
+        let sentence = ["Hello", "Why?", "Tell me a story of", "Two\nlines:"][rng.below(4)];
+        format!("{sentence} {}", inputs::letters(rng, 5))
+    };
     let roles: &[&str] = match number {
         0 => &["user"],
         1 => &["system", "user"],

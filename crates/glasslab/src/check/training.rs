@@ -1,10 +1,12 @@
 //! The exercises on training and writing: the batch, one step downhill, and the loop that draws a text.
 
 use super::answer::{Answer, InWords, Place, shape};
+use super::kept::Kept;
 use super::table::exercise;
 use super::{inputs, inputs::plain, reference, verdict::Verdict};
 use crate::model::{LanguageModel, MlpConfig, TransformerConfig};
 use crate::rng::Rng;
+use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
 exercise! {
@@ -141,6 +143,10 @@ impl Answer for Stepped {
             let said = |replaced| if replaced { "other tensors in their place" } else { "the same tensors, changed" };
             return Some(Place::whole(said(expected.replaced).to_owned(), said(self.replaced).to_owned()));
         }
+        let counts = [self, expected].map(|stepped| stepped.parameters.len());
+        if counts[0] != counts[1] {
+            return Some(Place::whole(format!("{} parameters", counts[1]), format!("{} parameters", counts[0])));
+        }
         let both = self.parameters.iter().zip(&expected.parameters).enumerate();
         both.into_iter().find_map(|(number, (got, expected))| {
             got.difference(expected).map(|place| place.within(&format!("parameter {number}")))
@@ -149,6 +155,17 @@ impl Answer for Stepped {
 
     fn is_finite(&self) -> bool {
         self.parameters.iter().all(Answer::is_finite)
+    }
+}
+
+impl Kept for Stepped {
+    fn kept(&self) -> Value {
+        json!({ "parameters": self.parameters.iter().map(Tensor::kept).collect::<Value>(), "replaced": self.replaced })
+    }
+
+    fn read(value: &Value) -> Option<Stepped> {
+        let parameters = value.get("parameters")?.as_array()?.iter().map(Tensor::read).collect::<Option<_>>()?;
+        Some(Stepped { parameters, replaced: value.get("replaced")?.as_bool()? })
     }
 }
 

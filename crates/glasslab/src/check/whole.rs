@@ -6,6 +6,7 @@
 
 use super::answer::{Answer, InWords};
 use super::judge::quietly;
+use super::kept::{self, KeptAnswers};
 use super::table::exercise;
 use super::verdict::{Outcome, Verdict};
 use super::{inputs, inputs::plain};
@@ -377,10 +378,16 @@ pub fn transformer(model: &impl Model) -> Verdict {
             plain((learner.logits)(&given.ids))
         });
         if let (Outcome::Right { .. }, Some(name)) = (&verdict.outcome, still) {
-            return unfit(format!(
+            let message = format!(
                 "Its logits are right, but {name} can't learn: make it with `.set_requires_grad(true)`, so that libtorch knows that it \
                  wants a gradient."
-            ));
+            );
+            kept::keep(|| KeptAnswers {
+                exercise: TRANSFORMER.exercise.name.to_owned(),
+                answers: Vec::new(),
+                stopped: Some(message.clone()),
+            });
+            return unfit(message);
         }
         if matches!(verdict.outcome, Outcome::Different { .. } | Outcome::Mistake { .. }) {
             let given = Weighted::random(3, &mut Rng::new(3));

@@ -278,7 +278,9 @@ impl Training {
             (self.autosave.kept().map(Path::to_path_buf), self.autosave.trouble.clone());
         let (stories, tokens) = extent(data);
         let (steps, seconds) = (self.state.step, self.state.seconds);
-        model.learnt_from(Trained { text: None, stories, tokens, steps, seconds, nats_per_char: history.held_out() });
+        let earlier_seconds = model.trained().map_or(0.0, |before| before.earlier_seconds + before.seconds);
+        let (text, nats_per_char) = (None, history.held_out());
+        model.learnt_from(Trained { text, stories, tokens, steps, seconds, earlier_seconds, nats_per_char });
         Ok(())
     }
 
