@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import book, doctor, gallery, kernel, libtorch, pack, python_env, release, tools
+from . import book, dask, doctor, gallery, kernel, libtorch, pack, python_env, release, tools
 from .layout import CARGO_CONFIG, KERNEL_NAME, LAB, NOTEBOOKS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
 from .say import Problem, explain, line, step
 
@@ -212,12 +212,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     release_ = commands.add_parser("release", help="for teachers: make the learners' notebooks from the solved ones")
     release_.add_argument("--check", action="store_true", help="only say what is out of date")
     commands.add_parser("nbgrader", help="for teachers: nbgrader with the lab's kernel; all that follows is for nbgrader")
+    commands.add_parser("dask", help="sweeps on more than one machine: scheduler, worker, sweep; the rest is for these")
     commands.add_parser("doctor", help="what is found, what is missing, what to do")
     pack_ = commands.add_parser("pack", help="make one archive of all that was compiled, for others: scripts/lab --from ARCHIVE")
     pack_.add_argument("--out", metavar="ARCHIVE", help="another place for the archive (by default in out/)")
     commands.add_parser("clean", help="remove everything that set-up made")
-    if arguments[:1] == ["nbgrader"]:
-        return argparse.Namespace(command="nbgrader", rest=arguments[1:])
+    if arguments[:1] in (["nbgrader"], ["dask"]):
+        return argparse.Namespace(command=arguments[0], rest=arguments[1:])
     if not arguments or arguments[0] == "open" or (arguments[0].startswith("--") and arguments[0] not in ("--help",)):
         rest = arguments[1:] if arguments[:1] == ["open"] else arguments
         opened = argparse.ArgumentParser(prog="scripts/lab", add_help=False, allow_abbrev=False)
@@ -256,6 +257,8 @@ def main(arguments: list[str]) -> int:
                 return gallery.make(options.model, options.seconds, options.out, options.show)
             case "nbgrader":
                 return release.nbgrader(options.rest)
+            case "dask":
+                return dask.dask(options.rest)
             case "doctor":
                 return 0 if doctor.report(doctor.before(not pack.STAMP.exists()) + doctor.after()) else 1
             case _:
