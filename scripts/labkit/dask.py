@@ -5,7 +5,6 @@ import shlex
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 from . import kernel, python_env
 from .layout import LAB, ROOT, STAMPS

@@ -17,7 +17,7 @@ from labkit import dask, kernel, python_env, say, tools
 from labkit.layout import ROOT, STAMPS
 
 sys.path.insert(0, str(ROOT / "scripts" / "dask"))
-import glasslab_task  # noqa: E402
+import glasslab_task
 
 PROGRAM = kernel.program("glasslab")
 CONFIG = 'model = "mlp"\nsteps = 3\nbatch_size = 4\ncontext_len = 8\nseed = 1\n'
