@@ -24,6 +24,12 @@ pub struct Sweep {
     /// options of `glasslab train` by their names, and `chars`, how much text to learn from; `[grid]`, lists of which every
     /// combination is a run; `[[runs]]`, once for each.
     file: PathBuf,
+    /// The text to learn from, in the place of the one that the file names.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The text to measure on, in the place of the one that the file names.
+    #[arg(long)]
+    held_out: Option<PathBuf>,
     /// The folder of results; what is done there is not done again [default: the file's name without .toml, beside it].
     #[arg(long)]
     out: Option<PathBuf>,
@@ -43,7 +49,7 @@ pub struct Sweep {
 
 impl Sweep {
     pub fn run(&self, as_json: bool) -> Result<ExitCode> {
-        let plan = Plan::read(&self.file)?;
+        let plan = Plan::read(&self.file, [&self.data, &self.held_out])?;
         if self.plan {
             tell(&plan, as_json);
             return Ok(ExitCode::SUCCESS);

@@ -28,6 +28,7 @@ mod exercise;
 mod experiments;
 mod inputs;
 mod judge;
+mod laws;
 mod learning;
 mod looking;
 mod masking;
@@ -51,6 +52,7 @@ pub use byte_pairs::{count_pair, decode_pairs, encode_pairs, merge_pair, nats_pe
 pub use comparing::{best_next, transformer_parameters, windows};
 pub use exercise::Exercise;
 pub use experiments::{errors_apart, mean_and_error};
+pub use laws::{best_within, power_law, seeds_needed};
 pub use learning::{embedding_gradient, linear_gradients, logits_gradient, relu_gradient};
 pub use looking::{previous_score, surprise};
 pub use masking::{causal_mask, softmax_gradient, softmax_rows};
@@ -66,7 +68,7 @@ pub use verdict::{Hint, Outcome, Verdict};
 pub use whole::transformer;
 
 /// Every exercise, in the order of the notebooks.
-pub const EXERCISES: [Exercise; 56] = [
+pub const EXERCISES: [Exercise; 59] = [
     tokenization::ENCODE.exercise,
     tokenization::DECODE.exercise,
     tokenization::TARGETS.exercise,
@@ -123,6 +125,9 @@ pub const EXERCISES: [Exercise; 56] = [
     theirs::TURN_BY_HALVES.exercise,
     theirs::CHAT_TEXT.exercise,
     theirs::INDUCTION_SCORE.exercise,
+    laws::POWER_LAW.exercise,
+    laws::BEST_WITHIN.exercise,
+    laws::SEEDS_NEEDED.exercise,
 ];
 
 /// A hint for an exercise: `step` 1 is a nudge, 2 says more, 3 nearly gives it away.
@@ -276,6 +281,9 @@ mod tests {
             turn_by_halves,
             chat_text,
             induction_score,
+            power_law,
+            best_within,
+            seeds_needed,
         ];
         verdicts.push(transformer(&Stuck(crate::model::Mine::new())));
         for verdict in &verdicts {

@@ -98,11 +98,12 @@ const NOT_HERE: [(&str, &str); 7] = [
 const MOST_RUNS: usize = 10_000;
 
 impl Plan {
-    /// Reads a file, and checks every run before any is trained.
+    /// Reads a file, and checks every run before any is trained. The texts (to learn from, to measure on) may be others than
+    /// those that it names.
     ///
     /// # Errors
     /// If a setting is not known or out of its range, if nothing is left to run, or if a text can't be read.
-    pub fn read(path: &Path) -> Result<Plan> {
+    pub fn read(path: &Path, texts: [&Option<PathBuf>; 2]) -> Result<Plan> {
         let text = std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_path_buf(), source })?;
         let wrong = |said: String| Error::Config(format!("{}: {said}", path.display()));
         let sweep: Sweep = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
@@ -111,11 +112,16 @@ impl Plan {
         if threads == 0 {
             return Err(wrong("threads must be 1 or more, got 0".to_owned()));
         }
+        let from_here = |path: &PathBuf| folder.join(path);
+        let named = match texts {
+            [None, None] => [&sweep.data, &sweep.held_out].map(|path| path.as_ref().map(from_here)),
+            given => given.map(Clone::clone),
+        };
         let runs = runs(&sweep).map_err(|error| wrong(error.to_string()))?;
         Ok(Plan {
             what: sweep.what.clone().unwrap_or_else(|| varied(&sweep)),
             threads,
-            texts: texts(&sweep, folder)?,
+            texts: texts_of(named)?,
             out: folder.join(sweep.out.unwrap_or_else(|| path.with_extension("").file_name().unwrap_or_default().into())),
             runs,
         })
@@ -312,31 +318,30 @@ fn varied(sweep: &Sweep) -> String {
     if names.is_empty() { "seeds".to_owned() } else { names.join(", ") }
 }
 
-/// The files that the runs read, whole and as they are now.
-fn texts(sweep: &Sweep, folder: &Path) -> Result<Vec<Text>> {
-    let (data, held_out) = match (&sweep.data, &sweep.held_out) {
+/// The files that the runs read, as they are now.
+fn texts_of([data, held_out]: [Option<PathBuf>; 2]) -> Result<Vec<Text>> {
+    let data = match (data, &held_out) {
         (None, None) => return Ok(Vec::new()),
         (None, Some(_)) => return Err(Error::Config("held_out belongs to a text: give data as well".to_owned())),
-        (Some(data), held_out) => (folder.join(data), held_out.as_ref().map(|path| folder.join(path))),
+        (Some(data), _) => data,
     };
     let held_out = held_out.or_else(|| glasslab::data::held_out_beside(&data));
     let named = [Some(("--data", data)), held_out.map(|path| ("--held-out", path))];
-    named
-        .into_iter()
-        .flatten()
-        .map(|(option, path)| {
-            let failed = |source| Error::File { path: path.clone(), source };
-            if path.is_dir() {
-                return Err(Error::Data(format!(
-                    "{} is a folder; a sweep takes one file, whose checksum tells that all runs read the same: \
-                     `glasslab prepare` makes one of it",
-                    path.display()
-                )));
-            }
-            let (path, bytes) = (path.canonicalize().map_err(failed)?, std::fs::read(&path).map_err(failed)?);
-            Ok(Text { option, path, sha256: sha256(&bytes) })
-        })
-        .collect()
+    named.into_iter().flatten().map(|(option, path)| Text::read(option, &path)).collect()
+}
+
+impl Text {
+    fn read(option: &'static str, path: &Path) -> Result<Text> {
+        let failed = |source| Error::File { path: path.to_path_buf(), source };
+        if path.is_dir() {
+            return Err(Error::Data(format!(
+                "{} is a folder; a sweep takes one file, whose checksum tells that all runs read the same: `glasslab prepare` makes one of it",
+                path.display()
+            )));
+        }
+        let bytes = std::fs::read(path).map_err(failed)?;
+        Ok(Text { option, path: path.canonicalize().map_err(failed)?, sha256: sha256(&bytes) })
+    }
 }
 
 fn sha256(bytes: &[u8]) -> String {

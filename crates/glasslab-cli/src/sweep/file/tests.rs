@@ -3,7 +3,7 @@ use super::*;
 fn plan_in(folder: &Path, text: &str) -> Result<Plan> {
     let path = folder.join("mine.toml");
     std::fs::write(&path, text).unwrap();
-    Plan::read(&path)
+    Plan::read(&path, [&None, &None])
 }
 
 fn plan(text: &str) -> Result<Plan> {
