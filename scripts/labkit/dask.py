@@ -17,6 +17,8 @@ ENGINE = ROOT / "scripts" / "dask"
 PROGRAM = VENV / "bin" / "glasslab-dask"
 # Between the end of a worker whose scheduler has gone and the next one.
 PAUSE = 2
+# The status of a command with options that are not known.
+WRONG_USAGE = 2
 
 USAGE = """scripts/lab dask scheduler [OPTIONS]       on one machine: it gives out the runs (OPTIONS are those of `dask scheduler`)
 scripts/lab dask worker ADDRESS [OPTIONS]  on each machine: it trains, one run for each processor (those of `dask worker`)
@@ -27,15 +29,20 @@ def dask(arguments: list[str]) -> int:
     match arguments:
         case ["scheduler", *options]:
             ensure()
-            return subprocess.run([VENV / "bin" / "dask", "scheduler", *options], env=environment()).returncode
+            return become([str(VENV / "bin" / "dask"), "scheduler", *options])
         case ["worker", address, *options] if not address.startswith("-"):
             ensure()
             return work(worker(address, options))
         case ["sweep", *options]:
             ensure()
-            return subprocess.run([kernel.program("glasslab"), "sweep", *options], env=environment()).returncode
+            return become([str(kernel.program("glasslab")), "sweep", *options])
         case _:
             raise Problem(f"`scripts/lab dask` has three commands:\n{USAGE}")
+
+
+def become(command: list[str]) -> int:
+    """In the place of this process: who ends it ends the command."""
+    os.execve(command[0], command, environment())
 
 
 def ensure() -> None:
@@ -72,8 +79,9 @@ def work(command: list[str]) -> int:
             except KeyboardInterrupt:
                 process.terminate()
                 raise
-        if status != 0:
+        if status == WRONG_USAGE:
             return status
+        # Also where the scheduler went while they were about to begin, which Dask calls an error.
         line(f"The scheduler has gone; waiting for it (again in {PAUSE} s). Ctrl-C ends this.")
         time.sleep(PAUSE)
 
