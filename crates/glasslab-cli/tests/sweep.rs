@@ -66,8 +66,20 @@ fn a_sweep_gives_what_single_trainings_give_and_is_not_done_twice() {
         let alone = succeeds(
             folder,
             &[
-                "train", "--json", "--model", "mlp", "--batch-size", "4", "--context-len", "8", "--data", "mine.txt", "--steps",
-                &steps, "--seed", &result["seed"].to_string(),
+                "train",
+                "--json",
+                "--model",
+                "mlp",
+                "--batch-size",
+                "4",
+                "--context-len",
+                "8",
+                "--data",
+                "mine.txt",
+                "--steps",
+                &steps,
+                "--seed",
+                &result["seed"].to_string(),
             ],
         );
         let alone: Value = serde_json::from_str(&alone).unwrap();
@@ -98,7 +110,10 @@ fn a_run_that_fails_is_told_and_the_others_go_on() {
     let told = succeeds(folder.path(), &["sweep", "mine.toml"]);
     let lines: Vec<&str> = told.lines().collect();
     assert!(lines.iter().any(|line| line.starts_with("lr 0.01 ")), "{told}");
-    assert!(lines.iter().any(|line| line.starts_with("! lr 1e30, seed 0: ") || line.starts_with("! lr 1e+30, seed 0: ")), "{told}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("! lr 1e30, seed 0: ") || line.starts_with("! lr 1e+30, seed 0: ")),
+        "{told}"
+    );
     let plot = std::fs::read_to_string(folder.path().join("mine/plot.svg")).unwrap();
     assert!(!plot.contains("<script>"), "{plot}");
 }
@@ -115,7 +130,10 @@ fn what_is_wrong_is_told_before_anything_is_trained() {
     without.args(["sweep", "mine.toml", "--engine", "tcp://127.0.0.1:9"]).env("GLASSLAB_DASK", "no-such-program");
     let output = without.output().unwrap();
     let said = said(&output);
-    assert!(!output.status.success() && said.contains("no-such-program") && said.contains("scripts/lab dask sweep"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("no-such-program") && said.contains("scripts/lab dask sweep"),
+        "{said}"
+    );
 }
 
 #[cfg(unix)]

@@ -290,7 +290,11 @@ mod tests {
 
     #[test]
     fn a_line_speaks_of_one_seed_and_of_several() {
-        assert!(line(&variant(&[2.135]), NAME).contains("2.135 one seed: no error bar"), "{}", line(&variant(&[2.135]), NAME));
+        assert!(
+            line(&variant(&[2.135]), NAME).contains("2.135 one seed: no error bar"),
+            "{}",
+            line(&variant(&[2.135]), NAME)
+        );
         let two = line(&variant(&[1.0, 2.0]), NAME);
         assert!(two.contains("1.500 ± 0.500,  2 seeds") && two.contains(" 52,224 parameters"), "{two}");
         assert_eq!([7, 1000, -1_234_567].map(grouped), ["7", "1,000", "−1,234,567"]);

@@ -37,13 +37,17 @@ impl FromStr for Engine {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Engine, String> {
-        let port = |address: &str| address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        let port = |address: &str| {
+            address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
         match text {
             "local" => Ok(Engine::Local),
             address if ["tcp://", "tls://"].iter().any(|kind| address.strip_prefix(kind).is_some_and(port)) => {
                 Ok(Engine::Dask(address.to_owned()))
             }
-            other => Err(format!("an engine is `local` or the address of a Dask scheduler, tcp://HOST:PORT; got {other:?}")),
+            other => {
+                Err(format!("an engine is `local` or the address of a Dask scheduler, tcp://HOST:PORT; got {other:?}"))
+            }
         }
     }
 }
@@ -86,7 +90,8 @@ impl Engine {
 }
 
 fn local(plan: &Plan, runs: &[&Run], jobs: usize, stop: &AtomicBool, take: Take<'_>) -> Result<()> {
-    let program = std::env::current_exe().map_err(|error| Error::Config(format!("this program is not to be found: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| Error::Config(format!("this program is not to be found: {error}")))?;
     let (next, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
     let halt = || stop.load(Ordering::Relaxed) || ended.load(Ordering::Relaxed);
     let (give, came) = channel();
@@ -96,7 +101,8 @@ fn local(plan: &Plan, runs: &[&Run], jobs: usize, stop: &AtomicBool, take: Take<
             scope.spawn(move || {
                 while !halt() {
                     let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-                    let outcome = one(program, plan, run, halt).unwrap_or_else(|error| Some(Outcome::Unable(error.to_string())));
+                    let outcome =
+                        one(program, plan, run, halt).unwrap_or_else(|error| Some(Outcome::Unable(error.to_string())));
                     let Some(outcome) = outcome else { return };
                     if give.send((*run, outcome)).is_err() {
                         return;
@@ -107,7 +113,7 @@ fn local(plan: &Plan, runs: &[&Run], jobs: usize, stop: &AtomicBool, take: Take<
         drop(give);
         let mut taken = Ok(());
         for (run, outcome) in came {
-            if taken.is_ok() && !halt() {
+            if taken.is_ok() {
                 taken = take(run, outcome);
                 ended.store(taken.is_err(), Ordering::Relaxed);
             }
@@ -150,7 +156,9 @@ fn one(program: &Path, plan: &Plan, run: &Run, halt: &dyn Fn() -> bool) -> Resul
         }
         std::thread::sleep(PAUSE);
     };
-    let read = |name: &str| std::fs::read(file(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let read = |name: &str| {
+        std::fs::read(file(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    };
     Ok(Some(match status.code() {
         Some(status) => Outcome::Ended(Ended { status, stdout: read("out"), stderr: read("err"), host: String::new() }),
         None => Outcome::Unable(format!("its process was ended from outside ({status})")),
@@ -179,8 +187,11 @@ fn dask(address: &str, plan: &Plan, runs: &[&Run], stop: &AtomicBool, take: Take
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| no_dask(&program, &error))?;
-    let texts: serde_json::Map<String, serde_json::Value> =
-        plan.texts.iter().map(|text| (text.option.to_owned(), json!({ "path": text.path, "sha256": text.sha256 }))).collect();
+    let texts: serde_json::Map<String, serde_json::Value> = plan
+        .texts
+        .iter()
+        .map(|text| (text.option.to_owned(), json!({ "path": text.path, "sha256": text.sha256 })))
+        .collect();
     let tasks: String = runs
         .iter()
         .map(|run| {

@@ -11,8 +11,8 @@
 //! [grid]                                # lists; every combination is a run
 //! emb_dim = [16, 32]
 //!
-//! [[runs]]                              # and this once for each of these (they may have seeds of their own)
-//! n_layers = 1
+//! [[runs]]                              # and this once for each of these (they may have seeds of their own, and what they
+//! n_layers = 1                          # set themselves is not varied)
 //! ```
 
 use crate::train::Settings;
@@ -122,7 +122,8 @@ impl Plan {
             what: sweep.what.clone().unwrap_or_else(|| varied(&sweep)),
             threads,
             texts: texts_of(named)?,
-            out: folder.join(sweep.out.unwrap_or_else(|| path.with_extension("").file_name().unwrap_or_default().into())),
+            out: folder
+                .join(sweep.out.unwrap_or_else(|| path.with_extension("").file_name().unwrap_or_default().into())),
             runs,
         })
     }
@@ -180,7 +181,9 @@ fn check(table: &mut Table) -> Result<(Settings, Option<usize>)> {
         return Err(Error::Config("give each run one of chars, steps and seconds: how long to train".to_owned()));
     }
     if chars.is_some() && table.contains_key("byte_pairs") {
-        return Err(Error::Config("with byte_pairs give steps: how many characters a batch has, no one knows before".to_owned()));
+        return Err(Error::Config(
+            "with byte_pairs give steps: how many characters a batch has, no one knows before".to_owned(),
+        ));
     }
     let checked = Settings::of_run(table).map_err(|error| match error.to_string() {
         unknown if unknown.starts_with("unknown field") => {
@@ -199,14 +202,6 @@ fn runs(sweep: &Sweep) -> Result<Vec<Run>> {
     let (one, seeds) = ([Table::new()], [0]);
     let bases = if sweep.runs.is_empty() { &one[..] } else { &sweep.runs };
     let usual = sweep.seeds.as_deref().unwrap_or(&seeds);
-    let count = lists.iter().map(|(_, values)| values.len()).product::<usize>();
-    if count.saturating_mul(bases.len()).saturating_mul(usual.len()) > MOST_RUNS {
-        return Err(Error::Config(format!(
-            "{count} combinations × {} × {} seeds are more than {MOST_RUNS} runs: shorten the lists",
-            bases.len(),
-            usual.len()
-        )));
-    }
     let mut all: Vec<Run> = Vec::new();
     for base in bases {
         let mut base = base.clone();
@@ -217,6 +212,17 @@ fn runs(sweep: &Sweep) -> Result<Vec<Run>> {
                 Some(seeds.clone().try_into().map_err(wrong)?)
             }
         };
+        let seeds = own.as_deref().unwrap_or(usual);
+        // What a run says itself is not varied.
+        let has = flat(&base);
+        let lists: Vec<&(String, Vec<Value>)> = lists.iter().filter(|(name, _)| !has.contains_key(name)).collect();
+        let count = lists.iter().fold(1_usize, |count, (_, values)| count.saturating_mul(values.len()));
+        if count.saturating_mul(seeds.len()).saturating_add(all.len()) > MOST_RUNS {
+            let seeds = seeds.len();
+            let said =
+                format!("{count} combinations × {seeds} seeds are more than {MOST_RUNS} runs: shorten the lists");
+            return Err(Error::Config(said));
+        }
         for combination in 0..count {
             let mut table = sweep.settings.clone();
             merge(&mut table, &base);
@@ -225,7 +231,7 @@ fn runs(sweep: &Sweep) -> Result<Vec<Run>> {
                 put(&mut table, name, values[rest % values.len()].clone());
                 rest /= values.len();
             }
-            for &seed in own.as_deref().unwrap_or(usual) {
+            for &seed in seeds {
                 let run = Run::new(&table, seed)?;
                 // What stands there twice is one run.
                 if all.iter().all(|known| known.file != run.file) {
@@ -288,7 +294,9 @@ fn flat(table: &Table) -> Map<String, Json> {
     let mut all = Map::new();
     for (name, value) in table {
         match value {
-            Value::Table(inner) => all.extend(flat(inner).into_iter().map(|(rest, value)| (format!("{name}.{rest}"), value))),
+            Value::Table(inner) => {
+                all.extend(flat(inner).into_iter().map(|(rest, value)| (format!("{name}.{rest}"), value)))
+            }
             other => {
                 let value = serde_json::to_value(other).unwrap_or_else(|_| Json::String(other.to_string()));
                 all.insert(name.clone(), value);

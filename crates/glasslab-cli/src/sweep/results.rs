@@ -174,7 +174,8 @@ impl Folder {
 
 /// What came of a run: the answer of `glasslab train --json`, or its last words.
 fn result(run: &Run, ended: &Ended) -> Value {
-    let answer: Value = ended.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+    let answer: Value =
+        ended.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
     let mut result = json!({ "settings": run.settings, "seed": run.seed });
     result["loss"] = answer["nats_per_char"].clone();
     for name in ["parameters", "steps", "seconds", "chars_per_s", "history", "setup"] {
@@ -197,7 +198,9 @@ fn trouble(ended: &Ended) -> String {
     let lines: Vec<&str> = ended.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let told = |sign: &str| lines.iter().rev().find_map(|line| line.strip_prefix(sign).map(str::to_owned));
     let said = match ended.status {
-        WORSE_THAN_GUESSING => lines.iter().rev().find(|line| line.starts_with("worse than guessing")).map(|line| (*line).to_owned()),
+        WORSE_THAN_GUESSING => {
+            lines.iter().rev().find(|line| line.starts_with("worse than guessing")).map(|line| (*line).to_owned())
+        }
         _ => told("glasslab: ").or_else(|| told("error: ")),
     };
     said.unwrap_or_else(|| {
@@ -212,7 +215,9 @@ fn read(path: &Path) -> Result<Value> {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    write_whole(path, |part| std::fs::write(part, text).map_err(|source| Error::File { path: part.to_path_buf(), source }))
+    write_whole(path, |part| {
+        std::fs::write(part, text).map_err(|source| Error::File { path: part.to_path_buf(), source })
+    })
 }
 
 /// An object with a line for each of its fields, and one for each member of a list.

@@ -284,7 +284,9 @@ mod tests {
             best(runs, &|run| cost(run) <= budget && run.parameters == size)
         };
         named(best_within(largest), "largest model");
-        let zero = |runs: &[Scaled], budget: f64| Some(best(runs, &|run| cost(run) <= budget)).filter(|x| x.is_finite()).unwrap_or(0.0);
+        let zero = |runs: &[Scaled], budget: f64| {
+            Some(best(runs, &|run| cost(run) <= budget)).filter(|x| x.is_finite()).unwrap_or(0.0)
+        };
         named(best_within(zero), "gave 0 where");
     }
 

@@ -162,9 +162,7 @@ mod tests {
     /// A folder with a plan, and results by their place in it.
     fn folder(runs: &[(Value, i64)], results: &[(usize, Value)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let planned = |(place, (settings, seed)): (usize, &(Value, i64))| {
-            json!({ "file": format!("run-{place}"), "settings": settings, "seed": seed })
-        };
+        let planned = |(place, (settings, seed)): (usize, &(Value, i64))| json!({ "file": format!("run-{place}"), "settings": settings, "seed": seed });
         let plan = json!({ "what": "sizes", "runs": runs.iter().enumerate().map(planned).collect::<Vec<_>>() });
         std::fs::write(folder.path().join("plan.json"), plan.to_string()).unwrap();
         std::fs::create_dir(folder.path().join("runs")).unwrap();
@@ -184,7 +182,10 @@ mod tests {
         let sweep = Sweep::open(folder.path()).unwrap();
         assert_eq!((sweep.planned, sweep.done, sweep.variants.len()), (5, 3, 1));
         let variant = &sweep.variants[0];
-        assert_eq!((variant.name.as_str(), &variant.losses[..], variant.parameters), ("emb_dim 16", &[1.5, 1.7][..], 7));
+        assert_eq!(
+            (variant.name.as_str(), &variant.losses[..], variant.parameters),
+            ("emb_dim 16", &[1.5, 1.7][..], 7)
+        );
         assert_eq!(variant.setup.seeds, [0, 1]);
         let trouble = Trouble { name: "emb_dim 32".to_owned(), seed: 0, said: "the loss became NaN".to_owned() };
         assert_eq!(sweep.troubles, [trouble]);

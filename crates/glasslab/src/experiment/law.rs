@@ -86,8 +86,12 @@ impl Law {
                 runs.len()
             )));
         }
-        if let Some(odd) = runs.iter().find(|run| ![run.parameters, run.chars, run.loss].iter().all(|x| x.is_finite() && *x > 0.0)) {
-            return Err(Error::Config(format!("parameters, characters and losses must be numbers above 0, got {odd:?}")));
+        if let Some(odd) =
+            runs.iter().find(|run| ![run.parameters, run.chars, run.loss].iter().all(|x| x.is_finite() && *x > 0.0))
+        {
+            return Err(Error::Config(format!(
+                "parameters, characters and losses must be numbers above 0, got {odd:?}"
+            )));
         }
         let [floor, a, alpha, b, beta] = fitted(runs);
         let mut rng = Rng::new(0);
@@ -144,7 +148,9 @@ fn at(&[floor, a, alpha, b, beta]: &[f64; 5], parameters: f64, chars: f64) -> f6
 /// E, A, α, B, β: the grid is laid, then again around its best point, ever finer.
 fn fitted(runs: &[Scaled]) -> [f64; 5] {
     let (low, high, count) = EXPONENTS;
-    let places = |from: f64, to: f64, count: usize| (0..count).map(move |step| from + (to - from) * step as f64 / (count - 1) as f64);
+    let places = |from: f64, to: f64, count: usize| {
+        (0..count).map(move |step| from + (to - from) * step as f64 / (count - 1) as f64)
+    };
     let best = |alphas: Vec<f64>, betas: Vec<f64>| {
         let pairs = alphas.iter().flat_map(|&alpha| betas.iter().map(move |&beta| (alpha, beta)));
         let tried = pairs.filter_map(|(alpha, beta)| solved(runs, alpha, beta));
@@ -236,7 +242,11 @@ mod tests {
         };
         let (quiet, loud) = (width(0.002), width(0.02));
         assert!(loud > 3.0 * quiet, "{quiet} {loud}");
-        assert_eq!(Law::fit(&runs(&LAW, 0.01)).unwrap(), Law::fit(&runs(&LAW, 0.01)).unwrap(), "the drawings are seeded");
+        assert_eq!(
+            Law::fit(&runs(&LAW, 0.01)).unwrap(),
+            Law::fit(&runs(&LAW, 0.01)).unwrap(),
+            "the drawings are seeded"
+        );
     }
 
     #[test]

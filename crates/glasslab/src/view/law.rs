@@ -34,7 +34,8 @@ impl Law {
     fn picture(&self, by_size: bool, others: &[Scaled]) -> Result<Picture> {
         let turned = |(one, other): (f64, f64)| if by_size { (one, other) } else { (other, one) };
         let split = |run: &Scaled| turned((run.parameters, run.chars));
-        let (across, of) = if by_size { ("parameters", "characters") } else { ("characters learnt from", "parameters") };
+        let (across, of) =
+            if by_size { ("parameters", "characters") } else { ("characters learnt from", "parameters") };
         let mut lines = Lines::new(Axis::new(across).logarithmic(), Axis::new("held-out loss (nats per character)"));
         let values = |number: &dyn Fn(&Scaled) -> f64| {
             let mut all: Vec<f64> = self.runs.iter().chain(others).map(number).collect();
@@ -81,12 +82,22 @@ mod tests {
 
     #[test]
     fn the_law_is_drawn_over_sizes_and_over_texts_with_what_it_has_not_seen() {
-        let run = |parameters: f64, chars: f64| Scaled { parameters, chars, loss: 0.5 + 9.0 / parameters.sqrt() + 99.0 / chars.sqrt() };
-        let runs: Vec<Scaled> = [1e3, 4e3, 16e3].iter().flat_map(|&size| [1e5, 4e5, 16e5].map(|text| run(size, text))).collect();
+        let run = |parameters: f64, chars: f64| Scaled {
+            parameters,
+            chars,
+            loss: 0.5 + 9.0 / parameters.sqrt() + 99.0 / chars.sqrt(),
+        };
+        let runs: Vec<Scaled> =
+            [1e3, 4e3, 16e3].iter().flat_map(|&size| [1e5, 4e5, 16e5].map(|text| run(size, text))).collect();
         let law = Law::fit(&runs).unwrap();
         let Html { html, alt } = law.beside(&[run(64e3, 16e5)]).unwrap();
         assert_eq!(alt.matches("which the law has not seen").count(), 2, "{alt}");
-        assert!(html.matches("<img").count() == 2 && alt.contains("16,000 parameters") && alt.contains("1,600,000 characters"), "{alt}");
+        assert!(
+            html.matches("<img").count() == 2
+                && alt.contains("16,000 parameters")
+                && alt.contains("1,600,000 characters"),
+            "{alt}"
+        );
         assert!(law.html().unwrap().alt.contains("L(N, D) = "));
     }
 }

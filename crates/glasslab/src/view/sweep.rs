@@ -109,7 +109,8 @@ impl Sweep {
     fn axis(&self) -> Option<String> {
         let names = self.variants.first()?.varied.keys();
         let values = |name: &str| -> Option<usize> {
-            let all: Option<Vec<f64>> = self.variants.iter().map(|variant| variant.varied.get(name)?.as_f64()).collect();
+            let all: Option<Vec<f64>> =
+                self.variants.iter().map(|variant| variant.varied.get(name)?.as_f64()).collect();
             let mut all = all?;
             all.sort_by(f64::total_cmp);
             all.dedup();

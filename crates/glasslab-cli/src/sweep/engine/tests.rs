@@ -30,6 +30,7 @@ fn an_answer_goes_to_the_run_that_it_names() {
         assert!(take_answer(odd, &runs, &mut take).unwrap_err().to_string().contains(odd));
     }
     let ended = Ended { status: 0, stdout: "{}".to_owned(), stderr: String::new(), host: "there".to_owned() };
-    let expected = [("two".to_owned(), Outcome::Ended(ended)), ("one".to_owned(), Outcome::Unable("no text".to_owned()))];
+    let expected =
+        [("two".to_owned(), Outcome::Ended(ended)), ("one".to_owned(), Outcome::Unable("no text".to_owned()))];
     assert_eq!(taken, expected);
 }

@@ -45,6 +45,15 @@ fn the_same_run_twice_is_one_and_its_file_has_the_same_name_in_every_sweep() {
 }
 
 #[test]
+fn what_a_run_sets_itself_is_not_varied() {
+    let made =
+        plan("[settings]\nmodel = \"mlp\"\n[grid]\nsteps = [1, 2]\nlr = [0.1, 0.2]\n[[runs]]\n[[runs]]\nsteps = 9")
+            .unwrap();
+    let steps: Vec<&Json> = made.runs.iter().map(|run| &run.settings["steps"]).collect();
+    assert_eq!(steps, [1, 2, 1, 2, 9, 9].map(|steps| json!(steps)).iter().collect::<Vec<_>>());
+}
+
+#[test]
 fn characters_become_steps_of_this_batch() {
     let made = plan("[settings]\nchars = 10_000\nbatch_size = 4\ncontext_len = 16\nmodel = \"mlp\"").unwrap();
     let config: Table = made.runs[0].config.parse().unwrap();
@@ -85,7 +94,10 @@ fn what_is_wrong_is_named_before_anything_is_trained() {
     }
     let many: Vec<String> = (0..200).map(|number| number.to_string()).collect();
     let many = many.join(", ");
-    assert!(wrong(&format!("seeds = [{many}]\n[settings]\nsteps = 1\n[grid]\nlr = [{many}]")).contains("more than 10000 runs"));
+    assert!(
+        wrong(&format!("seeds = [{many}]\n[settings]\nsteps = 1\n[grid]\nlr = [{many}]"))
+            .contains("more than 10000 runs")
+    );
 }
 
 #[test]
