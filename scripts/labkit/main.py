@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import book, doctor, gallery, hub, install, kernel, leaderboard, libtorch, own, pack, python_env, release, tools
+from . import book, dask, doctor, gallery, hub, install, kernel, leaderboard, libtorch, own, pack, python_env, release, tools
 from .grading import command as grading
 from .layout import CARGO_CONFIG, IS_SHARED, KERNEL_NAME, LAB, LEARNERS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
 from .say import Problem, explain, line, step
@@ -231,6 +231,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     board_.add_argument("--text", metavar="FILE", help="text that the learners don't have; by default the lab's held-out stories, which they have")
     board_.add_argument("--budget", type=float, default=60, metavar="SECONDS", help="the longest training that has a place (%(default)g)")
     board_.add_argument("--out", metavar="PAGE", help="another place for the page")
+    commands.add_parser("dask", help="sweeps on more than one machine: scheduler, worker, sweep; the rest is for these")
     commands.add_parser("doctor", help="what is found, what is missing, what to do")
     pack_ = commands.add_parser("pack", help="make one archive of all that was compiled, for others: scripts/lab --from ARCHIVE")
     pack_.add_argument("--out", metavar="ARCHIVE", help="another place for the archive (by default in out/)")
@@ -240,7 +241,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     commands.add_parser("hub", help="start a JupyterHub with the configuration of deploy/hub; all that follows is for JupyterHub")
     commands.add_parser("clean", help="remove everything that set-up made")
     # `singleuser` is what the hub starts.
-    if arguments[:1] and arguments[0] in ("nbgrader", "hub", "singleuser"):
+    if arguments[:1] and arguments[0] in ("nbgrader", "dask", "hub", "singleuser"):
         return argparse.Namespace(command=arguments[0], rest=arguments[1:])
     if not arguments or arguments[0] == "open" or (arguments[0].startswith("--") and arguments[0] not in ("--help",)):
         rest = arguments[1:] if arguments[:1] == ["open"] else arguments
@@ -292,6 +293,8 @@ def main(arguments: list[str]) -> int:
                 return hub.singleuser(options.rest)
             case "nbgrader":
                 return release.nbgrader(options.rest)
+            case "dask":
+                return dask.dask(options.rest)
             case "grade":
                 make_ready()
                 return grading.grade(grading.wish(options))

@@ -8,6 +8,7 @@ mod gallery;
 mod generate;
 mod import;
 mod page;
+mod sweep;
 mod text;
 mod trace;
 mod train;
@@ -36,6 +37,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 an error (told on standard error
 enum Command {
     /// Trains a model and keeps it.
     Train(Box<train::Train>),
+    /// Trains many models, over lists of settings and seeds, and keeps what came of each.
+    Sweep(sweep::Sweep),
     /// Measures a model on a text.
     Evaluate(evaluate::Evaluate),
     /// Lets a model continue a prompt.
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
     let result = match &options.command {
         Command::Train(train) => train.run(options.json),
+        Command::Sweep(sweep) => sweep.run(options.json),
         Command::Evaluate(evaluate) => evaluate.run(options.json).map(done),
         Command::Generate(generate) => generate.run(options.json).map(done),
         Command::Compare(compare) => compare.run(options.json).map(done),

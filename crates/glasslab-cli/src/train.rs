@@ -5,6 +5,7 @@ mod settings;
 use crate::evaluate::as_value;
 use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::evaluate;
+use glasslab::experiment::{Setup, Text};
 use glasslab::model::{LanguageModel, Trainable, Trained, count_parameters};
 use glasslab::tokenizer::{AnyTokenizer, BytePair, CharTokenizer, Tokenizer};
 use glasslab::train::{History, Moment, train_with};
@@ -12,8 +13,8 @@ use glasslab::view::{Film, PROMPT};
 use glasslab::{Error, Result, best_device};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-pub use settings::Train;
-use settings::{Begin, Settings};
+use settings::Begin;
+pub use settings::{Settings, Train};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -29,6 +30,7 @@ const WORSE_THAN_GUESSING: u8 = 4;
 
 impl Train {
     pub fn run(&self, as_json: bool) -> Result<ExitCode> {
+        end_with_parent();
         let Settings { out, model: config, training, data, held_out, reading, byte_pairs, film, begin } =
             Settings::of(self)?;
         let name = data.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
@@ -90,6 +92,12 @@ impl Train {
             result["seconds"] = json!(last.1);
             result["chars_per_s"] = json!(speed(&history));
             result["parameters"] = json!(parameters);
+            result["history"] =
+                history.points.iter().filter(|point| point.held_out.is_some()).map(|point| json!(point)).collect();
+            let texts = [&train_tokens, &held_out].map(Text::of);
+            let mut setup = Setup::new(&model, &training, vec![training.seed as i64], texts);
+            setup.chars = history.points.last().map_or(0, |point| point.chars);
+            result["setup"] = json!(setup);
             result["stopped"] = json!(history.stopped);
             result["worse_than_guessing"] = json!(is_bad);
             result["out"] = json!(is_kept.then_some(&out));
@@ -118,6 +126,17 @@ impl Train {
             let _ = std::fs::remove_file(state);
         }
         Ok(if is_bad { ExitCode::from(WORSE_THAN_GUESSING) } else { ExitCode::SUCCESS })
+    }
+}
+
+/// Set for a training that is a run of a sweep: nobody takes its result where the process that has started it is gone.
+pub const END_WITH_PARENT: &str = "GLASSLAB_END_WITH_PARENT";
+
+fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    if std::env::var_os(END_WITH_PARENT).is_some() {
+        // Where it can't be had, the training goes on to its end.
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     }
 }
 

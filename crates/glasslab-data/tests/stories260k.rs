@@ -84,7 +84,13 @@ fn in_a_page_it_cuts_texts_and_writes_as_in_the_library() {
         parameter.tensor.copy_(&parameter.tensor.to_kind(Kind::Half));
     }
     let page = Page::new(&model).unwrap().data("a page").unwrap()["models"][0].take();
-    let texts = ["Once upon a time, there was a little girl named Lily.", "été 🦀", "", "  two  spaces\n\n", "ZEBRA-zebra 0.5 日本"];
+    let texts = [
+        "Once upon a time, there was a little girl named Lily.",
+        "été 🦀",
+        "",
+        "  two  spaces\n\n",
+        "ZEBRA-zebra 0.5 日本",
+    ];
     let encode = texts.map(|text| json!({"ask": "encode", "tokenizer": 0, "text": text}));
     let samplings = [
         ("Once upon a time", Sampling { chars: 200, ..Sampling::greedy() }),
@@ -108,7 +114,11 @@ fn in_a_page_it_cuts_texts_and_writes_as_in_the_library() {
     let answers: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     for (text, answer) in texts.iter().zip(&answers) {
         let ids = model.tokenizer().cut(text).unwrap().ids;
-        assert_eq!((&answer["ids"], &answer["text"]), (&json!(ids), &json!(model.tokenizer().decode(&ids).unwrap())), "{text:?}");
+        assert_eq!(
+            (&answer["ids"], &answer["text"]),
+            (&json!(ids), &json!(model.tokenizer().decode(&ids).unwrap())),
+            "{text:?}"
+        );
     }
     for ((prompt, sampling), answer) in samplings.iter().zip(&answers[texts.len()..]) {
         assert_eq!(answer, &json!(generate(&model, &model.tokenizer(), prompt, sampling).unwrap()));

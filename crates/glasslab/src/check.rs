@@ -29,6 +29,7 @@ mod experiments;
 mod inputs;
 mod judge;
 mod kept;
+mod laws;
 mod learning;
 mod looking;
 mod masking;
@@ -54,6 +55,7 @@ pub use exercise::Exercise;
 pub use experiments::{errors_apart, mean_and_error};
 use judge::AnyJudge;
 pub use kept::{KeptAnswers, judge_kept};
+pub use laws::{best_within, power_law, seeds_needed};
 pub use learning::{embedding_gradient, linear_gradients, logits_gradient, relu_gradient};
 pub use looking::{previous_score, surprise};
 pub use masking::{causal_mask, softmax_gradient, softmax_rows};
@@ -82,7 +84,7 @@ macro_rules! every {
 }
 
 every! {
-    56:
+    59:
     tokenization::ENCODE,
     tokenization::DECODE,
     tokenization::TARGETS,
@@ -139,6 +141,9 @@ every! {
     theirs::TURN_BY_HALVES,
     theirs::CHAT_TEXT,
     theirs::INDUCTION_SCORE,
+    laws::POWER_LAW,
+    laws::BEST_WITHIN,
+    laws::SEEDS_NEEDED,
 }
 
 /// A hint for an exercise: `step` 1 is a nudge, 2 says more, 3 nearly gives it away.
@@ -292,6 +297,9 @@ mod tests {
             turn_by_halves,
             chat_text,
             induction_score,
+            power_law,
+            best_within,
+            seeds_needed,
         ];
         verdicts.push(transformer(&Stuck(crate::model::Mine::new())));
         for verdict in &verdicts {

@@ -103,7 +103,7 @@ impl Dataset {
             return Dataset::tiny_stories();
         }
         let stories = Stories::from_column(path, column)?;
-        match held_out.map(Path::to_path_buf).or_else(|| validation_sibling(path)) {
+        match held_out.map(Path::to_path_buf).or_else(|| held_out_beside(path)) {
             Some(other) => Ok(Dataset {
                 train: stories,
                 held_out: Stories::from_column(&other, column)?,
@@ -122,7 +122,8 @@ impl Dataset {
     }
 }
 
-fn validation_sibling(path: &Path) -> Option<PathBuf> {
+/// `NAME-valid.txt` beside a `NAME-train.txt`, if it is there: what is held out unless another text is named.
+pub fn held_out_beside(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let sibling = path.with_file_name(name.replace("-train", "-valid"));
     (sibling != path && sibling.exists()).then_some(sibling)

@@ -5,10 +5,14 @@
 //! standard error, s / √n with s² = Σ(x − mean)² / (n − 1). Whether an experiment is a controlled one, its [`Design`] says.
 
 mod design;
+mod folder;
+mod law;
 mod setup;
 
 pub use crate::data::Text;
 pub use design::{Design, Kept, Pair, Rule};
+pub use folder::{Trouble, in_words};
+pub use law::{Law, Scaled};
 pub use setup::Setup;
 
 use crate::data::Tokens;
@@ -16,6 +20,8 @@ use crate::error::{Error, Result};
 use crate::evaluate::evaluate;
 use crate::model::{Trainable, count_parameters};
 use crate::train::{TrainConfig, train_with};
+use serde_json::{Map, Value};
+use std::fmt;
 use std::ops::{ControlFlow, Range};
 
 /// The mean of some numbers.
@@ -41,6 +47,8 @@ pub fn errors_apart((one, its_error): (f64, f64), (other, other_error): (f64, f6
 pub struct Variant {
     /// Its name, e.g. `4 heads`.
     pub name: String,
+    /// Of one that [`Sweep::open`] has found: the settings in which it differs from others.
+    pub varied: Map<String, Value>,
     /// The held-out loss of each seed, in nats per character.
     pub losses: Vec<f64>,
     /// The number of learnt numbers.
@@ -80,6 +88,12 @@ pub struct Sweep {
     pub what: String,
     /// The variants in the order in which they were measured.
     pub variants: Vec<Variant>,
+    /// Of one that was opened: how many runs are to be done.
+    pub planned: usize,
+    /// How many of them are, with a result or with trouble.
+    pub done: usize,
+    /// What has gone wrong.
+    pub troubles: Vec<Trouble>,
     /// Trainings that need not be done again.
     known: Vec<Run>,
 }
@@ -87,7 +101,8 @@ pub struct Sweep {
 impl Sweep {
     /// An experiment without a result yet; `what` names the thing that is varied.
     pub fn new(what: &str) -> Sweep {
-        Sweep { what: what.to_owned(), variants: Vec::new(), known: Vec::new() }
+        let (variants, troubles, known) = (Vec::new(), Vec::new(), Vec::new());
+        Sweep { what: what.to_owned(), variants, planned: 0, done: 0, troubles, known }
     }
 
     /// The same, knowing what another experiment has measured: a training of the same model, settings, text and seed (a
@@ -142,6 +157,7 @@ impl Sweep {
         setup.chars = last.chars;
         let variant = Variant {
             name: name.to_string(),
+            varied: Map::new(),
             losses: runs.iter().map(|run| run.loss).collect(),
             parameters,
             chars_per_second: mean(&runs.iter().map(|run| run.chars_per_second).collect::<Vec<f64>>()),
@@ -152,7 +168,7 @@ impl Sweep {
             all if all == runs.len() => "  (measured before)".to_owned(),
             some => format!("  ({some} measured before)"),
         };
-        println!("{}{before}", line(&variant));
+        println!("{}{before}", line(&variant, NAME));
         match self.variants.iter_mut().find(|known| known.name == variant.name) {
             Some(known) => *known = variant,
             None => self.variants.push(variant),
@@ -181,8 +197,26 @@ impl Sweep {
 
     /// The results as text.
     pub fn table(&self) -> String {
-        let lines = self.variants.iter().map(|variant| line(variant) + "\n");
+        let longest = self.variants.iter().map(|variant| variant.name.chars().count()).max().unwrap_or(0).max(NAME);
+        let lines = self.variants.iter().map(|variant| line(variant, longest) + "\n");
         format!("{}: held-out loss in nats/char, mean ± standard error\n{}", self.what, lines.collect::<String>())
+    }
+}
+
+impl fmt::Display for Sweep {
+    /// The table; of one that was opened also how far it is, and what has gone wrong.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.done < self.planned {
+            writeln!(out, "{} of {} runs are done", self.done, self.planned)?;
+        }
+        out.write_str(&self.table())?;
+        self.troubles.iter().try_for_each(|trouble| writeln!(out, "! {trouble}"))
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}, seed {}: {}", self.name, self.seed, self.said)
     }
 }
 
@@ -205,19 +239,22 @@ fn trained(
 }
 
 /// 52,224 instead of 52224.
-fn grouped(number: i64) -> String {
+pub(crate) fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let parts: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|part| str::from_utf8(part).unwrap_or("")).collect();
     format!("{}{}", if number < 0 { "−" } else { "" }, parts.join(","))
 }
 
-fn line(variant: &Variant) -> String {
+/// The width of a name in a line that is printed by itself.
+const NAME: usize = 20;
+
+fn line(variant: &Variant, wide: usize) -> String {
     let Variant { name, losses, parameters, chars_per_second, .. } = variant;
     let error = variant
         .standard_error()
         .map_or("one seed: no error bar".to_owned(), |error| format!("± {error:.3}, {:>2} seeds", losses.len()));
     let (mean, parameters, speed) = (variant.mean(), grouped(*parameters), chars_per_second / 1e3);
-    format!("{name:<20} {mean:.3} {error:<22}  {parameters:>9} parameters  {speed:>5.0}k chars/s")
+    format!("{name:<wide$} {mean:.3} {error:<22}  {parameters:>9} parameters  {speed:>5.0}k chars/s")
 }
 
 #[cfg(test)]
@@ -231,7 +268,8 @@ mod tests {
 
     fn variant(losses: &[f64]) -> Variant {
         let setup = Setup::default();
-        Variant { name: "v".to_owned(), losses: losses.to_vec(), parameters: 52_224, chars_per_second: 1.0, setup }
+        let (name, varied, losses) = ("v".to_owned(), Map::new(), losses.to_vec());
+        Variant { name, varied, losses, parameters: 52_224, chars_per_second: 1.0, setup }
     }
 
     fn tokens() -> Tokens {
@@ -252,8 +290,12 @@ mod tests {
 
     #[test]
     fn a_line_speaks_of_one_seed_and_of_several() {
-        assert!(line(&variant(&[2.135])).contains("2.135 one seed: no error bar"), "{}", line(&variant(&[2.135])));
-        let two = line(&variant(&[1.0, 2.0]));
+        assert!(
+            line(&variant(&[2.135]), NAME).contains("2.135 one seed: no error bar"),
+            "{}",
+            line(&variant(&[2.135]), NAME)
+        );
+        let two = line(&variant(&[1.0, 2.0]), NAME);
         assert!(two.contains("1.500 ± 0.500,  2 seeds") && two.contains(" 52,224 parameters"), "{two}");
         assert_eq!([7, 1000, -1_234_567].map(grouped), ["7", "1,000", "−1,234,567"]);
     }

@@ -9,7 +9,7 @@ pub use crate::data::{Batch, Batches, Dataset, Epoch, Stories, Tokens};
 pub use crate::display::{Picture, ShowValue};
 pub use crate::error::{Error, Result};
 pub use crate::evaluate::{Evaluation, Ladder, evaluate};
-pub use crate::experiment::{Design, Sweep};
+pub use crate::experiment::{Design, Law, Scaled, Sweep};
 pub use crate::generate::{Sampling, generate, generate_batch, generate_with};
 pub use crate::interact::Interact;
 pub use crate::intervene::{Altered, Changes, Cut, Effect, How, Intervene, Patch, Patching};

@@ -19,6 +19,7 @@ mod heatmap;
 mod html;
 mod ladder;
 mod landscape;
+mod law;
 mod learning;
 mod lens;
 mod lines;

@@ -231,6 +231,21 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The settings of one run of a sweep, which has a text, a seed and a place for its model from elsewhere.
+    ///
+    /// # Errors
+    /// If a setting is not known, or out of its range.
+    pub fn of_run(table: &Table) -> Result<Settings> {
+        let options: Train = table.clone().try_into().map_err(|error: toml::de::Error| {
+            // Serde's sentence, which names all that are known, and no line of a file that nobody has written.
+            Error::Config(error.message().to_owned())
+        })?;
+        // No state of a training lies in a folder that is not there.
+        Settings::of(&Train { out: Some(PathBuf::from("no-such-folder/model.safetensors")), ..options })
+    }
+}
+
 /// A stopped training is neither forgotten nor mistaken for another one.
 fn check_state(state: &Path, resume: bool) -> Result<()> {
     match (state.exists(), resume) {

@@ -18,7 +18,7 @@ use super::inputs::plain;
 use super::whole;
 use crate::error::Result;
 use crate::evaluate::Evaluation;
-use crate::experiment;
+use crate::experiment::{self, Scaled};
 use crate::model::attention::{self, Head, mask_future};
 use crate::model::cache::KvCache;
 use crate::model::norm::{self, Norm, NormKind};
@@ -378,4 +378,26 @@ pub fn chat_text(messages: &[(String, String)]) -> String {
 /// A head's weights (2n, 2n) on n tokens that stand there twice, and n → the mean weight on what came next the first time.
 pub fn induction_score(weights: &Tensor, n: i64) -> f64 {
     weights.diagonal(-(n - 1), 0, 1).narrow(0, 1, n).mean(Kind::Double).double_value(&[])
+}
+
+/// x and y → a and α of y = a / x^α, by the least-squares line through their logarithms.
+pub fn power_law(x: &[f64], y: &[f64]) -> (f64, f64) {
+    let logs = |all: &[f64]| -> Vec<f64> { all.iter().map(|one| one.ln()).collect() };
+    let (u, v) = (logs(x), logs(y));
+    let (mean_u, mean_v) = (experiment::mean(&u), experiment::mean(&v));
+    let above: f64 = u.iter().zip(&v).map(|(u, v)| (u - mean_u) * (v - mean_v)).sum();
+    let below: f64 = u.iter().map(|u| (u - mean_u).powi(2)).sum();
+    let slope = above / below;
+    ((mean_v - slope * mean_u).exp(), -slope)
+}
+
+/// Trainings and a budget → the lowest loss among those with 6 · N · D ≤ budget (infinity if there is none).
+pub fn best_within(runs: &[Scaled], budget: f64) -> f64 {
+    let within = runs.iter().filter(|run| 6.0 * run.parameters * run.chars <= budget);
+    within.map(|run| run.loss).fold(f64::INFINITY, f64::min)
+}
+
+/// The spread of single trainings and a difference → the seeds that make it 3 standard errors long, 2 at the least.
+pub fn seeds_needed(spread: f64, difference: f64) -> i64 {
+    ((18.0 * (spread / difference).powi(2)).ceil() as i64).max(2)
 }

@@ -3,6 +3,7 @@
 use crate::data::{Checksum, Text};
 use crate::model::Trainable;
 use crate::train::TrainConfig;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tch::{Device, Kind};
 
@@ -10,7 +11,7 @@ use tch::{Device, Kind};
 const NO_MATTER: [&str; 2] = ["seed", "autosave"];
 
 /// What was trained, how, and on what.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Setup {
     /// The seeds, one for each loss.
     pub seeds: Vec<i64>,
@@ -24,7 +25,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    pub(super) fn new<M: Trainable>(model: &M, training: &TrainConfig, seeds: Vec<i64>, texts: [Text; 2]) -> Setup {
+    /// Of a model, its training, and the texts that it learns from and is measured on. `chars` is not known yet.
+    pub fn new<M: Trainable>(model: &M, training: &TrainConfig, seeds: Vec<i64>, texts: [Text; 2]) -> Setup {
         let mut settings = Vec::new();
         match model_settings(model) {
             Some(config) => add(&mut settings, "", &config),

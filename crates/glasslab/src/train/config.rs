@@ -96,7 +96,11 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    pub(super) fn check(&self) -> Result<()> {
+    /// Whether every setting is in its range; a training asks this first.
+    ///
+    /// # Errors
+    /// The first one that is not, by its name.
+    pub fn check(&self) -> Result<()> {
         let above_zero = |number: f64| number.is_finite() && number > 0.0;
         for (name, rate) in [("lr", self.lr), ("matrix_lr", self.matrix_lr), ("clip", self.clip.unwrap_or(1.0))] {
             if !above_zero(rate) {

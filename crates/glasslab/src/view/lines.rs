@@ -30,6 +30,8 @@ pub(crate) enum Mark {
     /// A line with a dot at each point.
     Dotted,
     Dots,
+    /// Small dots: single results behind their mean.
+    Specks,
     Dashed,
     /// A thin pale line, behind others.
     Faint,
@@ -162,7 +164,7 @@ impl Lines {
             }
             let mut drawn = Vec::new();
             for (series, points) in self.series.iter().zip(&placed) {
-                if matches!(series.mark, Mark::Dots | Mark::Ring | Mark::Cross) {
+                if matches!(series.mark, Mark::Dots | Mark::Specks | Mark::Ring | Mark::Cross) {
                     continue;
                 }
                 for two in points.windows(2).filter(|two| two.iter().all(|point| point.0.is_finite())) {
@@ -202,6 +204,7 @@ impl Lines {
             let (x, y, style) = (left + 8, top + 15 + 20 * row as i32, style(*colour, *mark));
             match mark {
                 Mark::Dots => area.draw(&Circle::new((x + 9, y), 4, colour.filled()))?,
+                Mark::Specks => area.draw(&Circle::new((x + 9, y), 2, colour.filled()))?,
                 Mark::Ring => area.draw(&Circle::new((x + 9, y), 6, style))?,
                 Mark::Cross => area.draw(&Cross::new((x + 9, y), 6, style))?,
                 Mark::Dashed => {
@@ -240,7 +243,7 @@ fn elements<Backend: DrawingBackend>(
     let mut elements = Vec::new();
     for piece in &pieces {
         match mark {
-            Mark::Dots | Mark::Ring | Mark::Cross => {}
+            Mark::Dots | Mark::Specks | Mark::Ring | Mark::Cross => {}
             Mark::Dashed => elements.push(DashedPathElement::new(piece.clone(), 6, 4, style).into_dyn()),
             // A line of one point would not be seen.
             _ if piece.len() == 1 => elements.push(Circle::new(piece[0], 3, colour.filled()).into_dyn()),
@@ -250,6 +253,7 @@ fn elements<Backend: DrawingBackend>(
     for point in pieces.into_iter().flatten() {
         match mark {
             Mark::Dots | Mark::Dotted => elements.push(Circle::new(point, 4, colour.filled()).into_dyn()),
+            Mark::Specks => elements.push(Circle::new(point, 2, colour.filled()).into_dyn()),
             Mark::Ring => elements.push(Circle::new(point, 9, style).into_dyn()),
             Mark::Cross => elements.push(Cross::new(point, 7, style).into_dyn()),
             _ => {}
