@@ -120,9 +120,11 @@ exercise! {
             _ => (size(2, 4), size(3, 8)),
         };
         let n_heads = each * n_kv_heads;
-        // Not of the first group, if there are others.
-        let first = if number == 3 { 1 } else { each };
-        (size(first, n_heads - 1), n_heads, n_kv_heads)
+        // Where there are groups, not one of the first, and one at which its place is not what a wrong division gives.
+        let tells = |head: &i64| each == 1 || n_kv_heads == 1 || head % each != head / n_kv_heads;
+        let first = if n_kv_heads == 1 { 1 } else { each };
+        let heads: Vec<i64> = (first..n_heads).filter(tells).collect();
+        (heads[rng.below(heads.len())], n_heads, n_kv_heads)
     },
     given: &(head, n_heads, n_kv_heads),
     reference: reference::key_head(head, n_heads, n_kv_heads),
