@@ -110,14 +110,7 @@ def _command(bwrap: str | None, own: Path, seed: int, limits: sandbox.Limits) ->
     work = [str(python_env.python()), "-B", str(Path(__file__).with_name("inside.py"))]
     if bwrap is None:
         return work
-    sessions = work_folder() / "sessions"
-    sessions.mkdir(parents=True, exist_ok=True)
-    return [*sandbox.command(bwrap, readable(), [own, sessions], _environment(own, seed), limits), *work]
-
-
-def sysroot() -> Path:
-    """The Rust in use, past rustup, which would look for its settings."""
-    return Path(tools.run(["rustc", "--print", "sysroot"], f"rustc does not run. {tools.ADVICE['cargo']}").strip())
+    return [*sandbox.command(bwrap, readable(), [own], _environment(own, seed), limits), *work]
 
 
 def cargo_home() -> Path:
@@ -128,17 +121,17 @@ def readable() -> list[Path]:
     """What the kernel and its cells read of this machine; not the solved notebooks, and nothing of the person's."""
     own = ["crates", "data", "Cargo.toml", "Cargo.lock", "scripts/labkit"]
     found = [*(ROOT / name for name in own), CARGO_CONFIG, python_env.VENV, work_folder(), CACHE, kernel.program("glasslab").parent,
-             kernel.configured_binding(), libtorch.ensure().folder, cargo_home() / "registry", sysroot(), Path(sys.base_prefix)]
+             kernel.configured_binding(), libtorch.ensure().folder, cargo_home() / "registry", tools.rust_folder(), Path(sys.base_prefix)]
     return [path for path in found if path.exists()]
 
 
 def _environment(own: Path, seed: int) -> dict[str, str]:
     """What a cell's process knows: paths, its seed, and nothing of the person's."""
     made = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ}
-    made |= {"PATH": f"{sysroot() / 'bin'}:/usr/local/bin:/usr/bin:/bin", "CARGO_HOME": str(cargo_home())}
+    made |= {"PATH": f"{tools.rust_folder() / 'bin'}:/usr/local/bin:/usr/bin:/bin", "CARGO_HOME": str(cargo_home())}
     return {**made, "HOME": str(own), "JUPYTER_RUNTIME_DIR": str(own / "runtime"), "JUPYTER_PLATFORM_DIRS": "1",
             "JUPYTER_DATA_DIR": str(own / "data"), "JUPYTER_CONFIG_DIR": str(own / "config"), "IPYTHONDIR": str(own / "ipython"),
-            "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1",
+            "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "GLASSLAB_OWN": str(own / "kernel"),
             "GLASSLAB_TRAINING_SECONDS": TRAINING_SECONDS, "GLASSLAB_CHECK_SEED": str(seed), "GLASSLAB_CHECK_ANSWERS": str(own / "answers")}
 
 
