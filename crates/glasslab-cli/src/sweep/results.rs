@@ -159,7 +159,9 @@ impl Folder {
         };
         let rest = ["seed", "loss", "parameters", "chars", "steps", "seconds", "chars_per_s", "trouble", "host"];
         let mut table = csv::Writer::from_writer(Vec::new());
-        let head = names.iter().map(|name| name.as_str()).chain(rest);
+        // `chars` may be a setting as well: how much was to be learnt from, and how much was.
+        let title = |name: &'static str| if name == "chars" { "learnt_chars" } else { name };
+        let head = names.iter().map(|name| name.as_str()).chain(rest.map(title));
         let written = table.write_record(head).and_then(|()| {
             rows.iter().try_for_each(|row| {
                 let settings = names.iter().map(|name| plain(&row["settings"][name.as_str()]));
