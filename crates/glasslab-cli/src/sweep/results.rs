@@ -55,8 +55,9 @@ impl Folder {
         if kept.exists() {
             let old: Value = read(&kept)?;
             folder.require_same(&old, &new)?;
-            let mut all = old["runs"].as_array().cloned().unwrap_or_default();
-            for run in new["runs"].as_array().into_iter().flatten() {
+            // In the order of the file that is run now.
+            let mut all = new["runs"].as_array().cloned().unwrap_or_default();
+            for run in old["runs"].as_array().into_iter().flatten() {
                 if all.iter().all(|known| known["file"] != run["file"]) {
                     all.push(run.clone());
                 }
