@@ -55,8 +55,9 @@ impl Folder {
         if kept.exists() {
             let old: Value = read(&kept)?;
             folder.require_same(&old, &new)?;
-            let mut all = old["runs"].as_array().cloned().unwrap_or_default();
-            for run in new["runs"].as_array().into_iter().flatten() {
+            // In the order of the file that is run now.
+            let mut all = new["runs"].as_array().cloned().unwrap_or_default();
+            for run in old["runs"].as_array().into_iter().flatten() {
                 if all.iter().all(|known| known["file"] != run["file"]) {
                     all.push(run.clone());
                 }
@@ -159,7 +160,9 @@ impl Folder {
         };
         let rest = ["seed", "loss", "parameters", "chars", "steps", "seconds", "chars_per_s", "trouble", "host"];
         let mut table = csv::Writer::from_writer(Vec::new());
-        let head = names.iter().map(|name| name.as_str()).chain(rest);
+        // `chars` may be a setting as well: how much was to be learnt from, and how much was.
+        let title = |name: &'static str| if name == "chars" { "learnt_chars" } else { name };
+        let head = names.iter().map(|name| name.as_str()).chain(rest.map(title));
         let written = table.write_record(head).and_then(|()| {
             rows.iter().try_for_each(|row| {
                 let settings = names.iter().map(|name| plain(&row["settings"][name.as_str()]));

@@ -22,9 +22,10 @@ fn a_folder_is_gone_on_with_takes_more_runs_and_refuses_another_sweep() {
     assert!(Folder::open(&path, &plan(&[1])).unwrap_err().to_string().contains("another process"));
     folder.keep(&run(1), &ended(0, "{\"nats_per_char\": 1.5, \"setup\": {\"chars\": 9}}", "")).unwrap();
     drop(folder);
-    let folder = Folder::open(&path, &plan(&[3])).unwrap();
+    let folder = Folder::open(&path, &plan(&[3, 1])).unwrap();
     assert!(folder.has(&run(1), false) && !folder.has(&run(2), false) && !folder.has(&run(3), false));
-    assert_eq!(folder.rows().unwrap().len(), 3, "a sweep adds its runs to those that were planned");
+    let planned: Vec<Value> = folder.rows().unwrap().iter().map(|row| row["settings"]["steps"].clone()).collect();
+    assert_eq!(planned, [3, 1, 2], "a sweep's own runs, and those that others have planned");
     drop(folder);
     let other = Plan { threads: 2, ..plan(&[1]) };
     let said = Folder::open(&path, &other).unwrap_err().to_string();

@@ -27,7 +27,8 @@ fn variant(name: &str, config: TransformerConfig, training: TrainConfig, losses:
     let seeds = (0..losses.len() as i64).collect();
     let setup = Setup { chars: chars(&training), ..Setup::new(&model, &training, seeds, TEXTS) };
     let parameters = crate::model::count_parameters(&model);
-    Variant { name: name.to_owned(), losses: losses.to_vec(), parameters, chars_per_second: 1.0, setup }
+    let (name, varied, losses) = (name.to_owned(), Default::default(), losses.to_vec());
+    Variant { name, varied, losses, parameters, chars_per_second: 1.0, setup }
 }
 
 fn design(variants: Vec<Variant>) -> Design {
@@ -153,6 +154,7 @@ fn what_follows_from_a_width_is_one_thing_with_it() {
 fn kinds_of_models_and_models_of_ones_own_are_told_apart() {
     let of = |name: &str, setup: Setup| Variant {
         name: name.to_owned(),
+        varied: Default::default(),
         losses: vec![1.0, 1.1],
         parameters: 1,
         chars_per_second: 1.0,
