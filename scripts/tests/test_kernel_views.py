@@ -1,13 +1,16 @@
 """What one sees of a model in a notebook: each view as the last expression of a cell, through the real kernel."""
 
+import json
 import sys
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from labkit.layout import NOTEBOOKS
 from test_kernel_sessions import Kernel
 
+SWEEP = f"Sweep::open({json.dumps(str(NOTEBOOKS / 'laws'))})?"
 # A cell, and what its block of HTML must hold.
 VIEWS = [
     ('model.trace("Once")?', "max_abs_error 0"),
@@ -24,6 +27,8 @@ VIEWS = [
     ('model.patch("Once", &trace, "embedded", Some(1))?', "put in"),
     ('EmbeddingMap::characters(&model.embedding, "abc")?.projection()?', "<svg"),
     ('{ let mut film = Film::new("Once"); film.take(&model, 0)?; film }', "glasslab-explorer"),
+    (SWEEP, "chars 250000, emb_dim 16"),
+    (f"Law::fit_jointly(&{SWEEP}.scaled())?", "L(N, D) = "),
 ]
 
 
