@@ -187,9 +187,7 @@ mod tests {
     #[test]
     fn kept_answers_get_the_verdict_that_the_function_gets_and_those_of_another_seed_are_wrong() {
         type Targets<'a> = &'a dyn Fn(&[i64]) -> (Vec<i64>, Vec<i64>);
-        let answers = |seed: u64, f: Targets<'_>| {
-            check::tokenization::TARGETS.kept(seed, &|ids| f(ids))
-        };
+        let answers = |seed: u64, f: Targets<'_>| check::tokenization::TARGETS.kept(seed, &|ids| f(ids));
         let text = |kept: &KeptAnswers| serde_json::to_string(kept).unwrap();
         let right = text(&answers(5, &check::reference::targets));
         assert!(judged(&right, 5).unwrap().is_right());

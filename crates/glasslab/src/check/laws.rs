@@ -161,7 +161,14 @@ exercise! {
         "√n ≥ 3 · √2 · spread / difference, so n ≥ 18 · (spread / difference)². A part of a seed can't be trained: round up.",
         "((18.0 * (spread / difference).powi(2)).ceil() as i64).max(…)",
     ],
-    input: |number, _| [(0.010, 0.020), (0.021, 0.010), (0.005, 0.030), (0.013, 0.016), (0.031, 0.012), (0.004, 0.007)][number],
+    input: |number, rng| {
+        // So many seeds, and the part of one, which is rounded up; the third is so large a difference that two are enough.
+        let (whole, more, part) =
+            [(4.0, 6.0, 0.6), (79.0, 40.0, 0.38), (0.0, 0.0, 0.5), (11.0, 12.0, 0.88), (120.0, 60.0, 0.13), (5.0, 8.0, 0.87)][number];
+        let seeds = whole + (more * rng.unit()).floor() + part;
+        let difference = 0.01 + 0.02 * rng.unit();
+        (difference * f64::sqrt(seeds / 18.0), difference)
+    },
     given: &(spread, difference),
     reference: reference::seeds_needed(spread, difference),
     mistakes: {
