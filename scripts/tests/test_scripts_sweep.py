@@ -135,9 +135,9 @@ class TestDask(InFolder):
         return {path.name: json.loads(path.read_text())["loss"] for path in results}
 
     def test_workers_give_what_this_machine_gives_also_if_one_is_killed_under_way(self):
-        local = self.sweep(20_000, "--out", "local")
+        local = self.sweep(1_000, "--out", "local")
         self.assertEqual(local.wait(), 0, local.stdout.read())
-        away = self.sweep(20_000, "--out", "away", "--engine", self.address)
+        away = self.sweep(1_000, "--out", "away", "--engine", self.address)
         # One of the long runs is under way when its worker dies.
         while len(self.losses("away")) < 4:
             self.assertIsNone(away.poll())
