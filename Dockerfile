@@ -26,7 +26,9 @@ COPY --chown=learner crates crates
 COPY --chown=learner data data
 COPY --chown=learner scripts scripts
 COPY --chown=learner notebooks/00_setup_and_data.ipynb notebooks/
-RUN scripts/lab setup --hub
+# `--build-arg HUB=--hub` adds what a hub starts (deploy/hub), 0.4 GB.
+ARG HUB=
+RUN scripts/lab setup $HUB
 
 COPY --chown=learner notebooks notebooks
 COPY --chown=learner docs docs

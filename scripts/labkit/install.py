@@ -61,7 +61,7 @@ def files() -> list[Path]:
     found = []
     for part in map(ROOT.joinpath, PARTS):
         found += [part] if part.is_file() else []
-        for folder, folders, names in os.walk(part):
+        for folder, folders, names in os.walk(part, followlinks=True):
             folders[:] = sorted(set(folders) - NOT_COPIED)
             found += [Path(folder) / name for name in sorted(names) if not name.endswith(".part")]
     return found

@@ -87,7 +87,7 @@ def measured(path: Path, text: Path) -> tuple[dict, str | None]:
     environment = {"PATH": os.environ["PATH"], "HOME": "/learner", "LANG": "C.UTF-8"}
     if bwrap := sandbox.bubblewrap():
         readable = [path, text, kernel.program("glasslab").parent, kernel.configured_binding(), libtorch.find().folder]
-        command = [*sandbox.command(bwrap, readable, [Path("/learner")], environment, LIMITS), *command]
+        command = [*sandbox.command(bwrap, readable, Path("/learner"), environment, LIMITS), *command]
     try:
         box = sandbox.Sandbox(command, LIMITS, environment)
         said = "".join(box.talk(""))

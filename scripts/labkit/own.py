@@ -1,4 +1,4 @@
-"""What a person has of a lab that is shared: copies of the notebooks in a folder of their own, and what they need not try there."""
+"""What a person has of a lab that is shared: copies of the notebooks in a folder of their own, and some of the commands."""
 
 import os
 import shutil
@@ -36,6 +36,10 @@ def copy_new(source: Path, target: Path) -> list[str]:
             # A link to nothing is theirs, too.
             if not os.path.lexists(target / path.name) and _copy(path, target / path.name):
                 added.append(path.name)
+        # Results of sweeps that a notebook reads.
+        for folder in (plan.parent for plan in sorted(source.glob("*/plan.json"))):
+            if not os.path.lexists(target / folder.name):
+                _copy_folder(folder, target / folder.name)
     except OSError as error:
         raise Problem(f"Your copies of the notebooks could not be made in {target} ({error.strerror}). Make room in your home, or set "
                       "GLASSLAB_HOME to a folder that you may write to.") from None
@@ -54,3 +58,16 @@ def _copy(path: Path, copy: Path) -> bool:
         return False
     finally:
         part.unlink(missing_ok=True)
+
+
+def _copy_folder(folder: Path, copy: Path) -> None:
+    """Makes a whole copy at once, that can be written; a folder of that name that has come meanwhile stays."""
+    part = copy.with_name(f".{copy.name}.{os.getpid()}.part")
+    try:
+        shutil.copytree(folder, part, copy_function=shutil.copyfile)
+        for path in (part, *(below for below in part.rglob("*") if below.is_dir())):
+            path.chmod(0o755)
+        if not os.path.lexists(copy):
+            part.rename(copy)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -133,7 +133,7 @@ class SandboxTest(InAFolder):
         limits = sandbox.Limits(**{**self.LIMITS.__dict__, **changed})
         readable = [Path(sys.base_prefix), Path(os.path.realpath(sys.executable)).parent, self.folder / "readable"]
         environment = {"PATH": os.environ["PATH"], "HOME": "/learner"}
-        made = sandbox.command(sandbox.bubblewrap(), readable, [Path("/learner")], environment, limits)
+        made = sandbox.command(sandbox.bubblewrap(), readable, Path("/learner"), environment, limits)
         box = sandbox.Sandbox([*made, os.path.realpath(sys.executable), "-c", program], limits)
         return "".join(box.talk("")), box
 

@@ -45,6 +45,20 @@ class Notebooks(Folder):
         self.assertEqual((mine / "00_a.ipynb").read_text(), "my answers")
         self.assertEqual(sorted(os.listdir(mine)), ["00_a.ipynb", "01_b.ipynb"])
 
+    def test_results_of_sweeps_that_a_notebook_reads_come_along_and_stay_as_they_are(self):
+        shared, mine = self.folder / "shared", self.folder / "home" / "notebooks"
+        self.write("shared/laws/runs/one.json", "1")
+        self.write("shared/laws/plan.json", "plan")
+        for path in (shared / "laws" / "runs" / "one.json", shared / "laws" / "runs", shared / "laws"):
+            path.chmod(0o555)
+            self.addCleanup(path.chmod, 0o755)
+        own.copy_new(shared, mine)
+        (mine / "laws" / "runs" / "two.json").write_text("2")
+        (mine / "laws" / "runs" / "one.json").write_text("mine")
+        own.copy_new(shared, mine)
+        self.assertEqual((mine / "laws" / "runs" / "one.json").read_text(), "mine")
+        self.assertEqual(os.listdir(mine), ["laws"])
+
     def test_a_copy_can_be_written_also_if_the_shared_one_can_not(self):
         path = self.write("shared/00_a.ipynb")
         path.chmod(0o444)
@@ -112,7 +126,8 @@ class SharedPlace(Folder):
         run = self.lab()
         mine = self.home / "glasslab" / "notebooks"
         self.assertIn(f"--ServerApp.root_dir={mine}", run.stdout, run.stderr)
-        self.assertEqual(sorted(path.name for path in mine.iterdir()), sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb")))
+        expected = [path.name for path in (ROOT / "notebooks").glob("*.ipynb")] + ["laws", "laws-larger"]  # what notebook 13 reads
+        self.assertEqual(sorted(path.name for path in mine.iterdir()), sorted(expected))
         for line in run.stdout.splitlines():
             if line.startswith(("JUPYTER_CONFIG_DIR=", "JUPYTER_DATA_DIR=", "JUPYTER_RUNTIME_DIR=", "IPYTHONDIR=")):
                 self.assertIn(str(self.home), line)
@@ -187,7 +202,8 @@ class Configuration(Folder):
         self.assertTrue((DEPLOY / build["context"] / build.get("dockerfile", "Dockerfile")).resolve().is_file())
         self.assertEqual(compose["services"]["lab"]["image"].split(":")[0], "glasslab")
         self.assertEqual(values["singleuser"]["cmd"][-2:], ["/home/learner/glasslab/scripts/lab", "singleuser"])
-        self.assertIn("scripts/lab setup --hub", (ROOT / "Dockerfile").read_text())
+        self.assertIn("scripts/lab setup $HUB", (ROOT / "Dockerfile").read_text())
+        self.assertEqual(compose["services"]["lab"]["build"]["args"], {"HUB": "--hub"})
         for name in ("limit", "guarantee"):
             self.assertIn(name, values["singleuser"]["memory"])
 

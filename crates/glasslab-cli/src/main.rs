@@ -8,6 +8,7 @@ mod gallery;
 mod generate;
 mod import;
 mod page;
+mod stop;
 mod sweep;
 mod text;
 mod trace;

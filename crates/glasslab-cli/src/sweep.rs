@@ -4,6 +4,7 @@ mod engine;
 mod file;
 mod results;
 
+use crate::stop::{STOPPED, listen};
 use clap::Args;
 use engine::{Engine, Outcome};
 use file::{Plan, Run};
@@ -12,11 +13,7 @@ use results::Folder;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// The exit code of a sweep that Ctrl-C has stopped, as shells have it.
-const STOPPED: u8 = 130;
+use std::sync::atomic::Ordering;
 
 #[derive(Debug, Args)]
 pub struct Sweep {
@@ -119,19 +116,6 @@ fn settings(run: &Run, plan: &Plan) -> String {
         true => plan.what.clone(),
         false => glasslab::experiment::in_words(&own),
     }
-}
-
-/// Ctrl-C is a wish to stop; a second one ends the program at once.
-fn listen() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let pressed = Arc::clone(&stop);
-    let handler = move || {
-        if pressed.swap(true, Ordering::Relaxed) {
-            std::process::exit(STOPPED.into());
-        }
-    };
-    ctrlc::set_handler(handler).map_err(|error| Error::Config(format!("could not listen to Ctrl-C: {error}")))?;
-    Ok(stop)
 }
 
 fn processors() -> usize {

@@ -3,6 +3,7 @@
 mod settings;
 
 use crate::evaluate::as_value;
+use crate::stop::{STOPPED, listen};
 use glasslab::checkpoint::AnyModel;
 use glasslab::evaluate::evaluate;
 use glasslab::experiment::{Setup, Text};
@@ -23,10 +24,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The exit code of a training that Ctrl-C has stopped, as shells have it.
-const STOPPED: u8 = 130;
 /// The exit code of a training whose model predicts worse than guessing would.
-const WORSE_THAN_GUESSING: u8 = 4;
+pub const WORSE_THAN_GUESSING: u8 = 4;
 
 impl Train {
     pub fn run(&self, as_json: bool) -> Result<ExitCode> {
@@ -168,15 +167,7 @@ struct ProgressLine {
 
 impl ProgressLine {
     fn new() -> Result<ProgressLine> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let pressed = Arc::clone(&stop);
-        let handler = move || {
-            if pressed.swap(true, Ordering::Relaxed) {
-                // A second time: at once, whatever is under way.
-                std::process::exit(STOPPED.into());
-            }
-        };
-        ctrlc::set_handler(handler).map_err(|error| Error::Config(format!("could not listen to Ctrl-C: {error}")))?;
+        let stop = listen()?;
         let style = ProgressStyle::with_template("{bar:16} {percent:>3} % {wide_msg}")
             .map_err(|error| Error::Config(error.to_string()))?;
         Ok(ProgressLine {

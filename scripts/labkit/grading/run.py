@@ -110,7 +110,7 @@ def _command(bwrap: str | None, own: Path, seed: int, limits: sandbox.Limits) ->
     work = [str(python_env.python()), "-B", str(Path(__file__).with_name("inside.py"))]
     if bwrap is None:
         return work
-    return [*sandbox.command(bwrap, readable(), [own], _environment(own, seed), limits), *work]
+    return [*sandbox.command(bwrap, readable(), own, _environment(own, seed), limits), *work]
 
 
 def cargo_home() -> Path:

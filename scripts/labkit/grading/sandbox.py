@@ -52,11 +52,10 @@ SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternative
           "/etc/ld.so.conf.d", "/etc/localtime", "/sys/devices/system/cpu"]
 
 
-def command(program: str, readable: list[Path], writable: list[Path], environment: dict[str, str],
+def command(program: str, readable: list[Path], own: Path, environment: dict[str, str],
             limits: Limits) -> list[str]:
-    """bubblewrap's arguments: `readable` is there as it is, `writable` are folders of memory, the first of which the process
-    begins in, and all else is not there."""
-    own = writable[0]
+    """bubblewrap's arguments: `readable` is there as it is, `own` is a folder of memory in which the process begins, and all
+    else is not there."""
     made = [program, *ISOLATED, "--hostname", "sandbox", "--clearenv"]
     for name, value in environment.items():
         made += ["--setenv", name, value]
@@ -66,9 +65,7 @@ def command(program: str, readable: list[Path], writable: list[Path], environmen
     made += ["--size", str(limits.disk), "--tmpfs", "/tmp"]
     for path in sorted(set(readable)):  # a folder before what lies in it
         made += ["--ro-bind-try", str(path), str(path)]
-    for path in writable:
-        made += ["--size", str(limits.disk), "--tmpfs", str(path)]
-    made += ["--chdir", str(own)]
+    made += ["--size", str(limits.disk), "--tmpfs", str(own), "--chdir", str(own)]
     # The system's own limits, for each process; those that are for all of them together are watched. A process that asks for
     # too much is refused it, before all have to be ended for it.
     return [*made, "prlimit", "--core=0", "--nofile=2048", f"--fsize={limits.disk}", f"--data={limits.memory * 3 // 4}",

@@ -8,6 +8,7 @@
 
 use super::engine::Ended;
 use super::file::{Plan, Run};
+use crate::{stop, train};
 use glasslab::file::write_whole;
 use glasslab::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -16,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 const PLAN: &str = "plan.json";
 /// The exit code of a training whose model predicts worse than guessing would; one that was stopped.
-const WORSE_THAN_GUESSING: i32 = 4;
-const STOPPED: i32 = 130;
+const WORSE_THAN_GUESSING: i32 = train::WORSE_THAN_GUESSING as i32;
+const STOPPED: i32 = stop::STOPPED as i32;
 /// Of the words of a training that failed, so many of the last lines are kept.
 const LINES: usize = 5;
 

@@ -28,8 +28,8 @@ pub struct Mistake<I, A> {
 pub struct Judge<I: 'static, A: 'static> {
     /// The exercise.
     pub exercise: Exercise,
-    /// Makes input number 0, 1, …, out of a generator of the check's seed. It is called anew for each function, so that one that changes its input in
-    /// place can't change what it is compared with.
+    /// Makes input number 0, 1, …, out of a generator of the check's seed. It is called anew for each function, so that one
+    /// that changes its input in place can't change what it is compared with.
     pub input: fn(usize, &mut Rng) -> I,
     /// The right function.
     pub reference: fn(&I) -> A,
