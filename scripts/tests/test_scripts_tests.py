@@ -113,6 +113,13 @@ class Counting(unittest.TestCase):
                           "Unneeded.test_later": "needs a third"})
         self.assertIn("as said", run.stdout, "the last words of what failed are shown")
 
+    def test_a_module_that_runs_alone_finds_labkit(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "test_alone.py").write_text("from labkit import say\n\n\ndef load_tests(loader, tests, pattern):\n    return tests\n")
+            environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+            run = subprocess.run([sys.executable, tests.runner(), folder, "test_alone"], capture_output=True, text=True, cwd=folder, env=environment)
+        self.assertEqual((run.returncode, tests.read_runner(run.stdout, run.returncode).failed), (0, []), run.stdout)
+
     def test_the_last_line_says_how_many_and_the_ones_above_which_and_why(self):
         counts = {"scripts": tests.Count(5, [], {"m.C.test_b": "no browser"}), "crates": tests.Count(2, [], {"gpu": "needs an NVIDIA GPU"})}
         status, lines, kept = self.told(counts)

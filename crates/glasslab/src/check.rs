@@ -46,6 +46,10 @@ mod transformer;
 mod verdict;
 mod whole;
 
+use crate::error::{Error, Result};
+use judge::AnyJudge;
+use std::path::Path;
+
 pub use answer::{Difference, Place};
 pub use attention::{attend, head_scores, one_score, scores, split_heads};
 pub use block::{block, block_gradient};
@@ -53,8 +57,7 @@ pub use byte_pairs::{count_pair, decode_pairs, encode_pairs, merge_pair, nats_pe
 pub use comparing::{best_next, transformer_parameters, windows};
 pub use exercise::Exercise;
 pub use experiments::{errors_apart, mean_and_error};
-use judge::AnyJudge;
-pub use kept::{KeptAnswers, judge_kept};
+pub use kept::KeptAnswers;
 pub use laws::{best_within, power_law, seeds_needed};
 pub use learning::{embedding_gradient, linear_gradients, logits_gradient, relu_gradient};
 pub use looking::{previous_score, surprise};
@@ -144,6 +147,17 @@ every! {
     laws::POWER_LAW,
     laws::BEST_WITHIN,
     laws::SEEDS_NEEDED,
+}
+
+/// Judges the answers that a check has kept in a file, to the inputs of a seed.
+///
+/// # Errors
+/// If the file can't be read, holds no answers, or names an exercise that there is not.
+pub fn judge_kept(path: &Path, seed: u64) -> Result<Verdict> {
+    let kept = KeptAnswers::open(path)?;
+    let judge = judges().into_iter().find(|judge| judge.exercise().name == kept.exercise);
+    let judge = judge.ok_or_else(|| Error::Data(format!("there is no exercise {:?}", kept.exercise)))?;
+    Ok(judge.judge_kept(seed, &kept))
 }
 
 /// A hint for an exercise: `step` 1 is a nudge, 2 says more, 3 nearly gives it away.

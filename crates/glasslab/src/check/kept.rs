@@ -2,11 +2,9 @@
 //!
 //! Who grades must not believe what the process says of itself that runs the learner's code: code in it can print anything.
 //! So a check writes down the *answers*, where `GLASSLAB_CHECK_ANSWERS` names a folder for them, and the grader compares
-//! them outside of that process ([`judge_kept`]). The inputs are those of a seed, `GLASSLAB_CHECK_SEED`, that is drawn
-//! anew for each grading: answers that somebody has noted of others don't fit.
+//! them outside of that process ([`judge_kept`](super::judge_kept)). The inputs are those of a seed, `GLASSLAB_CHECK_SEED`,
+//! that is drawn anew for each grading: answers that somebody has noted of others don't fit.
 
-use super::judges;
-use super::verdict::Verdict;
 use crate::error::{Error, Result};
 use crate::file::file_error;
 use serde::{Deserialize, Serialize};
@@ -46,17 +44,16 @@ pub(super) fn keep(made: impl FnOnce() -> KeptAnswers) {
         .and_then(|()| std::fs::rename(&part, path));
 }
 
-/// Judges the answers that a check has kept in a file, to the inputs of a seed.
-///
-/// # Errors
-/// If the file can't be read, holds no answers, or names an exercise that there is not.
-pub fn judge_kept(path: &Path, seed: u64) -> Result<Verdict> {
-    let text = std::fs::read(path).map_err(file_error(path))?;
-    let kept: KeptAnswers = serde_json::from_slice(&text)
-        .map_err(|error| Error::Data(format!("{} holds no answers of a check: {error}", path.display())))?;
-    let judge = judges().into_iter().find(|judge| judge.exercise().name == kept.exercise);
-    let judge = judge.ok_or_else(|| Error::Data(format!("there is no exercise {:?}", kept.exercise)))?;
-    Ok(judge.judge_kept(seed, &kept))
+impl KeptAnswers {
+    /// Reads the file of a check.
+    ///
+    /// # Errors
+    /// If it can't be read, or holds no answers.
+    pub fn open(path: &Path) -> Result<KeptAnswers> {
+        let text = std::fs::read(path).map_err(file_error(path))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::Data(format!("{} holds no answers of a check: {error}", path.display())))
+    }
 }
 
 /// An answer that can be written down and read again.
@@ -142,7 +139,7 @@ several!(A B C);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{self, EXERCISES, answer::Answer};
+    use crate::check::{self, EXERCISES, Verdict, answer::Answer, judge_kept};
 
     #[test]
     fn an_answer_that_was_kept_is_the_same_answer() {
