@@ -148,6 +148,12 @@ class Pages(unittest.TestCase):
     def test_a_page_has_one_title(self):
         self.assertEqual(one_title("# Two\n\n```sh\n# a comment\n```\n\n# Three"), "## Two\n\n```sh\n# a comment\n```\n\n## Three")
 
+    def test_every_document_has_its_place_in_the_contents(self):
+        contents = (book.BOOK / "index.md").read_text(encoding="utf-8")
+        listed = {line for part in re.findall(r"```{toctree}\n(.*?)```", contents, re.S) for line in part.splitlines()}
+        documents = [*book.DOCUMENTS, *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+        self.assertEqual([name for name in documents if name.removesuffix(".md") not in listed], [])
+
 
 class Leads(unittest.TestCase):
     """Where links lead in the book."""
