@@ -190,12 +190,12 @@ DEEDS = {
 
 
 def control(name: str, controller: str, file: str, unified: str) -> str:
-    """A limit of a learner's unit, as the kernel has it."""
+    """What the kernel says of a learner's unit, with control groups of version 1, or unified ones."""
     unit = f"system.slice/glasslab-{name}.service"
     for path in (Path("/sys/fs/cgroup") / unit / unified, Path("/sys/fs/cgroup") / controller / unit / file):
         if path.exists():
             return path.read_text().strip()
-    raise RuntimeError(f"there is no limit {controller} of {unit}: the hub's limits are not in force here")
+    raise RuntimeError(f"there is no control group {controller} of {unit}: the hub's limits are not in force here")
 
 
 def limits(name: str) -> dict[str, str]:
@@ -205,6 +205,13 @@ def limits(name: str) -> dict[str, str]:
     if int(found["memory"]) > 4 << 30 or not found["processes"].isdigit() or int(found["processors"].split()[0]) <= 0:
         raise RuntimeError(f"limits are not in force: {found}")
     return found
+
+
+def met(name: str) -> dict[str, int]:
+    """How often a learner's unit has met its limits so far, and the megabytes that their home still has."""
+    counts = {"memory": control(name, "memory", "memory.failcnt", "memory.events"), "processes": control(name, "pids", "pids.events", "pids.events")}
+    times = {what: int(dict(line.split() for line in text.splitlines())["max"] if " " in text else text) for what, text in counts.items()}
+    return {**times, "home": shutil.disk_usage(pwd.getpwnam(name).pw_dir).free >> 20}
 
 
 def watched(good: Learner, doing: Future | None, count: int) -> list[float]:
@@ -248,7 +255,7 @@ def misbehave() -> None:
             bad.log_in()
             bad.open("theirs.ipynb", EMPTY)
             bad.run("1 + 1")
-            found = limits("gl-bad")
+            found, before = limits("gl-bad"), met("gl-bad")
             without = watched(good, None, 12)
             doing = beside.submit(bad.run, code, 120)
             time.sleep(1)
@@ -259,6 +266,9 @@ def misbehave() -> None:
             except Exception as problem:
                 came = f"no answer any more ({type(problem).__name__}: {problem})"
             came += f"; the other's next cell: {good.run('2 + 2')[1] or 'well'}"
+            after = met("gl-bad")
+            hits = [f"limit of {what} met {after[what] - before[what]} times" for what in ("memory", "processes") if after[what] > before[what]]
+            came = "; ".join([came, *hits, f"home: {after['home']} of {before['home']} MB free"])
             Path(pwd.getpwnam("gl-bad").pw_dir, "glasslab", "notebooks", "full").unlink(missing_ok=True)
             one, other = statistics.median(without), statistics.median(during)
             print(f"| {deed} | {', '.join(found.values())} | {one:.2f}, {other:.2f} | {other / one:.2f} | {came} |", flush=True)
