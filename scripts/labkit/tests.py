@@ -35,7 +35,7 @@ NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
          "needs SmolLM2 as a GGUF file": ("smollm2", lambda: bool(os.environ.get("GLASSLAB_SMOLLM2")))}
 # What `--quick` runs of the crates: all but examples and the documentation's. What is compiled step by step takes longer once,
 # and then a tenth of the time after a change.
-QUICK = ["--lib", "--bins", "--tests", "--config", "profile.bench.incremental=true"]
+QUICK = ["--lib", "--bins", "--tests", "--config", "profile.release.incremental=true"]
 
 
 def has_stories260k() -> bool:
@@ -158,14 +158,11 @@ def notebook(path: Path) -> Job:
 
 
 def cargo(label: str, name: str, targets: list[str], *test_options: str) -> Job:
-    """cargo's tests, with the dependencies that set-up has built: the profile `bench` is `release` but for what Cargo.toml says of it,
-    and shares its folder. Always of the whole workspace, which settles the features that those are built with."""
-    command = ["cargo", "test", "--profile", "bench", "--locked", "--no-fail-fast", "--workspace", *targets, "--", *test_options]
-    built = tools.cargo_environment()
-    # Programs made for tests don't take the place of those that people use.
-    folders = {"CARGO_BUILD_BUILD_DIR": built["CARGO_TARGET_DIR"], "CARGO_TARGET_DIR": str(Path(built["CARGO_TARGET_DIR"]) / "tests")}
+    """cargo's tests, in the profile that set-up has built the dependencies in; always of the whole workspace, which settles
+    the features that those are built with."""
+    command = ["cargo", "test", "--release", "--locked", "--no-fail-fast", "--workspace", *targets, "--", *test_options]
     # The tests' servers are on this machine, also where all else is behind a proxy.
-    environment = {**built, **folders, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    environment = {**tools.cargo_environment(), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     if python := peers.there():
         environment["GLASSLAB_TORCH_PYTHON"] = str(python)
     return Job("crates", label, command, lambda output, status: read_cargo(name, output, status), environment)
