@@ -52,19 +52,24 @@ def name() -> str:
     version = re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE).group(1)
     digest = hashlib.sha256()
     for path in files():
-        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + _content(path))
     return f"glasslab-{version}-{digest.hexdigest()[:8]}"
 
 
 def files() -> list[Path]:
-    """The project's own files, without what learners or set-up have made."""
+    """The project's own files, without what learners or set-up have made; a link to a folder is one of them."""
     found = []
     for part in map(ROOT.joinpath, PARTS):
         found += [part] if part.is_file() else []
-        for folder, folders, names in os.walk(part, followlinks=True):
+        for folder, folders, names in os.walk(part):
             folders[:] = sorted(set(folders) - NOT_COPIED)
-            found += [Path(folder) / name for name in sorted(names) if not name.endswith(".part")]
+            links = [name for name in folders if (Path(folder) / name).is_symlink()]
+            found += [Path(folder) / name for name in [*links, *sorted(names)] if not name.endswith(".part")]
     return found
+
+
+def _content(path: Path) -> bytes:
+    return os.readlink(path).encode() if path.is_dir() else path.read_bytes()
 
 
 def require(place: Path) -> None:
@@ -98,7 +103,11 @@ def copy_project(place: Path) -> None:
     for path in files():
         target = place / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
+        if not path.is_dir():
+            shutil.copy(path, target)
+        elif not target.is_symlink():
+            # As a folder of its own it would make another state of the project.
+            target.symlink_to(os.readlink(path))
 
 
 def _set_up(place: Path, with_hub: bool) -> None:

@@ -13,7 +13,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from labkit import hub, install, own, python_env, tools
+from labkit import hub, install, own, pack, python_env, tools
 from labkit.say import Problem
 
 DEPLOY = ROOT / "deploy" / "hub"
@@ -112,6 +112,12 @@ class SharedPlace(Folder):
                     own.require_allowed(command)
             for command in ("open", "run", "doctor", "hub", "singleuser"):
                 own.require_allowed(command)
+
+    def test_it_is_the_same_state_of_the_project_for_an_archive(self):
+        program = "from labkit import pack; print(pack.sources())"
+        told = subprocess.run([sys.executable, "-B", "-c", program], cwd=self.place / "scripts", env={**os.environ, "PYTHONPATH": "."},
+                              capture_output=True, **tools.TEXT)
+        self.assertEqual(told.stdout.strip(), pack.sources(), told.stderr)
 
     def test_the_doctor_speaks_of_the_persons_own_folder(self):
         run = self.lab("doctor")
