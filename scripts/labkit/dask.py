@@ -15,6 +15,9 @@ REQUIREMENTS = ROOT / "scripts" / "requirements-dask.txt"
 ENGINE = ROOT / "scripts" / "dask"
 # What `glasslab sweep` calls to speak with Dask.
 PROGRAM = VENV / "bin" / "glasslab-dask"
+# Dask looks at itself fifty times a second, which takes a tenth of a processor beside each training; once a second is enough here.
+CALM = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False", "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+        "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "2s", "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s"}
 # Between the end of a worker whose scheduler has gone and the next one.
 PAUSE = 2
 # The status of a command with options that are not known.
@@ -55,7 +58,7 @@ def ensure() -> None:
 
 def environment() -> dict[str, str]:
     """Where the parts find each other: the command, the program that speaks with Dask, the function that a worker calls."""
-    environment = {**python_env.own(), "PYTHONPATH": str(ENGINE), "PYTHONDONTWRITEBYTECODE": "1", "GLASSLAB_DASK": str(PROGRAM)}
+    environment = {**CALM, **python_env.own(), "PYTHONPATH": str(ENGINE), "PYTHONDONTWRITEBYTECODE": "1", "GLASSLAB_DASK": str(PROGRAM)}
     environment.setdefault("GLASSLAB_PROGRAM", str(kernel.program("glasslab")))
     return environment
 

@@ -25,14 +25,14 @@ TESTS = ROOT / "scripts" / "tests"
 # The tests that the last run skipped, with their reasons, by suite.
 SKIPPED = LAB / "skipped.json"
 SUITES = ("scripts", "crates", "notebooks")
-# By the reason that stands in the `#[ignore]` of a test of cargo's: its program, and whether what it needs is here.
-NEEDS = {"needs PyTorch": ("pytorch", lambda: peers.there() is not None),
-         "needs an NVIDIA GPU": ("gpu", libtorch.has_nvidia_gpu),
-         "needs transformers": ("export", lambda: bool(os.environ.get("GLASSLAB_TRANSFORMERS_PYTHON"))),
-         "needs stories260K": ("stories260k", lambda: has_stories260k()),
-         "needs stories260K and node": ("stories260k", lambda: has_stories260k() and tools.node() is not None),
-         "needs node": ("page_engine", lambda: tools.node() is not None),
-         "needs SmolLM2 as a GGUF file": ("smollm2", lambda: bool(os.environ.get("GLASSLAB_SMOLLM2")))}
+# By the reason that stands in the `#[ignore]` of a test of cargo's: whether what it needs is here.
+NEEDS = {"needs PyTorch": lambda: peers.there() is not None,
+         "needs an NVIDIA GPU": lambda: libtorch.has_nvidia_gpu(),
+         "needs transformers": lambda: bool(os.environ.get("GLASSLAB_TRANSFORMERS_PYTHON")),
+         "needs stories260K": lambda: has_stories260k(),
+         "needs stories260K and node": lambda: has_stories260k() and tools.node() is not None,
+         "needs node": lambda: tools.node() is not None,
+         "needs SmolLM2 as a GGUF file": lambda: bool(os.environ.get("GLASSLAB_SMOLLM2"))}
 # What `--quick` runs of the crates: all but examples and the documentation's. What is compiled step by step takes longer once,
 # and then a tenth of the time after a change.
 QUICK = ["--lib", "--bins", "--tests", "--config", "profile.release.incremental=true"]
@@ -106,7 +106,7 @@ def jobs(suites, quick: bool) -> list[Job]:
     """All tests, longest first: what is begun last should not be waited for."""
     made = []
     if "crates" in suites:
-        made.append(cargo("crates", "cargo test", QUICK if quick else []))
+        made.append(cargo("cargo test", QUICK if quick else [], "--include-ignored", without=ignored(here=False)))
     if not quick:
         made.append(nbgrader())
     if "notebooks" in suites and not quick:
@@ -117,7 +117,6 @@ def jobs(suites, quick: bool) -> list[Job]:
     if "notebooks" in suites and not quick:
         made += [notebook(path) for path in sorted(SOLUTIONS.glob("*.ipynb"), reverse=True)]
     if "crates" in suites:
-        made += [job for reason in NEEDS for job in ignored(reason)]
         made.append(page_tests())
     return made
 
@@ -157,15 +156,22 @@ def notebook(path: Path) -> Job:
     return Job("notebooks", path.stem.split("_")[0], lab.execution([path]), lambda _, status: one(path.name, status), environment)
 
 
-def cargo(label: str, name: str, targets: list[str], *test_options: str) -> Job:
+def cargo(name: str, targets: list[str], *test_options: str, without: dict[str, str] | None = None) -> Job:
     """cargo's tests, in the profile that set-up has built the dependencies in; always of the whole workspace, which settles
-    the features that those are built with."""
-    command = ["cargo", "test", "--release", "--locked", "--no-fail-fast", "--workspace", *targets, "--", *test_options]
+    the features that those are built with. Names are whole ones; tests `without` which it runs are skipped, for their reasons."""
+    without = without or {}
+    skips = [word for test in without for word in ("--skip", test)]
+    command = ["cargo", "test", "--release", "--locked", "--no-fail-fast", "--workspace", *targets, "--", "--exact", *test_options, *skips]
     # The tests' servers are on this machine, also where all else is behind a proxy.
     environment = {**tools.cargo_environment(), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     if python := peers.there():
         environment["GLASSLAB_TORCH_PYTHON"] = str(python)
-    return Job("crates", label, command, lambda output, status: read_cargo(name, output, status), environment)
+
+    def read(output: str, status: int) -> Count:
+        count = read_cargo(name, output, status)
+        return Count(count.passed, count.failed, {**count.skipped, **without})
+
+    return Job("crates", "crates", command, read, environment)
 
 
 # The tests of the page's JavaScript, by themselves.
@@ -223,8 +229,6 @@ def read_cargo(name: str, output: str, status: int) -> Count:
             count.failed.append(test)
         else:
             count.skipped[test] = result.removeprefix("ignored").removeprefix(", ") or "no reason is given"
-    # Those whose need is here run in jobs of their own.
-    count.skipped = {test: why for test, why in count.skipped.items() if not (why in NEEDS and NEEDS[why][1]())}
     if status != 0 and not count.failed:
         count.failed.append(f"{name} ended with status {status}; its last words stand above")
     return count
@@ -238,23 +242,26 @@ def _skipped() -> dict[str, dict[str, str]]:
 
 def still_skipped() -> dict[str, str]:
     """Of cargo's tests those whose need is still not here: no job says so of them."""
-    return {test: why for test, why in _skipped().get("crates", {}).items() if not (why in NEEDS and NEEDS[why][1]())}
+    there = ignored(here=True)
+    return {test: why for test, why in _skipped().get("crates", {}).items() if test not in there}
 
 
 def skipped_jobs() -> list[Job]:
     """What the last run skipped, and can run now."""
-    made, by_module = [], collections.defaultdict(list)
-    reasons = set()
+    made, by_module, names = [], collections.defaultdict(list), []
+    there = ignored(here=True)
     for suite, tests in _skipped().items():
-        for test, reason in tests.items():
-            if suite == "crates":
-                reasons.add(reason)
-            else:
+        for test in tests:
+            if suite != "crates":
                 by_module[suite, test.split(".")[0]].append(test)
-    for reason in sorted(reasons & set(NEEDS)):
-        made += ignored(reason)
-    if "needs node" in reasons and tools.node():
-        made.append(page_tests())
+            elif test in there:
+                names.append(test)
+            elif test == PAGE and tools.node():
+                made.append(page_tests())
+    if names:
+        # All programs are asked: to build a single one, cargo would build all that it depends on once more, with the features
+        # that it alone asks for.
+        made.append(cargo("cargo test --ignored", ["--tests"], "--ignored", *names))
     for (suite, module), tests in by_module.items():
         if suite == "scripts":
             # What takes minutes should not wait for another that does.
@@ -264,13 +271,12 @@ def skipped_jobs() -> list[Job]:
     return made
 
 
-def ignored(reason: str) -> list[Job]:
-    """cargo's tests that need something, if it is here. They are named, and all programs are asked: to build a single one,
-    cargo would build all that it depends on once more, with the features that it alone asks for."""
-    program, there = NEEDS[reason]
-    sources = [path.read_text(encoding="utf-8") for path in ROOT.glob(f"crates/*/tests/{program}.rs")]
-    names = [name for source in sources for name in re.findall(rf'#\[ignore = "{re.escape(reason)}"\]\s+fn (\w+)', source)]
-    return [cargo(program, f"cargo test {program}", ["--tests"], "--ignored", "--exact", *names)] if there() else []
+def ignored(here: bool) -> dict[str, str]:
+    """cargo's tests that need something which is here, or is not, with their reasons."""
+    sources = [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("crates/*/tests/*.rs"))]
+    found = {name: reason for source in sources for reason, name in re.findall(r'#\[ignore = "([^"]+)"\]\s+fn (\w+)', source)}
+    there = {reason for reason in set(found.values()) if reason in NEEDS and NEEDS[reason]()}
+    return {name: reason for name, reason in found.items() if (reason in there) == here}
 
 
 def run(made: list[Job]) -> dict[str, Count]:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -74,17 +75,34 @@ class Counting(unittest.TestCase):
         return status, said.getvalue().splitlines(), kept
 
     def test_cargos_ignored_tests_are_skipped_with_their_reasons(self):
-        with mock.patch.dict(tests.NEEDS, {"needs an NVIDIA GPU": ("gpu", lambda: False)}):
-            count = tests.read_cargo("cargo test", CARGO, 0)
+        count = tests.read_cargo("cargo test", CARGO, 0)
         self.assertEqual((count.passed, count.failed), (2, []))
         self.assertEqual(count.skipped, {"a_gpu_computes_the_logits": "needs an NVIDIA GPU", "another": "no reason is given"})
 
-    def test_what_a_job_of_its_own_runs_is_not_skipped(self):
-        with mock.patch.dict(tests.NEEDS, {"needs an NVIDIA GPU": ("gpu", lambda: True)}):
-            self.assertEqual(list(tests.read_cargo("cargo test", CARGO, 0).skipped), ["another"])
-            command = tests.ignored("needs an NVIDIA GPU")[0].command
-            self.assertIn("--ignored", command)
-            self.assertIn("logits_are_the_processors_for_every_preset", command)
+    def test_what_needs_something_runs_where_that_is_and_is_skipped_with_its_reason_where_it_is_not(self):
+        name = "logits_are_the_processors_for_every_preset"
+        for there in (True, False):
+            with mock.patch.dict(tests.NEEDS, {"needs an NVIDIA GPU": lambda there=there: there}):
+                self.assertEqual((name in tests.ignored(here=True), name in tests.ignored(here=False)), (there, not there))
+                job = tests.jobs(["crates"], quick=False)[0]
+            self.assertIn("--include-ignored", job.command)
+            self.assertEqual(name in job.command, not there)
+            self.assertEqual(job.read(CARGO, 0).skipped.get(name), None if there else "needs an NVIDIA GPU")
+
+    def test_every_test_that_needs_something_is_found_with_a_reason_that_is_known(self):
+        written = sum(path.read_text().count("#[ignore") for path in ROOT.glob("crates/**/*.rs"))
+        found = {**tests.ignored(here=True), **tests.ignored(here=False)}
+        self.assertEqual(len(found), written)
+        self.assertEqual(set(found.values()), set(tests.NEEDS))
+
+    def test_tests_are_left_out_by_their_whole_names(self):
+        with tempfile.TemporaryDirectory() as folder:
+            source, program = Path(folder, "lib.rs"), Path(folder, "program")
+            source.write_text("#[test] #[ignore] fn a() {}\n#[test] fn a_b() {}\n#[test] #[ignore] fn c() {}\n")
+            subprocess.run(["rustc", "--test", source, "-o", program], check=True, capture_output=True)
+            command = tests.cargo("cargo test", [], "--include-ignored", without={"a": "needs the moon"}).command
+            told = subprocess.run([program, *command[command.index("--") + 1:]], capture_output=True, **tests.tools.TEXT)
+        self.assertEqual(re.findall(r"^test (\w+) \.\.\. ok$", told.stdout, re.M), ["a_b", "c"], told.stdout + told.stderr)
 
     def test_a_test_program_that_does_not_compile_or_crashes_fails(self):
         self.assertEqual(len(tests.read_cargo("cargo test", CARGO, 101).failed), 1)
@@ -136,17 +154,18 @@ class Counting(unittest.TestCase):
             with self.assertRaisesRegex(tests.Problem, "run scripts/test first"):
                 tests.skipped_jobs()
             skipped = {"scripts": {"test_scripts_bench.Form.test_x": "no PyTorch"}, "notebooks": {"test_kernel_a.B.test_y": "no browser"},
-                       "crates": {"z": "needs PyTorch", "u": "needs the moon"}}
+                       "crates": {"pytorch_gives_a_kept_model_the_same_logits": "needs PyTorch", "u": "needs the moon"}}
             tests.SKIPPED.write_text(json.dumps(skipped))
-            with mock.patch.dict(tests.NEEDS, {"needs PyTorch": ("pytorch", lambda: True)}):
+            with mock.patch.dict(tests.NEEDS, {"needs PyTorch": lambda: True}):
                 commands = [[str(word) for word in job.command] for job in tests.skipped_jobs()]
         self.assertEqual([command[-1] for command in commands], ["pytorch_gives_a_kept_model_the_same_logits", "test_scripts_bench.Form.test_x", "test_kernel_a.B.test_y"])
 
     def test_what_cant_run_yet_stays_skipped(self):
+        name = "pytorch_gives_a_kept_model_the_same_logits"
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(tests, "SKIPPED", Path(folder) / "skipped.json"):
-            tests.SKIPPED.write_text(json.dumps({"crates": {"a": "needs PyTorch", "b": "needs the moon"}}))
-            for there, left in [(False, {"a": "needs PyTorch", "b": "needs the moon"}), (True, {"b": "needs the moon"})]:
-                with mock.patch.dict(tests.NEEDS, {"needs PyTorch": ("pytorch", lambda there=there: there)}):
+            tests.SKIPPED.write_text(json.dumps({"crates": {name: "needs PyTorch", "b": "needs the moon"}}))
+            for there, left in [(False, {name: "needs PyTorch", "b": "needs the moon"}), (True, {"b": "needs the moon"})]:
+                with mock.patch.dict(tests.NEEDS, {"needs PyTorch": lambda there=there: there}):
                     self.assertEqual(tests.still_skipped(), left)
 
     def test_a_job_that_does_not_begin_or_can_not_be_read_has_failed(self):
