@@ -98,15 +98,18 @@ class GradeTest(InASandbox):
             rows = [(row["learner"], row["exercise"], row["points"]) for row in csv.DictReader(file)]
         self.assertEqual([row for row in rows if row[2] != "0"], [("ada", name, "1") for name in hostile.RIGHT])
         self.assertEqual(len(rows), 9)
-        self.assertIn("Score: 3.0 / 3.0", (self.folder / "feedback/ada/lab/one.html").read_text())
+        pages = {name: (self.folder / f"feedback/{name}/lab/one.html").read_text() for name in ("ada", "bob")}
+        self.assertIn("Score: 3.0 / 3.0", pages["ada"])
+        self.assertNotIn('class="err"', pages["ada"], "code that is coloured as another language's")
+        self.assertNotIn("read cell", pages["bob"], "what is the teacher's to read")
         subprocess.run([str(ROOT / "scripts" / "lab"), "nbgrader", "export"], cwd=self.folder, capture_output=True, check=True)
         with (self.folder / "grades.csv").open(newline="") as file:
             self.assertEqual({row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}, {"ada": 3.0, "bob": 0.0, "eve": 0.0})
         # Nothing is run again but what was handed in again.
         self.write(self.folder / "submitted/bob/lab/one.ipynb", b"another that is none")
         status, said = self.grade()
-        self.assertIn("1 notebooks to grade", said)
-        self.assertIn("2 are graded already", said)
+        self.assertIn("To grade: 1, ", said)
+        self.assertIn("graded already: 2", said)
 
     @unittest.skipUnless(os.environ.get("GLASSLAB_HOSTILE"), "takes minutes: GLASSLAB_HOSTILE=1")
     def test_a_grading_that_is_killed_ends_what_it_began_and_goes_on_with_the_rest(self):
@@ -130,7 +133,7 @@ class GradeTest(InASandbox):
         before = first.read_bytes()
         with contextlib.redirect_stdout(io.StringIO()) as said:
             command.grade(command.Wish(str(self.folder), jobs=2))
-        self.assertIn("2 notebooks to grade", said.getvalue())
+        self.assertIn("To grade: 2, ", said.getvalue())
         self.assertEqual(first.read_bytes(), before)
         subprocess.run([str(ROOT / "scripts" / "lab"), "nbgrader", "export"], cwd=self.folder, capture_output=True, check=True)
         with (self.folder / "grades.csv").open(newline="") as file:

@@ -1,5 +1,6 @@
 """Tests of scripts/lab grade that need no kernel: what is read of a stranger's file, the sandbox, the table."""
 
+import contextlib
 import csv
 import io
 import json
@@ -9,10 +10,11 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from labkit.grading import cgroup, course, run, sandbox, submission, table
+from labkit.grading import cgroup, command, course, run, sandbox, submission, table
 from labkit.say import Problem
 
 
@@ -91,6 +93,9 @@ class SubmissionTest(InAFolder):
                                ("std::process::exit(0)", "processes"), ("std::fs::read(\"/proc/self/mem\")", "files")]:
             self.assertIn(expected, " ".join(self.read(cell("// mine\n" + code)).remarks), code)
         self.assertNotIn("read cell", " ".join(self.read(*MASTER["cells"]).remarks))
+        # What the lab offers to who is stuck is no check of their own.
+        for code in ("check::reference::relu(x)", "use glasslab::check::reference;\nreference::relu(x)"):
+            self.assertEqual(self.read(cell(code)).remarks[-1], "read cell 1: the library's answer (check::reference)", code)
 
     def test_a_command_for_the_kernel_is_not_run_and_told(self):
         for code in (":dep glasslab = { path = \"mine\" }", "  :clear", "// first\n:restart\n1 + 1", "!rm -rf /"):
@@ -227,6 +232,8 @@ class TableTest(unittest.TestCase):
         rows = list(csv.DictReader(io.StringIO(table.as_csv({"@ada": {"one": self.RESULT}}))))
         self.assertEqual([(row["learner"], row["points"], row["of"], row["said"]) for row in rows],
                          [("'@ada", "2", "2", "✓ relu"), ("'@ada", "0", "1", "'=1+1")])
+        rows = list(csv.DictReader(io.StringIO(table.as_csv({"ada": {"one": {**self.RESULT, "remarks": []}}}))))
+        self.assertEqual([row["remarks"] for row in rows], ["", ""])
 
 
 class CourseTest(InAFolder):
@@ -239,6 +246,17 @@ class CourseTest(InAFolder):
 
     def test_a_learner_is_a_folder_with_a_name_that_is_one(self):
         self.assertEqual(self.course().learners(), (["ada"], ["*", "eve"]))
+
+    def test_what_was_not_handed_in_or_under_another_name_has_no_points_and_is_told(self):
+        made = self.course()
+        (self.folder / "submitted/ada/lab/one.ipynb").rename(self.folder / "submitted/ada/lab/one (1).ipynb")
+        wish = command.Wish(str(self.folder), sandboxed=False)
+        with mock.patch.object(command.kernel, "PREPARED", self.folder / "source/lab/one.ipynb"), contextlib.redirect_stdout(io.StringIO()):
+            results = command.Grading(made, wish, None).all(["ada"])
+        got, of = table.points(results["ada"]["one"])
+        self.assertEqual((got, of > 0), (0, True))
+        self.assertIn("'one (1).ipynb'", table.as_text(results, Path("/pages")))
+        self.assertIn("not handed in", table.as_csv(results))
 
     def test_a_result_is_whole_and_of_what_is_there_now(self):
         made = self.course()

@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import kernel, release, tools
 from ..say import Problem, line
 from . import course as courses
-from . import run, sandbox, table
+from . import run, sandbox, submission, table
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,20 @@ class Grading:
     def all(self, learners: list[str]) -> dict[str, dict[str, dict]]:
         """The results of these learners, by learner and notebook; those that are there already as they are."""
         results = {learner: {} for learner in learners}
-        todo = []
+        todo, missing = [], []
         for learner in learners:
             for notebook in self.course.masters:
                 path = self.course.submitted(learner, notebook)
                 if not os.path.lexists(path):
                     self.course.result(learner, notebook).unlink(missing_ok=True)
+                    missing.append((learner, notebook))
                 elif not self.wish.again and (there := courses.kept(self.course.result(learner, notebook), self.key(learner, notebook))):
                     results[learner][notebook] = there
                 else:
                     todo.append((learner, notebook))
         count = sum(len(notebooks) for notebooks in results.values())
         jobs = self.wish.jobs or max(1, (os.cpu_count() or 1) // 2)
-        line(f"{len(todo)} notebooks to grade, {jobs} at a time{f'; {count} are graded already' if count else ''}.")
+        line(f"To grade: {len(todo)}, {jobs} at a time{f'; graded already: {count}' if count else ''}.")
         failed = self.failed
         with Gradebook(self.course) as gradebook, ThreadPoolExecutor(jobs) as pool:
             waiting = {pool.submit(self.one, *task): task for task in todo}
@@ -113,7 +114,17 @@ class Grading:
                 pool.shutdown(wait=False, cancel_futures=True)
                 sandbox.end_all()
                 raise
+        for learner, notebook in missing:
+            results[learner][notebook] = self.absent(learner, notebook)
         return {learner: dict(sorted(notebooks.items())) for learner, notebooks in results.items()}
+
+    def absent(self, learner: str, notebook: str) -> dict:
+        """The result of what was not handed in, or not under its name."""
+        master = self.course.masters[notebook]
+        tests = submission.tests(master)
+        verdicts = {name: {"exercise": exercise, "right": False, "said": submission.NOT_HANDED_IN} for name, exercise in tests.items()}
+        remarks = [f"not handed in; there is {name!r}, which was not looked at: is it {notebook}.ipynb?" for name in self.course.strange(learner)]
+        return {"verdicts": verdicts, "metadata": submission.metadata(master), "remarks": remarks, "seconds": 0, "memory": 0}
 
     def key(self, learner: str, notebook: str) -> str:
         limits = json.dumps(asdict(self.wish.limits))

@@ -40,6 +40,11 @@ class Course:
     def submitted(self, learner: str, notebook: str) -> Path:
         return self.folder / "submitted" / learner / self.assignment / f"{notebook}.ipynb"
 
+    def strange(self, learner: str) -> list[str]:
+        """Notebooks that a learner has handed in under names which none of the teacher's has."""
+        folder = self.folder / "submitted" / learner / self.assignment
+        return sorted(path.name for path in folder.glob("*.ipynb") if path.stem not in self.masters)
+
     def result(self, learner: str, notebook: str) -> Path:
         return self.results / learner / f"{notebook}.json"
 

@@ -27,6 +27,8 @@ def notebook(result: dict):
     """A result as a notebook: each test has what the judge has said, and nothing that the learner's code has printed."""
     made = nbformat.v4.new_notebook()
     made.metadata.kernelspec = {"display_name": "Rust (glasslab)", "language": "rust", "name": "glasslab"}
+    # What a page's colours go by; without it, code is taken for Python with mistakes.
+    made.metadata.language_info = {"name": "rust", "file_extension": ".rs", "mimetype": "text/rust", "pygments_lexer": "rust"}
     for cell in result["cells"]:
         source, is_code = cell["source"], cell["kind"] == "code"
         text = source if source in result["given"] else fenced(source)
@@ -36,8 +38,8 @@ def notebook(result: dict):
         if is_code:
             outputs = told(result["verdicts"][cell["grade_id"]]) if cell["test"] else cell["outputs"]
             made.cells[-1].outputs = [nbformat.from_dict(output) for output in outputs]
-    if result["remarks"]:
-        made.cells.insert(0, nbformat.v4.new_markdown_cell("Of the grading:\n\n" + fenced("\n".join(result["remarks"]))))
+    if remarks := result.get("told"):
+        made.cells.insert(0, nbformat.v4.new_markdown_cell("Of the grading:\n\n" + fenced("\n".join(remarks))))
     return made
 
 

@@ -31,7 +31,7 @@ def grade(path: Path, master: dict, limits: sandbox.Limits, bwrap: str | None) -
     if handed_in.problem is None:
         said = run(handed_in.cells, seed, limits, bwrap)
     judged = verdicts.judge(kernel.program("glasslab"), said.answers, seed)
-    result = {"seed": seed, "verdicts": {}, "remarks": [*handed_in.remarks], "metadata": _metadata(master)}
+    result = {"seed": seed, "verdicts": {}, "remarks": [*handed_in.remarks], "metadata": submission.metadata(master)}
     if said.why:
         result["remarks"].append(f"ended early: {said.why}")
     for cell in handed_in.cells:
@@ -42,6 +42,8 @@ def grade(path: Path, master: dict, limits: sandbox.Limits, bwrap: str | None) -
         cell.outputs = said.outputs.get(number, [])
         if ended := said.ended.get(number):
             result["remarks"].append(f"cell {number}: {ended}")
+    # What a learner is told of it.
+    result["told"] = [remark for remark in result["remarks"] if not remark.startswith(submission.READ)]
     result["cells"] = [asdict(cell) for cell in handed_in.cells]
     # The teacher's own texts are shown as they are; what a learner has written, as text.
     given = ["".join(cell["source"]) for cell in master["cells"] if cell["cell_type"] == "markdown"]
@@ -121,7 +123,7 @@ def readable() -> list[Path]:
     """What the kernel and its cells read of this machine; not the solved notebooks, and nothing of the person's."""
     own = ["crates", "data", "Cargo.toml", "Cargo.lock", "scripts/labkit"]
     found = [*(ROOT / name for name in own), CARGO_CONFIG, python_env.VENV, work_folder(), CACHE, kernel.program("glasslab").parent,
-             kernel.configured_binding(), libtorch.ensure().folder, cargo_home() / "registry", tools.rust_folder(), Path(sys.base_prefix)]
+             kernel.configured_binding(), (libtorch.find() or libtorch.ensure()).folder, cargo_home() / "registry", tools.rust_folder(), Path(sys.base_prefix)]
     return [path for path in found if path.exists()]
 
 
@@ -133,9 +135,3 @@ def _environment(own: Path, seed: int) -> dict[str, str]:
             "JUPYTER_DATA_DIR": str(own / "data"), "JUPYTER_CONFIG_DIR": str(own / "config"), "IPYTHONDIR": str(own / "ipython"),
             "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "GLASSLAB_OWN": str(own / "kernel"),
             "GLASSLAB_TRAINING_SECONDS": TRAINING_SECONDS, "GLASSLAB_CHECK_SEED": str(seed), "GLASSLAB_CHECK_ANSWERS": str(own / "answers")}
-
-
-def _metadata(master: dict) -> dict[str, dict]:
-    """nbgrader's own words of each of its cells, as the teacher's notebook has them."""
-    about = [cell.get("metadata", {}).get("nbgrader", {}) for cell in master["cells"]]
-    return {said["grade_id"]: said for said in about if said.get("grade_id")}

@@ -49,7 +49,7 @@ class Submission:
 # What a teacher should look at: what it may mean, and how it is found in a learner's code.
 WORTH_READING = {
     "the library's answer (check::reference)": r"\breference\b",
-    "a check of its own": r"\bcheck\s*::|\bmod\s+check\b|\buse\b[^;]*\bcheck\b|\bVerdict\b",
+    "a check of its own": r"\bcheck\s*::(?!\s*reference\b)|\bmod\s+check\b|\buse\b[^;]*\bcheck\b(?!\s*::\s*reference\b)|\bVerdict\b",
     "another crate in the library's place": r"\bextern\s+crate\b|\bmod\s+glasslab\b",
     "unsafe": r"\bunsafe\b|\basm!|\btransmute\b|\bno_mangle\b|\blink_section\b",
     "processes": r"\bprocess\b|\blibc\b|\brustix\b|\bnix\s*::",
@@ -57,6 +57,9 @@ WORTH_READING = {
     "the network": r"\bnet\s*::|\bTcp(Stream|Listener)\b|\bUdpSocket\b",
     "the environment": r"\benv\s*::|\benv!|GLASSLAB_",
 }
+# How a remark begins that is the teacher's to read, and not the learner's.
+READ = "read cell"
+NOT_HANDED_IN = "not handed in"
 TEST = re.compile(r"\bcheck::([a-z0-9_]+)\(")
 
 
@@ -77,6 +80,8 @@ def _notebook(path: Path) -> dict:
     try:
         # A link would lead to another learner's folder, or out of the course.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise Refused(NOT_HANDED_IN) from None
     except OSError as error:
         why = "it is a link" if path.is_symlink() else error.strerror
         raise Refused(f"{path.name} can't be read: {why}") from None
@@ -156,9 +161,9 @@ def _worth_reading(cells: list[Cell], master: dict) -> list[str]:
     for number, cell in own:
         found = [what for what, sign in WORTH_READING.items() if re.search(sign, cell.source)]
         if found:
-            remarks.append(f"read cell {number}: {', '.join(found)}")
+            remarks.append(f"{READ} {number}: {', '.join(found)}")
         if line := command(cell.source):
-            remarks.append(f"read cell {number}: not run, it has a command for the kernel, {line[:40]}")
+            remarks.append(f"{READ} {number}: not run, it has a command for the kernel, {line[:40]}")
     return remarks
 
 
@@ -185,3 +190,9 @@ def _grade_id(cell) -> str | None:
     about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     name = about.get("grade_id") if isinstance(about, dict) else None
     return name if isinstance(name, str) else None
+
+
+def metadata(master: dict) -> dict[str, dict]:
+    """nbgrader's own words of each of its cells, as the teacher's notebook has them."""
+    about = [cell.get("metadata", {}).get("nbgrader", {}) for cell in master["cells"]]
+    return {said["grade_id"]: said for said in about if said.get("grade_id")}

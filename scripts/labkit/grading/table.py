@@ -34,7 +34,7 @@ def as_csv(results: dict[str, dict[str, dict]]) -> str:
 def _cell(word) -> str:
     """A spreadsheet takes what begins with such a sign for a formula, and a learner may have chosen it."""
     word = str(word)
-    return f"'{word}" if word[:1] in "=+-@\t\r" else word
+    return f"'{word}" if word.startswith(tuple("=+-@\t\r")) else word
 
 
 def as_text(results: dict[str, dict[str, dict]], pages: Path) -> str:
