@@ -53,12 +53,12 @@ def make(folder: str, text: str | None, budget: float, page: str | None) -> int:
         raise Problem(f"There is no text {held_out}.")
     entries = []
     for path in models:
-        name = str(path.relative_to(Path(folder).absolute()))
+        name = str(path.relative_to(Path(folder).absolute()).with_suffix(""))
         entries.append(judged(name, *measured(path, held_out), budget))
         line(plain(f"  {name}: {entries[-1].why or f'{entries[-1].loss:.4f} nats per character'}"))
     target = Path(page).absolute() if page else OUT / "leaderboard.html"
     target.parent.mkdir(parents=True, exist_ok=True)
-    about = [f"Loss on {held_out.name}, measured by us; at most {budget:g} seconds of training."]
+    about = [f"Loss on {held_out.name}, measured here; at most {budget:g} seconds of training."]
     if not text:
         about.append("This text comes with the lab, so that every learner has it and may have learnt from it: for a text that they don't have, "
                      "`--text FILE`.")
@@ -96,7 +96,7 @@ def measured(path: Path, text: Path) -> tuple[dict, str | None]:
     if box.process.returncode != 0:
         # Where it lies is nobody's business who reads the page.
         said = _last(box.errors.decode(errors="replace")).replace(f"{path.parent}/", "")
-        return {}, box.why or said or f"measuring it ended with status {box.process.returncode}"
+        return {}, box.why or said.replace(f"{path.name} is no", "it is no", 1) or f"measuring it ended with status {box.process.returncode}"
     return json.loads(said), None
 
 
@@ -169,7 +169,7 @@ def as_page(entries: list[Entry], about: list[str]) -> str:
     return (f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
             f"<title>Leaderboard</title><style>{style}{STYLE}</style><h1>Leaderboard</h1>{''.join(f'<p>{_text(word)}</p>' for word in about)}"
             f"{table}<p>Seconds and steps are what a model’s file says of its training. Whoever writes a file can write that as well; the "
-            f"loss is measured.</p>{without}</html>\n")
+            f"loss is measured. A model that was trained on has the seconds of all its trainings, and the steps of the last.</p>{without}</html>\n")
 
 
 STYLE = """div{overflow-x:auto}

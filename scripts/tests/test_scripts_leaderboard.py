@@ -106,10 +106,10 @@ class MeasuredTest(unittest.TestCase):
             self.assertIn("bytes, more than", leaderboard.measured(self.models / "ada" / "mine.safetensors", self.text)[1])
         said, page = self.make()
         rows = [line.split() for line in said.splitlines()]
-        self.assertEqual([row[1] for row in rows if row and row[0] in ("1.", "2.")], ["ada/mine.safetensors", "bob/mine.safetensors"])
+        self.assertEqual([row[1] for row in rows if row and row[0] in ("1.", "2.")], ["ada/mine", "bob/mine"])
         for name, why in [("cut", "no whole safetensors"), ("empty", "no model that glasslab knows"),
                           ("else", "no model that glasslab knows"), ("huge", "no model that glasslab knows"), ("link", "it is a link"), ("silent", "no history"), ("long", "1000000 s")]:
-            self.assertRegex(said, f"no place: {name}.safetensors: .*{why}")
+            self.assertRegex(said, f"no place: {name}: .*{why}")
             self.assertIn(why, page)
         self.assertNotIn(str(self.folder), page)
 
