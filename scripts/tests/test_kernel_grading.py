@@ -67,7 +67,7 @@ class HostileTest(InASandbox):
     def test_no_hostile_submission_has_a_point_that_it_has_not_earned(self):
         for name in self.submissions:
             with self.subTest(name):
-                self.assertNotIn("FOUND", json.dumps(self.graded(name)["cells"]))
+                self.assertNotIn("FOUND", json.dumps([cell["outputs"] for cell in self.graded(name)["cells"]]))
 
 
 class GradeTest(InASandbox):
