@@ -74,10 +74,10 @@ def _content(path: Path) -> bytes:
 
 def require(place: Path) -> None:
     """Stops before anything is written if the users could not use what would be installed."""
-    if found := re.search(r"[\s:,]", str(place)):
-        raise Problem(f"{place} holds `{found[0]}`, and compilers divide their options there: choose another PREFIX.")
     if ROOT in place.parents:
         raise Problem(f"{place} lies inside of this project: choose a PREFIX outside of it, for example /opt.")
+    if found := re.search(r"[\s:,]", str(place)):
+        raise Problem(f"{place} holds `{found[0]}`, and compilers divide their options there: choose another PREFIX.")
     place.parent.mkdir(parents=True, exist_ok=True)
     for what, path, advice in [
         ("PREFIX", place.parent, "Choose one that all users may read, for example /opt."),
