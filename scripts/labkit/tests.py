@@ -27,7 +27,7 @@ SKIPPED = LAB / "skipped.json"
 SUITES = ("scripts", "crates", "notebooks")
 # By the reason that stands in the `#[ignore]` of a test of cargo's: whether what it needs is here.
 NEEDS = {"needs PyTorch": lambda: peers.there() is not None,
-         "needs an NVIDIA GPU": lambda: libtorch.has_nvidia_gpu(),
+         "needs an NVIDIA GPU": libtorch.has_nvidia_gpu,
          "needs transformers": lambda: bool(os.environ.get("GLASSLAB_TRANSFORMERS_PYTHON")),
          "needs stories260K": lambda: has_stories260k(),
          "needs stories260K and node": lambda: has_stories260k() and tools.node() is not None,

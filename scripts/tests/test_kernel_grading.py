@@ -98,7 +98,7 @@ class GradeTest(InASandbox):
             rows = [(row["learner"], row["exercise"], row["points"]) for row in csv.DictReader(file)]
         self.assertEqual([row for row in rows if row[2] != "0"], [("ada", name, "1") for name in hostile.RIGHT])
         self.assertEqual(len(rows), 9)
-        pages = {name: (self.folder / f"feedback/{name}/lab/one.html").read_text() for name in ("ada", "bob")}
+        pages = {name: (self.folder / f"feedback/{name}/lab/one.html").read_text(encoding="utf-8") for name in ("ada", "bob")}
         self.assertIn("Score: 3.0 / 3.0", pages["ada"])
         self.assertNotIn('class="err"', pages["ada"], "code that is coloured as another language's")
         self.assertNotIn("read cell", pages["bob"], "what is the teacher's to read")

@@ -90,7 +90,7 @@ class Counting(unittest.TestCase):
             self.assertEqual(job.read(CARGO, 0).skipped.get(name), None if there else "needs an NVIDIA GPU")
 
     def test_every_test_that_needs_something_is_found_with_a_reason_that_is_known(self):
-        written = sum(path.read_text().count("#[ignore") for path in ROOT.glob("crates/**/*.rs"))
+        written = sum(path.read_text(encoding="utf-8").count("#[ignore") for path in ROOT.glob("crates/**/*.rs"))
         found = {**tests.ignored(here=True), **tests.ignored(here=False)}
         self.assertEqual(len(found), written)
         self.assertEqual(set(found.values()), set(tests.NEEDS))
