@@ -47,9 +47,9 @@ pub fn generate_with(
     tokenizer: &impl Tokenizer,
     prompt: &str,
     sampling: &Sampling,
-    each: impl FnMut(char),
+    mut each: impl FnMut(char),
 ) -> Result<String> {
-    Ok(write(model, tokenizer, &[prompt], sampling, model.tokenizer().ends(), each)?.remove(0).text)
+    Ok(write(model, tokenizer, &[prompt], sampling, model.tokenizer().ends(), &mut each)?.remove(0).text)
 }
 
 /// What is written behind a prompt up to an id that ends it, or as [`Sampling`] says.
@@ -58,9 +58,9 @@ pub(crate) fn write_until(
     prompt: &str,
     sampling: &Sampling,
     ends: &[u32],
-    each: impl FnMut(char),
+    mut each: impl FnMut(char),
 ) -> Result<String> {
-    let row = write(model, &model.tokenizer(), &[prompt], sampling, ends, each)?.remove(0);
+    let row = write(model, &model.tokenizer(), &[prompt], sampling, ends, &mut each)?.remove(0);
     Ok(row.text[row.start..].to_owned())
 }
 
@@ -75,7 +75,7 @@ pub fn generate_batch(
     prompts: &[&str],
     sampling: &Sampling,
 ) -> Result<Vec<String>> {
-    let rows = write(model, tokenizer, prompts, sampling, model.tokenizer().ends(), |_| ())?;
+    let rows = write(model, tokenizer, prompts, sampling, model.tokenizer().ends(), &mut |_| ())?;
     Ok(rows.into_iter().map(|row| row.text).collect())
 }
 
@@ -96,7 +96,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(tokenizer: &impl Tokenizer, prompt: &str, seed: u64, chars: usize) -> Result<Row> {
+    fn new(tokenizer: &dyn Tokenizer, prompt: &str, seed: u64, chars: usize) -> Result<Row> {
         let unknown: Vec<char> = prompt.chars().filter(|character| !tokenizer.knows(*character)).collect();
         if !unknown.is_empty() {
             eprintln!("left out of the prompt, because the model does not know them: {unknown:?}");
@@ -115,7 +115,7 @@ impl Row {
     }
 
     /// Appends a token's characters, up to the last one that was asked for.
-    fn take(&mut self, piece: &[u8], stop: Option<&str>, each: &mut impl FnMut(char)) {
+    fn take(&mut self, piece: &[u8], stop: Option<&str>, each: &mut dyn FnMut(char)) {
         self.begun.extend_from_slice(piece);
         for character in whole_characters(&mut self.begun).chars().take(self.missing) {
             self.text.push(character);
@@ -147,13 +147,14 @@ fn whole_characters(bytes: &mut Vec<u8>) -> String {
     text
 }
 
+/// Not generic, so that it is compiled with the library, once and well, and not with each cell.
 fn write(
-    model: &impl LanguageModel,
-    tokenizer: &impl Tokenizer,
+    model: &dyn LanguageModel,
+    tokenizer: &dyn Tokenizer,
     prompts: &[&str],
     sampling: &Sampling,
     ends: &[u32],
-    mut each: impl FnMut(char),
+    each: &mut dyn FnMut(char),
 ) -> Result<Vec<Row>> {
     sampling.check(tokenizer)?;
     let _guard = tch::no_grad_guard();
@@ -184,7 +185,7 @@ fn write(
                 row.missing = 0;
                 continue;
             }
-            row.take(&piece, sampling.stop.as_deref(), &mut each);
+            row.take(&piece, sampling.stop.as_deref(), each);
         }
         place += 1;
         if should_stop() {
@@ -195,16 +196,16 @@ fn write(
 }
 
 /// The last characters of the rows, as the model sees them.
-struct Window<'a, M> {
-    model: &'a M,
+struct Window<'a> {
+    model: &'a dyn LanguageModel,
     cache: Option<Cache>,
     /// The cache holds the characters of these places.
     first: usize,
     read: usize,
 }
 
-impl<'a, M: LanguageModel> Window<'a, M> {
-    fn new(model: &'a M, rows: usize, cached: bool) -> Result<Window<'a, M>> {
+impl<'a> Window<'a> {
+    fn new(model: &'a dyn LanguageModel, rows: usize, cached: bool) -> Result<Window<'a>> {
         let cache = if cached { model.new_cache(rows as i64)? } else { None };
         Ok(Window { model, cache, first: 0, read: 0 })
     }

@@ -49,6 +49,7 @@ mod numbers;
 pub mod prelude;
 pub mod proofs;
 pub mod rng;
+mod slices;
 mod stopping;
 pub mod tokenizer;
 pub mod trace;

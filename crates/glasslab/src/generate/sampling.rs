@@ -41,7 +41,7 @@ impl Sampling {
     ///
     /// # Errors
     /// If a setting is out of range.
-    pub fn check(&self, tokenizer: &impl Tokenizer) -> Result<()> {
+    pub fn check(&self, tokenizer: &(impl Tokenizer + ?Sized)) -> Result<()> {
         let Sampling { temperature, top_k, top_p, ref stop, .. } = *self;
         if !(temperature.is_finite() && temperature >= 0.0) {
             return Err(Error::Config(format!("temperature must be 0 or above, got {temperature}")));
@@ -69,12 +69,23 @@ impl Sampling {
     /// # Errors
     /// If there is no score.
     pub(super) fn weigh(&self, logits: &Tensor) -> Result<Vec<f64>> {
-        let logits = logits.f_to_kind(Kind::Double)?;
-        let weights = match self.temperature {
-            0.0 => logits,
-            temperature => logits.f_sub(&logits.f_amax(-1, true)?)?.f_div_scalar(temperature)?.f_exp()?,
+        let n_vocab = logits.size().last().map_or(1, |&size| size.max(1) as usize);
+        let flat = logits.f_contiguous()?.f_view([-1])?;
+        let mut weights = match logits.kind() {
+            Kind::Float => Vec::<f32>::try_from(flat)?.into_iter().map(f64::from).collect(),
+            _ => Vec::<f64>::try_from(flat.f_to_kind(Kind::Double)?)?,
         };
-        Ok(Vec::<f64>::try_from(weights.f_contiguous()?.f_view([-1])?)?)
+        if self.temperature > 0.0 {
+            for text in weights.chunks_exact_mut(n_vocab) {
+                // Which no number is, if one is none.
+                let most = text
+                    .iter()
+                    .copied()
+                    .fold(f64::NEG_INFINITY, |most, logit| if logit <= most { most } else { logit });
+                text.iter_mut().for_each(|weight| *weight = ((*weight - most) / self.temperature).exp());
+            }
+        }
+        Ok(weights)
     }
 
     /// Draws an id by its weight, among those that top-k and top-p leave.

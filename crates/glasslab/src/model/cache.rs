@@ -3,6 +3,7 @@
 //! A character's keys and values depend on no later character. So while a text grows, they are kept, and each
 //! new character costs one query against the kept keys instead of a forward pass over the whole text.
 
+use super::transformer::Loops;
 use crate::error::{Error, Result};
 use tch::{Device, Kind, Tensor};
 
@@ -47,8 +48,20 @@ impl KvCache {
     /// # Errors
     /// If there is no room, or B, K or D is another than at its making.
     pub fn extend(&mut self, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (new, most) = (keys.size().get(2).copied().unwrap_or(0), self.context_len);
-        let len = self.len + new;
+        let new = keys.size().get(2).copied().unwrap_or(0);
+        self.make_room(new)?;
+        self.keys.f_narrow(2, self.len, new)?.f_copy_(keys)?;
+        self.values.f_narrow(2, self.len, new)?.f_copy_(values)?;
+        self.len += new;
+        Ok((self.keys.f_narrow(2, 0, self.len)?, self.values.f_narrow(2, 0, self.len)?))
+    }
+
+    /// Makes room for so many more characters.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) fn make_room(&mut self, new: i64) -> Result<()> {
+        let (len, most) = (self.len + new, self.context_len);
         if len > most {
             return Err(Error::Shape {
                 expected: format!("at most {most} characters (context_len)"),
@@ -61,10 +74,7 @@ impl KvCache {
             let larger = len.max(2 * room).min(most);
             (self.keys, self.values) = (self.moved(&self.keys, larger)?, self.moved(&self.values, larger)?);
         }
-        self.keys.f_narrow(2, self.len, new)?.f_copy_(keys)?;
-        self.values.f_narrow(2, self.len, new)?.f_copy_(values)?;
-        self.len = len;
-        Ok((self.keys.f_narrow(2, 0, len)?, self.values.f_narrow(2, 0, len)?))
+        Ok(())
     }
 
     /// What is filled of keys or values, with room for so many characters.
@@ -83,6 +93,8 @@ pub struct Cache {
     pub blocks: Vec<KvCache>,
     /// How many characters the model has read.
     pub len: i64,
+    /// Of a small model on a processor its numbers, as they were when it first read: whoever changes it takes a new cache.
+    pub(super) loops: Option<Loops>,
 }
 
 impl Cache {

@@ -14,9 +14,11 @@
 
 mod config;
 mod families;
+mod loops;
 
 pub use config::{Activation, Every, Positions, TransformerConfig, Window};
 pub use families::Family;
+pub(super) use loops::Loops;
 
 use super::attention::{MultiHeadAttention, UNSEEN_FROM};
 use super::cache::{Cache, KvCache};
@@ -333,7 +335,7 @@ impl LanguageModel for TransformerLm {
     fn new_cache(&self, batch: i64) -> Result<Option<Cache>> {
         let TransformerConfig { context_len, n_kv_heads, head_dim, .. } = self.config;
         let block = |_| KvCache::new(batch, n_kv_heads, context_len, head_dim, (self.precision(), self.device()));
-        Ok(Some(Cache { blocks: (0..self.config.n_layers).map(block).collect::<Result<_>>()?, len: 0 }))
+        Ok(Some(Cache { blocks: (0..self.config.n_layers).map(block).collect::<Result<_>>()?, ..Cache::default() }))
     }
 
     fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
@@ -342,7 +344,10 @@ impl LanguageModel for TransformerLm {
     }
 
     fn read(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
-        self.read_seen(ids, cache, &mut NoProbe)
+        match loops::read(self, ids, cache)? {
+            Some(scores) => Ok(scores),
+            None => self.read_seen(ids, cache, &mut NoProbe),
+        }
     }
 
     fn n_vocab(&self) -> i64 {
@@ -540,6 +545,44 @@ mod tests {
                 let weights = recording.get(&format!("block.{number}.attn.weights")).unwrap();
                 assert_eq!(weights.size(), [2, config.n_heads, 5, 5]);
             }
+        }
+    }
+
+    #[test]
+    fn a_further_character_by_loops_has_the_scores_of_the_forward_pass() {
+        for config in variants().into_iter().chain(Family::ALL.map(Family::config)) {
+            let model = awake(config);
+            let by_loops = config.weighting == Weighting::Softmax && !config.previous_head;
+            for batch in [1, 3, 9] {
+                let ids = random_ids(10).repeat([5, 1]).narrow(0, 0, batch); // (B, 10)
+                let whole = model.logits(&ids).unwrap();
+                let mut cache = model.new_cache(batch).unwrap().unwrap();
+                model.read(&ids.narrow(1, 0, 4), &mut cache).unwrap();
+                for place in 4..10 {
+                    let next = ids.narrow(1, place, 1);
+                    let scores = loops::read(&model, &next, &mut cache).unwrap();
+                    assert_eq!(scores.is_some(), by_loops, "{config:?}");
+                    let scores = scores.unwrap_or_else(|| model.read(&next, &mut cache).unwrap());
+                    let expected = whole.select(1, place);
+                    let most = expected.abs().max().double_value(&[]).max(1.0);
+                    assert!(difference(&scores, &expected) < 1e-5 * most, "{batch} {place} {config:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_for_loops_is_said_by_the_forward_pass() {
+        let model = awake(TransformerConfig { context_len: 2, ..TransformerConfig::small() });
+        let read = |ids: &[i64], cached: &[i64]| {
+            let mut cache = model.new_cache(1).unwrap().unwrap();
+            model.read(&Tensor::from_slice(cached).unsqueeze(0), &mut cache).unwrap();
+            model.read(&Tensor::from_slice(ids).unsqueeze(0), &mut cache)
+        };
+        assert!(read(&[1], &[1]).is_ok());
+        for (ids, cached, said) in [(256, &[1][..], "0 to 255"), (-1, &[1], "0 to 255"), (1, &[1, 2], "context_len")] {
+            let message = read(&[ids], cached).unwrap_err().to_string();
+            assert!(message.contains(said), "{message}");
         }
     }
 

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::ModelConfig;
 use crate::model::Step;
 use crate::numbers::{Quantity, numbers, shape};
+use crate::slices::numbers_of;
 use tch::{Device, Kind, Tensor};
 
 /// One step of a trace.
@@ -193,18 +194,6 @@ impl Range {
             not_finite: numbers.len() - count,
             has_nan: all().any(|number: f64| number.is_nan()),
         }
-    }
-}
-
-/// A tensor's numbers where they are.
-///
-/// # Safety
-/// The tensor must be contiguous, on the processor, and of the kind that `T` is.
-unsafe fn numbers_of<T>(tensor: &Tensor) -> &[T] {
-    match tensor.numel() {
-        0 => &[],
-        // SAFETY: as above.
-        count => unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<T>(), count) },
     }
 }
 

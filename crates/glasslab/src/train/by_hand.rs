@@ -7,6 +7,7 @@ use super::optimiser::{self, Memory, Moved};
 use super::step::TrainStep;
 use crate::error::{Error, Result};
 use crate::numbers::{digits, shape, superscript};
+use crate::slices::is_walkable;
 use std::fmt;
 use tch::{Kind, Tensor};
 
@@ -95,11 +96,13 @@ impl TrainStep {
 #[derive(Debug, Clone, Copy)]
 struct Arithmetic {
     single: bool,
+    /// Whether Adam's step is the library's own loop, which rounds after each operation.
+    own: bool,
 }
 
 impl Arithmetic {
     fn of(tensor: &Tensor) -> Arithmetic {
-        Arithmetic { single: tensor.kind() == Kind::Float }
+        Arithmetic { single: tensor.kind() == Kind::Float, own: is_walkable(tensor) }
     }
 
     fn round(self, number: f64) -> f64 {
@@ -114,18 +117,20 @@ impl Arithmetic {
         self.round(self.round(a) + self.round(b))
     }
 
-    /// √a, by libtorch itself: its root may be the neighbour of the nearest number.
+    /// √a, where libtorch takes it by libtorch itself: its root may be the neighbour of the nearest number.
     fn root(self, a: f64) -> Result<f64> {
         match self.single {
+            true if self.own => Ok(f64::from((a as f32).sqrt())),
             true => Ok(Tensor::f_from_slice(&[a as f32])?.f_sqrt()?.f_double_value(&[0])?),
             false => Ok(a.sqrt()),
         }
     }
 
-    /// a + share · (b − a), multiplied and added in one go, as processors can.
+    /// a + share · (b − a); by libtorch multiplied and added in one go, as processors can.
     fn towards(self, a: f64, b: f64, share: f64) -> f64 {
         let way = self.plus(b, -a);
         match self.single {
+            true if self.own => self.plus(a, self.times(share, way)),
             true => f64::from((share as f32).mul_add(way as f32, a as f32)),
             false => share.mul_add(way, a),
         }

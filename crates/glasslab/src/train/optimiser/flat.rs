@@ -3,6 +3,7 @@
 use super::memory::{Memory, decay};
 use crate::error::Result;
 use crate::model::Parameter;
+use crate::slices::{is_walkable, walk, walk_mut};
 use crate::train::OptimiserKind;
 use tch::{Device, Tensor};
 
@@ -50,23 +51,40 @@ impl Flat {
     }
 
     pub(super) fn step(&mut self, gradients: &[Tensor], lr: f64, weight_decay: f64) -> Result<()> {
-        let gradient = joined(gradients, self.parameters.device())?; // (P)
-        decay(&mut self.parameters, lr * weight_decay)?;
-        match &mut self.rule {
-            Rule::Sgd => _ = self.parameters.f_sub_(&gradient.f_mul_scalar(lr)?)?,
+        let Flat { parameters, rule, .. } = self;
+        if let Rule::Adam { steps, .. } = rule {
+            *steps += 1;
+        }
+        if let Rule::Adam { mean, square, steps } = rule
+            && is_walkable(parameters)
+            && gradients.iter().all(is_walkable)
+        {
+            // SAFETY: these numbers are the optimiser's own, and no model computes while it is moved.
+            let [mut parameters, mut mean, mut square] =
+                unsafe { [walk_mut(parameters), walk_mut(mean), walk_mut(square)] };
+            for gradient in gradients.iter().map(walk) {
+                let one = [&mut parameters, &mut mean, &mut square]
+                    .map(|all| all.split_off_mut(..gradient.len()).expect("as many numbers as gradients"));
+                adam(one, gradient, scale(*steps, lr), 1.0 - lr * weight_decay);
+            }
+            return Ok(());
+        }
+        let gradient = joined(gradients, parameters.device())?; // (P)
+        decay(parameters, lr * weight_decay)?;
+        match rule {
+            Rule::Sgd => _ = parameters.f_sub_(&gradient.f_mul_scalar(lr)?)?,
             Rule::Momentum { velocity } => {
                 let _ = velocity.f_mul_scalar_(FRICTION)?.f_add_(&gradient)?;
-                let _ = self.parameters.f_sub_(&velocity.f_mul_scalar(lr)?)?;
+                let _ = parameters.f_sub_(&velocity.f_mul_scalar(lr)?)?;
             }
             Rule::Adam { mean, square, steps } => {
-                *steps += 1;
                 let _ = mean.f_lerp_(&gradient, 1.0 - BETA1)?;
                 let _ = square.f_lerp_(&gradient.f_square()?, 1.0 - BETA2)?;
                 // θ − lr · m̂ / (√v̂ + ε) in place, with what is the same for all parameters taken out of the fraction.
                 let (shift, factor) = scale(*steps, lr);
                 let mut scale = square.f_sqrt()?;
                 let _ = scale.f_add_scalar_(shift)?.f_mul_scalar_(factor)?;
-                let _ = self.parameters.f_addcdiv_(mean, &scale)?;
+                let _ = parameters.f_addcdiv_(mean, &scale)?;
             }
         }
         Ok(())
@@ -110,6 +128,22 @@ impl Flat {
 pub(crate) fn scale(steps: i32, lr: f64) -> (f64, f64) {
     let (bias1, bias2) = (1.0 - BETA1.powi(steps), (1.0 - BETA2.powi(steps)).sqrt());
     (EPSILON * bias2, -bias1 / (lr * bias2))
+}
+
+/// Adam's step on the numbers of a parameter, its m and its v, in the processor's memory: one pass instead of seven.
+fn adam([parameters, mean, square]: [&mut [f32]; 3], gradient: &[f32], (shift, factor): (f64, f64), kept: f64) {
+    let [new_mean, new_square, shift, factor, kept] =
+        [1.0 - BETA1, 1.0 - BETA2, shift, factor, kept].map(|number| number as f32);
+    // By places, which becomes vector instructions in whatever way the crate is compiled; four joined iterators don't.
+    let all = gradient.len();
+    let (parameters, mean, square) = (&mut parameters[..all], &mut mean[..all], &mut square[..all]);
+    for place in 0..all {
+        let g = gradient[place];
+        let m = mean[place] + new_mean * (g - mean[place]);
+        let v = square[place] + new_square * (g * g - square[place]);
+        (mean[place], square[place]) = (m, v);
+        parameters[place] = kept * parameters[place] + m / ((v.sqrt() + shift) * factor);
+    }
 }
 
 /// Vectors, one after the other; of none, an empty one.

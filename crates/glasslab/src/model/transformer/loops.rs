@@ -1,0 +1,460 @@
+//! The next characters of texts in plain loops: the forward pass of [`TransformerLm`] for writing on a processor.
+//!
+//! Of a small model, a character is some 25 operations of libtorch a block on a few hundred numbers each, and calling them takes
+//! longer than computing them. Here the same steps, in the same order, are loops over numbers; many texts are shared out to threads.
+//! The scores are those of libtorch within 1e-5. Who looks (a probe) is shown the forward pass itself.
+
+use super::{Activation, TransformerConfig, TransformerLm};
+use crate::error::Result;
+use crate::model::attention::{AttentionConfig, Weighting};
+use crate::model::cache::{Cache, KvCache};
+use crate::model::norm::Norm;
+use crate::slices::{is_walkable, walk, walk_mut};
+use tch::{Kind, Tensor};
+
+/// Of a model with more numbers, a product is worth a call of libtorch.
+const MOST_NUMBERS: i64 = 8_000_000;
+/// So are more characters of a text at once.
+const MOST_AT_ONCE: i64 = 128;
+/// So many characters are worth a thread.
+const WORTH_A_THREAD: usize = 16;
+/// So many rows of a weight lie beside each other, ...
+const WIDE: usize = 16;
+/// ... and are multiplied with so many characters at a time: their sums stay in the processor's registers.
+const HIGH: usize = 6;
+
+/// The scores after the last of `ids`, which continue what the cache has seen; `None` if they are too many, the model is none for
+/// loops, or something is wrong with them: then the forward pass computes them, or says what.
+///
+/// # Shapes
+/// `ids`: (B, T) → (B, V)
+pub(super) fn read(model: &TransformerLm, ids: &Tensor, cache: &mut Cache) -> Result<Option<Tensor>> {
+    let [texts @ 1..=i64::MAX, time @ 1..=MOST_AT_ONCE] = ids.size()[..] else { return Ok(None) };
+    let (first, config) = (cache.len, &model.config);
+    let keeps = |block: &KvCache| {
+        block.keys.size()[..2] == [texts, config.n_kv_heads]
+            && [&block.keys, &block.values].into_iter().all(is_walkable)
+    };
+    let has_room = first + time <= config.context_len && cache.blocks.len() == model.blocks.len();
+    if !(has_room && ids.kind() == Kind::Int64 && cache.blocks.iter().all(keeps)) {
+        return Ok(None);
+    }
+    let ids = Vec::<i64>::try_from(ids.f_flatten(0, -1)?)?;
+    let is_known = ids.iter().all(|id| (0..config.n_vocab).contains(id));
+    if cache.loops.is_none() && is_known && is_for_loops(model) {
+        cache.loops = Some(Loops::of(model)?);
+    }
+    let Some(loops) = cache.loops.as_ref().filter(|_| is_known) else { return Ok(None) };
+    let most = (texts as usize).min(tch::get_num_threads().max(1) as usize);
+    let threads = (ids.len() / WORTH_A_THREAD).clamp(1, most);
+    let share = (texts as usize).div_ceil(threads); // texts of a thread
+    let mut shares: Vec<Vec<[&mut [f32]; 2]>> = Vec::new();
+    shares.resize_with(threads, Vec::new);
+    for block in &mut cache.blocks {
+        block.make_room(time)?;
+        block.len += time;
+        let size = share * block.keys.numel() / texts as usize;
+        // SAFETY: the cache is borrowed, and nobody else has a handle to its numbers.
+        let (keys, values) = unsafe { (walk_mut(&mut block.keys), walk_mut(&mut block.values)) };
+        let parts = keys.chunks_mut(size).zip(values.chunks_mut(size));
+        shares.iter_mut().zip(parts).for_each(|(share, (keys, values))| share.push([keys, values]));
+    }
+    cache.len += time;
+    let (first, time) = (first as usize, time as usize);
+    let mut parts = ids.chunks(share * time).zip(shares);
+    let logits: Vec<f32> = std::thread::scope(|scope| {
+        let own = parts.next();
+        let others: Vec<_> = parts.map(|(ids, kept)| scope.spawn(|| loops.scores(ids, first, time, kept))).collect();
+        let mut logits = own.map_or_else(Vec::new, |(ids, kept)| loops.scores(ids, first, time, kept));
+        others
+            .into_iter()
+            .for_each(|other| logits.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))));
+        logits
+    });
+    Ok(Some(Tensor::f_from_slice(&logits)?.f_view([texts, config.n_vocab])?))
+}
+
+/// Whether a model does what is written here, with few numbers of single precision, on a processor.
+fn is_for_loops(model: &TransformerLm) -> bool {
+    let TransformerConfig { n_vocab, emb_dim, n_layers, n_heads, head_dim, n_hidden, .. } = model.config;
+    n_layers * emb_dim * (3 * n_hidden + 4 * n_heads * head_dim) + n_vocab * emb_dim <= MOST_NUMBERS
+        && model.config.weighting == Weighting::Softmax
+        && !model.config.previous_head
+        && is_walkable(&model.embedding)
+        && model.precision == Kind::Float
+}
+
+/// A model's numbers, laid out for loops: those that it had when a cache first read a text.
+#[derive(Debug)]
+pub(in crate::model) struct Loops {
+    config: TransformerConfig,
+    embedding: Vec<f32>,
+    position: Option<Vec<f32>>,
+    blocks: Vec<Block>,
+    last: Option<Scaled>,
+    head: Linear,
+}
+
+#[derive(Debug)]
+struct Block {
+    attention: AttentionConfig,
+    /// Before and after the attention, before and after the MLP.
+    norms: [Option<Scaled>; 4],
+    qkv: Linear,
+    scales: Option<[Vec<f32>; 2]>,
+    turns: Option<Vec<f32>>,
+    output: Linear,
+    up: Linear,
+    gate: Option<Linear>,
+    down: Linear,
+}
+
+/// A norm's scale and shift, and its ε.
+#[derive(Debug)]
+struct Scaled(Option<Vec<f32>>, Option<Vec<f32>>, f64);
+
+/// A weight of N rows and K columns: for each [`WIDE`] rows K times their numbers of a column, zeros for rows that are not there.
+#[derive(Debug)]
+struct Linear {
+    weight: Vec<[f32; WIDE]>,
+    rows: usize,
+    columns: usize,
+    bias: Option<Vec<f32>>,
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(Vec::try_from(tensor.f_flatten(0, -1)?)?)
+}
+
+impl Loops {
+    fn of(model: &TransformerLm) -> Result<Loops> {
+        let optional = |tensor: Option<&Tensor>| tensor.map(numbers).transpose();
+        let scaled = |norm: &Norm| -> Result<Scaled> {
+            Ok(Scaled(optional(norm.scale.as_ref())?, optional(norm.shift.as_ref())?, norm.epsilon))
+        };
+        let scaled_if = |norm: Option<&Norm>| norm.map(scaled).transpose();
+        let block = |block: &super::Block| -> Result<Block> {
+            let (attention, mlp, extras) = (&block.attention, &block.mlp, &block.attention.extras);
+            let biases = mlp.biases.as_ref();
+            let turns = model.rotary_of(block).map(|rotary| rotary.turns.f_view_as_real()).transpose()?; // (T, D/2, 2)
+            let norms =
+                [Some(&block.norm1), block.attention_norm.as_ref(), Some(&block.norm2), block.mlp_norm.as_ref()];
+            let [before, after, before_mlp, after_mlp] = norms.map(scaled_if);
+            let scales = extras.qk_scales.as_ref();
+            Ok(Block {
+                attention: attention.config,
+                norms: [before?, after?, before_mlp?, after_mlp?],
+                qkv: Linear::of(&attention.qkv_weight, extras.qkv_bias.as_ref())?,
+                scales: scales
+                    .map(|[queries, keys]| -> Result<_> { Ok([numbers(queries)?, numbers(keys)?]) })
+                    .transpose()?,
+                turns: optional(turns.as_ref())?,
+                output: Linear::of(&attention.output_weight, extras.output_bias.as_ref())?,
+                up: Linear::of(&mlp.hidden_weight, biases.map(|biases| &biases.0))?,
+                gate: mlp.gate_weight.as_ref().map(|gate| Linear::of(gate, None)).transpose()?,
+                down: Linear::of(&mlp.output_weight, biases.map(|biases| &biases.1))?,
+            })
+        };
+        Ok(Loops {
+            config: model.config,
+            embedding: numbers(&model.embedding)?,
+            position: optional(model.position.as_ref())?,
+            blocks: model.blocks.iter().map(block).collect::<Result<_>>()?,
+            last: scaled_if(model.final_norm.as_ref())?,
+            head: Linear::of(model.head.as_ref().unwrap_or(&model.embedding), None)?,
+        })
+    }
+
+    /// [`pass`](Self::pass) with what the processor has.
+    fn scores(&self, ids: &[i64], first: usize, time: usize, kept: Vec<[&mut [f32]; 2]>) -> Vec<f32> {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            #[target_feature(enable = "avx2")]
+            fn by_eights(
+                loops: &Loops,
+                ids: &[i64],
+                first: usize,
+                time: usize,
+                kept: Vec<[&mut [f32]; 2]>,
+            ) -> Vec<f32> {
+                loops.pass(ids, first, time, kept)
+            }
+            // SAFETY: it has these instructions.
+            return unsafe { by_eights(self, ids, first, time, kept) };
+        }
+        self.pass(ids, first, time, kept)
+    }
+
+    /// The scores after the last of each text's ids, the first of which stands at `first`.
+    ///
+    /// # Shapes
+    /// `ids`: B · T · `kept`: keys and values (B · K · room · D) of each block → B · V
+    #[inline(always)]
+    fn pass(&self, ids: &[i64], first: usize, time: usize, kept: Vec<[&mut [f32]; 2]>) -> Vec<f32> {
+        let width = self.config.emb_dim as usize;
+        let mut x = Vec::with_capacity(ids.len() * width); // B · T · C
+        ids.iter().for_each(|&id| x.extend_from_slice(&self.embedding[id as usize * width..][..width]));
+        if self.config.scaled_embedding {
+            let scale = (width as f32).sqrt();
+            x.iter_mut().for_each(|x| *x *= scale);
+        }
+        if let Some(position) = &self.position {
+            let place = |number| &position[(first + number % time) * width..][..width];
+            x.chunks_exact_mut(width).enumerate().for_each(|(number, x)| add(x, place(number)));
+        }
+        let last =
+            |x: &[f32]| x.chunks_exact(time * width).flat_map(|text| &text[(time - 1) * width..]).copied().collect();
+        for (number, (block, kept)) in self.blocks.iter().zip(kept).enumerate() {
+            let [before, after, before_mlp, after_mlp] = &block.norms;
+            let is_last = number + 1 == self.blocks.len();
+            let attended = block.look_back(&normed(before, x.clone(), width), first, time, kept, is_last);
+            if is_last {
+                x = last(&x); // B · C
+            }
+            add(&mut x, &normed(after, attended, width));
+            let thought = block.think(self.config.activation, &normed(before_mlp, x.clone(), width));
+            add(&mut x, &normed(after_mlp, thought, width));
+        }
+        if self.blocks.is_empty() {
+            x = last(&x);
+        }
+        self.head.forward(&normed(&self.last, x, width))
+    }
+}
+
+impl Block {
+    /// The attention of the next characters, in the last block of the last ones only: of the others, keys and values are kept.
+    #[inline(always)]
+    fn look_back(&self, x: &[f32], first: usize, time: usize, [keys, values]: [&mut [f32]; 2], last: bool) -> Vec<f32> {
+        let config = &self.attention;
+        let [heads, kv_heads, dim] = [config.n_heads, config.n_kv_heads, config.head_dim].map(|size| size as usize);
+        let all = (heads + 2 * kv_heads) * dim;
+        let mut qkv = self.qkv.forward(x); // B · T · (H + 2·K) · D
+        let room = keys.len() / (qkv.len() / (all * time) * kv_heads * dim);
+        for (row, numbers) in qkv.chunks_exact_mut(all).enumerate() {
+            let (text, place) = (row / time, first + row % time);
+            for (number, head) in numbers.chunks_exact_mut(dim).take(heads + kv_heads).enumerate() {
+                if config.qk_norm {
+                    bring_to_size(head, config.epsilon);
+                }
+                if let Some(scales) = &self.scales {
+                    head.iter_mut().zip(&scales[usize::from(number >= heads)]).for_each(|(x, scale)| *x *= scale);
+                }
+                let turns = self.turns.iter().flat_map(|turns| turns[place * dim..].as_chunks::<2>().0);
+                for ([a, b], [cos, sin]) in head.as_chunks_mut::<2>().0.iter_mut().zip(turns) {
+                    (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+                }
+            }
+            let (own_keys, own_values) = numbers[heads * dim..].split_at(kv_heads * dim);
+            for head in 0..kv_heads {
+                let start = ((text * kv_heads + head) * room + place) * dim;
+                keys[start..][..dim].copy_from_slice(&own_keys[head * dim..][..dim]);
+                values[start..][..dim].copy_from_slice(&own_values[head * dim..][..dim]);
+            }
+        }
+        let mut mixed = Vec::with_capacity(qkv.len()); // B · T · H · D, or B · H · D
+        let (mut weights, scale) = (Vec::new(), (dim as f32).sqrt().recip());
+        for (row, numbers) in qkv.chunks_exact(all).enumerate().filter(|(row, _)| !last || row % time + 1 == time) {
+            let (text, seen) = (row / time, first + row % time + 1);
+            let from = config.window.map_or(0, |window| seen.saturating_sub(window as usize));
+            for (head, query) in numbers[..heads * dim].chunks_exact(dim).enumerate() {
+                let start = (text * kv_heads + head * kv_heads / heads) * room;
+                let near = (start + from) * dim..(start + seen) * dim;
+                weights.clear();
+                for key in keys[near.clone()].chunks_exact(dim) {
+                    weights.push(dot(query, key) * scale);
+                }
+                softmax(&mut weights);
+                let start = mixed.len();
+                mixed.resize(start + dim, 0.0);
+                mean(&weights, &values[near], &mut mixed[start..]);
+            }
+        }
+        self.output.forward(&mixed)
+    }
+
+    /// The MLP.
+    #[inline(always)]
+    fn think(&self, activation: Activation, x: &[f32]) -> Vec<f32> {
+        let mut hidden = self.up.forward(x); // B · N
+        match &self.gate {
+            None => activate(activation, &mut hidden),
+            Some(gate) => {
+                let mut gate = gate.forward(x);
+                activate(activation, &mut gate);
+                hidden.iter_mut().zip(gate).for_each(|(hidden, gate)| *hidden *= gate);
+            }
+        }
+        self.down.forward(&hidden)
+    }
+}
+
+impl Linear {
+    fn of(weight: &Tensor, bias: Option<&Tensor>) -> Result<Linear> {
+        let (rows, columns) = weight.size2()?;
+        let (rows, columns, numbers_of) = (rows as usize, columns as usize, numbers(weight)?);
+        let mut weight = vec![[0.0; WIDE]; rows.div_ceil(WIDE) * columns];
+        for (row, numbers) in numbers_of.chunks_exact(columns).enumerate() {
+            let wide = &mut weight[row / WIDE * columns..][..columns];
+            wide.iter_mut().zip(numbers).for_each(|(wide, number)| wide[row % WIDE] = *number);
+        }
+        Ok(Linear { weight, rows, columns, bias: bias.map(numbers).transpose()? })
+    }
+
+    /// x · Wᵀ + b
+    ///
+    /// # Shapes
+    /// `x`: B · K → B · N
+    #[inline(always)]
+    fn forward(&self, x: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; x.len() / self.columns * self.rows];
+        let rows = x.len() / self.columns;
+        for row in (0..rows / HIGH * HIGH).step_by(HIGH) {
+            self.multiply::<HIGH>(&x[row * self.columns..], &mut out[row * self.rows..]);
+        }
+        for row in rows / HIGH * HIGH..rows {
+            self.multiply::<1>(&x[row * self.columns..], &mut out[row * self.rows..]);
+        }
+        out
+    }
+
+    /// The first `X` rows of x · Wᵀ + b.
+    #[inline(always)]
+    fn multiply<const X: usize>(&self, x: &[f32], out: &mut [f32]) {
+        let mut across = vec![[0.0; X]; self.columns];
+        for row in 0..X {
+            for column in 0..self.columns {
+                across[column][row] = x[row * self.columns + column];
+            }
+        }
+        for (first, weight) in (0..self.rows).step_by(WIDE).zip(self.weight.chunks_exact(self.columns)) {
+            let (sums, there) = (products(&across, weight), WIDE.min(self.rows - first));
+            for row in 0..X {
+                let out = &mut out[row * self.rows + first..][..there];
+                out.copy_from_slice(&sums[row][..there]);
+                if let Some(bias) = &self.bias {
+                    add(out, &bias[first..]);
+                }
+            }
+        }
+    }
+}
+
+// What takes the time counts its places instead of joining iterators: so it becomes vector instructions in whatever way the crate is
+// compiled.
+
+/// Characters, lying across, by rows of a weight: their sums of products.
+#[inline(always)]
+fn products<const X: usize>(x: &[[f32; X]], weight: &[[f32; WIDE]]) -> [[f32; WIDE]; X] {
+    let columns = x.len().min(weight.len());
+    let (x, weight, mut sums) = (&x[..columns], &weight[..columns], [[0.0; WIDE]; X]);
+    for column in 0..columns {
+        for row in 0..X {
+            for lane in 0..WIDE {
+                sums[row][lane] += x[column][row] * weight[column][lane];
+            }
+        }
+    }
+    sums
+}
+
+/// The sum of the products, in eight sums that don't wait for each other.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let length = a.len().min(b.len());
+    let ((a, a_rest), (b, b_rest)) = (a[..length].as_chunks::<8>(), b[..length].as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for eight in 0..a.len().min(b.len()) {
+        for lane in 0..8 {
+            sums[lane] += a[eight][lane] * b[eight][lane];
+        }
+    }
+    for place in 0..a_rest.len().min(b_rest.len()) {
+        sums[place] += a_rest[place] * b_rest[place];
+    }
+    let [a, b, c, d, e, f, g, h] = sums;
+    ((a + e) + (b + f)) + ((c + g) + (d + h))
+}
+
+#[inline(always)]
+fn add(x: &mut [f32], more: &[f32]) {
+    let length = x.len().min(more.len());
+    let (x, more) = (&mut x[..length], &more[..length]);
+    for place in 0..length {
+        x[place] += more[place];
+    }
+}
+
+/// Rows of numbers, weighed: eight sums at a time, which stay in the processor's registers.
+#[inline(always)]
+fn mean(weights: &[f32], rows: &[f32], out: &mut [f32]) {
+    let width = out.len();
+    for first in (0..width).step_by(8) {
+        let mut sums = [0.0; 8];
+        if first + 8 <= width {
+            for place in 0..weights.len() {
+                let row: &[f32; 8] = rows[place * width + first..].first_chunk().expect("a row is so wide");
+                for lane in 0..8 {
+                    sums[lane] += weights[place] * row[lane];
+                }
+            }
+        } else {
+            for place in 0..weights.len() {
+                for lane in 0..width - first {
+                    sums[lane] += weights[place] * rows[place * width + first + lane];
+                }
+            }
+        }
+        for lane in 0..8.min(width - first) {
+            out[first + lane] = sums[lane];
+        }
+    }
+}
+
+#[inline(always)]
+fn activate(activation: Activation, x: &mut [f32]) {
+    match activation {
+        Activation::Relu => x.iter_mut().for_each(|x| *x = x.max(0.0)),
+        Activation::ReluSquared => x.iter_mut().for_each(|x| *x = x.max(0.0) * x.max(0.0)),
+        Activation::Silu => x.iter_mut().for_each(|x| *x /= 1.0 + (-*x).exp()),
+        bell => x.copy_from_slice(walk(&bell.of(&Tensor::from_slice(x)).expect("libtorch knows it of any numbers"))),
+    }
+}
+
+/// Each character's numbers as [`Norm::forward`] has them; as they are, if there is no norm.
+#[inline(always)]
+fn normed(norm: &Option<Scaled>, mut x: Vec<f32>, width: usize) -> Vec<f32> {
+    let Some(Scaled(scale, shift, epsilon)) = norm else { return x };
+    for x in x.chunks_exact_mut(width) {
+        if shift.is_some() {
+            let mean = x.iter().sum::<f32>() / width as f32;
+            x.iter_mut().for_each(|x| *x -= mean);
+        }
+        bring_to_size(x, *epsilon);
+        scale.iter().for_each(|scale| x.iter_mut().zip(scale).for_each(|(x, scale)| *x *= scale));
+        shift.iter().for_each(|shift| add(x, shift));
+    }
+    x
+}
+
+/// x / √(mean(x²) + ε)
+#[inline(always)]
+fn bring_to_size(x: &mut [f32], epsilon: f64) {
+    let size = (f64::from(dot(x, x)) / x.len() as f64 + epsilon).sqrt().recip() as f32;
+    for x in x {
+        *x *= size;
+    }
+}
+
+#[inline(always)]
+fn softmax(scores: &mut [f32]) {
+    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for score in &mut *scores {
+        *score = (*score - highest).exp();
+        sum += *score;
+    }
+    for weight in scores {
+        *weight /= sum;
+    }
+}
