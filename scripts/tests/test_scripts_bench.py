@@ -7,13 +7,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from labkit import kernel, peers, tools
+from labkit import claims, kernel, peers, tools
 
 
 def bench(name: str) -> dict:
@@ -22,6 +24,42 @@ def bench(name: str) -> dict:
     if answer.returncode != 0:
         raise AssertionError(answer.stdout)
     return json.loads(answer.stdout.splitlines()[-1])
+
+
+class Claims(unittest.TestCase):
+    def test_a_ratio_that_wavers_more_than_it_says_is_not_told(self):
+        sure = claims.claim([2.0, 2.1, 2.2, 2.0, 9.0], [1.0] * 5)
+        self.assertEqual((sure.median, sure.low, sure.high), (2.1, 2.0, 2.2))
+        self.assertEqual(str(sure), "2.10 × (2.00 to 2.20)")
+        for ours in ([0.8, 0.9, 1.2], [1.0, 1.1, 1.3], [0.1, 1.01, 5.0]):
+            wavering = claims.claim(ours, [1.0] * 3)
+            self.assertIn("no ratio", str(wavering))
+            self.assertIsNone(wavering.figures("x")["x"])
+            self.assertNotIn(f"{wavering.median:.2f} ×", str(wavering))
+
+    def test_a_goal_that_is_missed_or_not_shown_is_bold(self):
+        found = claims.Found()
+        for name, ours in (("met", [3.0, 3.1, 3.0]), ("missed", [2.0, 2.1, 2.0]), ("unsure", [2.0, 9.0, 3.0])):
+            found.add(name, claims.claim(ours, [1.0] * 3), name, "2.5", 2.5)
+        self.assertEqual([measured.startswith("**") for _, measured, _ in found.rows], [False, True, True])
+
+    def test_the_table_is_the_commands_and_not_a_hands(self):
+        text = claims.TABLE.read_text(encoding="utf-8")
+        self.assertEqual(claims.with_table(text, claims.read()), text, "scripts/bench --write NAME writes the table")
+
+    def test_a_bench_writes_its_own_rows_and_leaves_the_others(self):
+        with tempfile.TemporaryDirectory() as folder:
+            table, figures = Path(folder, "t.md"), Path(folder, "f.json")
+            table.write_text(f"before\n{claims.BEGIN}old{claims.END}\nafter\n", encoding="utf-8")
+            with mock.patch.object(claims, "TABLE", table), mock.patch.object(claims, "FIGURES", figures):
+                claims.write("b", [("x", "2 ×", "1")], "a machine")
+                claims.write("a", [("y", "3 ×", "")], "a machine")
+                claims.write("b", [("x", "4 ×", "1")], "another")
+            text = table.read_text(encoding="utf-8")
+        self.assertIn("| `a`: y | 3 × |  |\n| `b`: x | 4 × | 1 |\n", text)
+        self.assertIn("a machine (`a`); another (`b`).", text)
+        self.assertTrue(text.startswith("before\n") and text.endswith("\nafter\n"))
+        self.assertNotIn("2 ×", text)
 
 
 class Form(unittest.TestCase):
@@ -42,12 +80,12 @@ class Form(unittest.TestCase):
     @unittest.skipUnless(kernel.has_stock(), "plain evcxr_jupyter is not built: `scripts/bench kernel` builds it")
     def test_the_kernel(self):
         fields = ("ready_s", "first_cell_s", "cell_s", "rss_mb", "child_rss_mb")
-        self.assert_form("kernel", {name + end for name in fields for end in ("", "_stock")} | {"callback_s", "rss_after_mb"})
+        self.assert_form("kernel", {name + end for name in fields for end in ("", "_stock")} | {"cell_low", "cell_high", "callback_s", "rss_after_mb"})
 
     def test_the_data(self):
         figures = bench("data")
         self.assert_fields(figures["fetched"], {"train", "validation", "seconds", "again_seconds", "opened_ms", "opened_mb"})
-        self.assert_fields(figures["large"]["row groups of 1,000"], {"mb_per_s", "pyarrow_mb_per_s", "ratio", "peak_mb"})
+        self.assert_fields(figures["large"]["row groups of 1,000"], {"mb_per_s", "pyarrow_mb_per_s", "ratio_low", "ratio_high", "peak_mb"})
 
     def test_a_busy_machine(self):
         cases, kinds = ("alone", "beside_one", "beside_nice", "two"), ("by_load", "spinning")
@@ -57,6 +95,12 @@ class Form(unittest.TestCase):
         answer = subprocess.run([sys.executable, ROOT / "scripts" / "bench", "nothing"], stderr=subprocess.PIPE, **tools.TEXT)
         self.assertEqual(answer.returncode, 2)
         self.assertIn("there is no bench nothing; there are attention", answer.stderr)
+
+    def test_what_is_published_is_measured_in_full(self):
+        command = [sys.executable, ROOT / "scripts" / "bench", "--write", "--brief", "memory"]
+        answer = subprocess.run(command, stderr=subprocess.PIPE, **tools.TEXT)
+        self.assertEqual(answer.returncode, 2)
+        self.assertIn("measured in full", answer.stderr)
 
     @unittest.skipUnless("GLASSLAB_TORCH_PYTHON" in os.environ or peers.there(), "there is no PyTorch: `scripts/bench train` fetches it, GLASSLAB_TORCH_PYTHON names one")
     def test_those_beside_pytorch(self):

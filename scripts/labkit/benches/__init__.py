@@ -1,8 +1,8 @@
 """The benches, one file each: `NAME.py` has a docstring that says what is measured, and
 
-    run(brief: bool) -> dict        measures, prints a table for people, returns the figures
+    run(size: Size, peak: Peak) -> Found      measures, prints a table for people
 
-Peers are measured in the same run, by turns, and what is told is their ratio.
+Peers are measured in the same run, by turns; what is told is their ratio, where it says more than it wavers (`labkit/claims.py`).
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import pkgutil
 import sys
 
+from .. import claims
 from .. import main as lab
 from ..say import Problem, explain, line
 
@@ -20,11 +21,16 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures the project beside its peers.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(names)}; all by default")
     parser.add_argument("--json", action="store_true", help="print the figures as one line of JSON at the end")
+    parser.add_argument("--quick", action="store_true", help="all of them in a few minutes, by fewer and shorter turns")
     parser.add_argument("--brief", action="store_true", help="as short as can be; the figures mean nothing then")
+    parser.add_argument("--write", action="store_true", help="write the table in docs/performance.md: the rows of these benches")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in names]
     if unknown:
         parser.error(f"there is no bench {unknown[0]}; there are {', '.join(names) or 'none yet'}")
+    if options.write and (options.brief or options.quick):
+        parser.error("what is published is measured in full: leave out --brief and --quick")
+    size = claims.BRIEF if options.brief else claims.QUICK if options.quick else claims.FULL
     figures = {}
     try:
         if not lab.is_set_up():
@@ -34,7 +40,12 @@ def main(arguments: list[str]) -> int:
         for name in options.names or names:
             bench = importlib.import_module(f"{__name__}.{name}")
             line(f"\n== {name}: {bench.__doc__.strip().splitlines()[0]}")
-            figures[name] = bench.run(options.brief)
+            peak = claims.peak()
+            found = bench.run(size, peak)
+            line(f"the machine at its best: {peak}; after it: {claims.peak()}" if not options.brief else f"the machine at its best: {peak}")
+            figures[name] = {**found.figures, "peak_operations_per_s": peak.operations, "peak_bytes_per_s": peak.bytes}
+            if options.write:
+                claims.write(name, found.rows, str(peak))
     except Problem as problem:
         print(f"\nscripts/bench: {problem}", file=sys.stderr)
         return 1

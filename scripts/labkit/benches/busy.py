@@ -14,14 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .. import kernel, peers
+from ..claims import Found, Peak, Size, claim
 from ..layout import ROOT
-from ..peers import ours
 from ..say import line
 
 # libgomp's own value: who sets it has chosen, and the load is not asked.
 KINDS = {"by load": {}, "spinning": {"GOMP_SPINCOUNT": "300000"}}
 # How many trainings, and beside them the priority of a process that computes.
 CASES = {"alone": (1, None), "beside_one": (1, 0), "beside_nice": (1, 19), "two": (2, None)}
+
+WORDS = {"alone": "alone", "beside_one": "beside a process that computes", "beside_nice": "beside one at the lowest priority",
+         "two": "two trainings at once, each"}
+WAITING = {"by load": "waiting by the load", "spinning": "spinning, as shares of a lone training's that spins"}
 
 
 def steps_per_s(seconds: float, environment: dict, trainings: int, priority: int | None) -> list[float]:
@@ -46,17 +50,18 @@ def steps_per_s(seconds: float, environment: dict, trainings: int, priority: int
             return list(pool.map(train, range(trainings)))
 
 
-def run(brief: bool) -> dict:
-    seconds, turns = (0.3, 1) if brief else (10, 3)
+def run(size: Size, peak: Peak) -> Found:
+    seconds, turns = size.of((0.3, 1), (2, 1), (10, 5))
     speeds = {(case, kind): [] for case in CASES for kind in KINDS}
     for _ in range(turns):
         for case, kind in speeds:
             # Of two at once, the slower one counts.
             speeds[case, kind].append(min(steps_per_s(seconds, KINDS[kind], *CASES[case])))
-    figures = {}
+    found = Found()
     for case, kind in speeds:
-        shares = ours.ratio(speeds[case, kind], speeds["alone", "spinning"])
-        line(f"{case.replace('_', ' '):<12} {kind:<9} {statistics.median(speeds[case, kind]):5.1f} steps/s, "
-             f"{ours.show(shares)} of a lone one that spins")
-        figures[f"{case}_{kind.replace(' ', '_')}"] = shares[0]
-    return figures
+        share = claim(speeds[case, kind], speeds["alone", "spinning"])
+        told = f"{share.median:.2f} ({share.low:.2f} to {share.high:.2f})"
+        line(f"{case.replace('_', ' '):<12} {kind:<9} {statistics.median(speeds[case, kind]):5.1f} steps/s, {told} of a lone one that spins")
+        found.figures[f"{case}_{kind.replace(' ', '_')}"] = share.median
+        found.rows.append((f"steps of `small`, {WORDS[case]}, {WAITING[kind]}", told, "0.4 each" if case == "two" and kind == "by load" else ""))
+    return found

@@ -18,13 +18,13 @@ import time
 from pathlib import Path
 
 from .. import kernel, machines, python_env, tools
+from ..claims import Claim, Found, Peak, Size, claim, of_peak
 from ..layout import LAB, ROOT
 from ..say import Problem, line
 
 PYARROW = "26.0.1"
 PEER = LAB / "benches" / f"pyarrow-{PYARROW}"
 SHARED = ROOT.parent / "shared" / "data"
-TURNS = 3
 
 MAKE = """
 import sys
@@ -61,16 +61,21 @@ print(time.perf_counter() - started, table.num_rows)
 """
 
 
-def run(brief: bool) -> dict:
-    python = _peer()
+def run(size: Size, peak: Peak) -> Found:
+    python, found = _peer(), Found(large={})
     with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
         folder = Path(folder)
-        figures = {"fetched": _fetch(folder / "mirror", python), "large": {}}
+        found.figures["fetched"] = _fetch(folder / "mirror", python)
         # As the hub writes files, and the most that a row group may be: all of the file.
-        for name, group in [("row groups of 1,000", 1000)] + ([] if brief else [("one row group", 10**9)]):
-            figures["large"][name] = _large(folder, python, name, group, 10_000_000 if brief else 250_000_000,
-                                            1 if brief else TURNS)
-    return figures
+        for name, group in size.of([("row groups of 1,000", 1000)], [("row groups of 1,000", 1000)],
+                                   [("row groups of 1,000", 1000), ("one row group", 10**9)]):
+            large, told = _large(folder, python, name, group, size.of(10_000_000, 40_000_000, 250_000_000), size.of(1, 3, 5))
+            found.figures["large"][name] = {**large, **told.figures("ratio")}
+            line(f"  {of_peak(large['mb_per_s'] * 1e6, peak.bytes, 'copies')}")
+            found.rows.append((f"preparing {large['parquet_mb']:.0f} MB of parquet ({name}), beside pyarrow's bare read with threads",
+                               f"{told}; {large['peak_mb']:.0f} MB of memory at most", "300 MB"))
+    found.rows.append(("opening what is prepared", f"{large['opened_ms']:.1f} ms, {large['opened_mb']:.1f} MB", "50 ms, 30 MB"))
+    return found
 
 
 def _peer() -> Path:
@@ -143,7 +148,7 @@ def _open(tokens: str, cache: Path, turns: int) -> dict:
     return {"opened_ms": milliseconds, "opened_mb": megabytes}
 
 
-def _large(folder: Path, python: Path, name: str, group: int, size: int, turns: int) -> dict:
+def _large(folder: Path, python: Path, name: str, group: int, size: int, turns: int) -> tuple[dict, Claim]:
     text = SHARED / "tinystories-train.txt"
     parquet, tokens = folder / "large.parquet", folder / "large.tokens"
     tools.run([python, "-c", MAKE, text if text.exists() else ROOT / "data" / "stories-train.txt", parquet, size, group],
@@ -169,5 +174,4 @@ def _large(folder: Path, python: Path, name: str, group: int, size: int, turns: 
     opened = _open(str(tokens), folder / "cache", turns)
     parquet.unlink()
     return {"parquet_mb": megabytes, "rows": int(rows), "mb_per_s": speed["ours"], "pyarrow_mb_per_s": speed["threads"],
-            "pyarrow_one_thread_mb_per_s": speed["one thread"], "ratio": speed["ours"] / speed["threads"], "peak_mb": peak,
-            **opened}
+            "pyarrow_one_thread_mb_per_s": speed["one thread"], "peak_mb": peak, **opened}, claim(times["threads"], times["ours"])

@@ -5,28 +5,38 @@ import tempfile
 from pathlib import Path
 
 from .. import peers
+from ..claims import Found, Peak, Size, claim, of_peak
 from ..peers import ours
 from ..say import line
 
+GOALS = {(1, "without"): 4, (1, "with"): 2.5, (64, "without"): 4, (64, "with"): 2.2}
 
-def run(brief: bool) -> dict:
-    turns = 1 if brief else 3
-    device, figures = ours.device(), {}
+
+def run(size: Size, peak: Peak) -> Found:
+    device, found = ours.device(), Found()
     with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
         for preset in ("small",) if device == "cpu" else ("small", "large"):
             model = Path(folder) / f"{preset}.safetensors"
-            peers.measured([ours.command(), "train", "--preset", preset, "--steps", "1", "--data", ours.texts()[0], "--out", model,
-                            "--json"])
-            for batch, chars in ((1, 20), (64, 20)) if brief else ((1, 2000), (64, 400)):
-                speeds = {"glasslab": [], "no": [], "yes": []}
-                for _ in range(turns):
-                    mine = peers.measured([ours.command(), "generate", model, "--samples", batch, "--chars", chars, "--json"])
-                    speeds["glasslab"].append(batch * chars / mine["seconds"])
-                    for cache in ("no", "yes"):
+            made = peers.measured([ours.command(), "train", "--preset", preset, "--steps", "1", "--data", ours.texts()[0], "--out", model,
+                                   "--json"])
+            for batch, chars in size.of(((1, 20), (64, 20)), ((1, 500), (64, 150)), ((1, 2000), (64, 400))):
+                sides = {"without": [], "with": [], **{name: [] for name in ours.sides()}}
+                for _ in range(size.of(1, 3, 5)):
+                    for name, command in ours.sides().items():
+                        mine = peers.measured([command, "generate", model, "--samples", batch, "--chars", chars, "--json"])
+                        sides[name].append(batch * chars / mine["seconds"])
+                    for cache, name in (("no", "without"), ("yes", "with")):
                         theirs = peers.run("generate", model=preset, batch=batch, chars=chars, cache=cache, device=device)
-                        speeds[cache].append(theirs["chars_per_s"])
-                for cache, name in (("no", "without"), ("yes", "with")):
-                    ratios = ours.ratio(speeds["glasslab"], speeds[cache])
-                    line(f"{preset}, {batch:>2} prompts, characters/s, glasslab : PyTorch {name} cache {ours.show(ratios)}")
-                    figures[f"{preset}_{batch}_prompts_{name}_cache"] = ratios[0]
-    return figures
+                        sides[name].append(theirs["chars_per_s"])
+                mine, prompts = sides.pop("glasslab"), "one prompt" if batch == 1 else f"{batch} prompts"
+                for name, theirs in sides.items():
+                    told = claim(mine, theirs)
+                    beside = name if name == ours.BEFORE else f"PyTorch {name} a cache"
+                    line(f"{preset}, {prompts}: characters/s, glasslab : {beside:<24} {told}")
+                    if name != ours.BEFORE:
+                        goal = GOALS[batch, name]
+                        found.add(f"{preset}_{batch}_prompts_{name}_cache", told, f"{prompts} of {chars:,} characters by `{preset}`, beside {beside}",
+                                  str(goal), goal)
+                line(f"{preset}, {prompts}: {max(mine):,.0f} characters/s at most, "
+                     + of_peak(2 * made["parameters"] * max(mine), peak.operations, "products"))
+    return found

@@ -1,15 +1,17 @@
 """The most memory while `small` is trained: glasslab's process beside PyTorch's."""
 
 from .. import peers
+from ..claims import Found, Peak, Size
 from ..peers import ours
 from ..say import line
 
 
-def run(brief: bool) -> dict:
+def run(size: Size, peak: Peak) -> Found:
     data, held_out = ours.texts()
-    steps = 5 if brief else 50
-    mine = ours.train({**ours.SMALL, "steps": steps})
+    steps = size.of(5, 10, 50)
+    mine = ours.train({**ours.SMALL, "steps": steps})["peak_mb"]
     theirs = peers.run("train", data=data, held_out=held_out, model="small", optimiser="muon", batch=32, steps=steps,
-                       device=ours.device())
-    line(f"glasslab {mine['peak_mb']:.0f} MB, PyTorch {theirs['peak_mb']:.0f} MB: {mine['peak_mb'] / theirs['peak_mb']:.2f} ×")
-    return {"ratio": mine["peak_mb"] / theirs["peak_mb"], "glasslab_mb": mine["peak_mb"], "pytorch_mb": theirs["peak_mb"]}
+                       device=ours.device())["peak_mb"]
+    text = f"{mine:.0f} MB beside PyTorch's {theirs:.0f}: {mine / theirs:.2f} ×"
+    line(text)
+    return Found(rows=[("the most while `small` is trained", text, "0.5 ×")], ratio=mine / theirs, glasslab_mb=mine, pytorch_mb=theirs)

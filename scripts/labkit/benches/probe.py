@@ -8,20 +8,25 @@ by turns in one process.
 import json
 
 from .. import kernel, tools
+from ..claims import Found, Peak, Size
 from ..say import line
 
 
-def run(brief: bool) -> dict:
+def run(size: Size, peak: Peak) -> Found:
     program = kernel.example("probe")
-    answer = tools.run([program, 4 if brief else 150], "The example `probe` failed.")
+    answer = tools.run([program, size.of(4, 40, 150)], "The example `probe` failed.")
     figures = json.loads(answer.splitlines()[-1])
     low, middle, high = figures["ratio_quartiles"]
     figures["within_noise"] = low <= 1 <= high
+    noise = "within noise" if figures["within_noise"] else "outside noise"
     line(f"logits with and without probe calls differ by at most {figures['max_abs_difference']:g}")
     for name, key in [("with the empty probe", "step_s"), ("without any probe", "step_s_plain")]:
         quartiles = figures[f"{key}_quartiles"]
         line(f"{name:22} {1000 * figures[key]:8.1f} ms a step (quartiles {1000 * quartiles[0]:.1f} to {1000 * quartiles[2]:.1f})")
-    line(f"ratio, pair by pair    {middle:8.3f} (quartiles {low:.3f} to {high:.3f}), {figures['pairs']} pairs: "
-         + ("within noise" if figures["within_noise"] else "outside noise"))
+    line(f"ratio, pair by pair    {middle:8.3f} (quartiles {low:.3f} to {high:.3f}), {figures['pairs']} pairs: {noise}")
     line(f"heatmap 128 × 128      {figures['heatmap_ms']:8.1f} ms, {figures['heatmap_bytes']} bytes (promised: 50 ms, 200,000 bytes)")
-    return figures
+    return Found(rows=[
+        ("a training step with the empty probe, beside one without any", f"{low:.3f} to {high:.3f} in half of {figures['pairs']} pairs: {noise}",
+         "within noise"),
+        ("a 128 × 128 heatmap", f"{figures['heatmap_ms']:.1f} ms, {figures['heatmap_bytes'] / 1000:.0f} kB", "50 ms, 200 kB"),
+    ], **figures)

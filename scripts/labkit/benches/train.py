@@ -5,6 +5,7 @@ Muon and AdamW on both sides, nanoGPT's recipe for a CPU with AdamW; where there
 """
 
 from .. import peers
+from ..claims import Found, Peak, Size, claim, of_peak
 from ..peers import ours
 from ..say import line
 
@@ -14,26 +15,34 @@ CASES = {
     "nanogpt": (ours.NANOGPT, ours.NANOGPT_CONFIG, "adamw", 12, 64),
     "large": (ours.LARGE, {}, "muon", 64, 256),
 }
+NAMES = {"nanogpt": "nanoGPT's recipe, AdamW"}
+GOALS = {"eager": 1.35, "compile": 1.05}
 
 
-def run(brief: bool) -> dict:
+def run(size: Size, peak: Peak) -> Found:
     data, held_out = ours.texts()
-    steps, turns = (5, 1) if brief else (200, 3)
-    modes = ["eager"] if brief else ["eager", "compile"]
-    device, figures = ours.device(), {}
+    steps, turns = size.of((5, 1), (20, 3), (200, 5))
+    modes = size.of(["eager"], ["eager"], ["eager", "compile"])
+    device, found = ours.device(), Found()
     for name, (options, config, optimiser, batch, context) in CASES.items():
         if name == "large" and device == "cpu":
             continue
-        speeds = {"glasslab": [], **{mode: [] for mode in modes}}
+        speeds = {side: [] for side in [*ours.sides(), *modes]}
         for _ in range(turns):
-            mine = ours.train({**options, "steps": steps}, config, {"reports": 1})
-            speeds["glasslab"].append(steps * batch * context / mine["seconds"])
+            for side, command in ours.sides().items():
+                mine = ours.train({**options, "steps": steps}, config, {"reports": 1}, command)
+                speeds[side].append(steps * batch * context / mine["seconds"])
             for mode in modes:
                 theirs = peers.run("train", data=data, held_out=held_out, model=name, optimiser=optimiser, mode=mode, batch=batch,
                                    steps=steps, device=device)
                 speeds[mode].append(theirs["chars_per_s"])
-        for mode in modes:
-            ratios = ours.ratio(speeds["glasslab"], speeds[mode])
-            line(f"{name:<8} characters/s, glasslab : PyTorch {mode:<8} {ours.show(ratios)}")
-            figures[f"{name}_{mode}"] = ratios[0]
-    return figures
+        own = speeds.pop("glasslab")
+        for side, theirs in speeds.items():
+            told = claim(own, theirs)
+            beside = side if side == ours.BEFORE else f"PyTorch {side}"
+            line(f"{name:<8} characters/s, glasslab : {beside:<16} {told}")
+            if side != ours.BEFORE:
+                found.add(f"{name}_{side}", told, f"{NAMES.get(name, f'`{name}`')}, beside {beside}", str(GOALS[side]), GOALS[side])
+        # Forward one product and one sum for each parameter and character, backward twice as many.
+        line(f"{name:<8} {max(own):,.0f} characters/s at most, {of_peak(6 * mine['parameters'] * max(own), peak.operations, 'products')}")
+    return found

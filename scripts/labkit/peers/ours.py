@@ -1,7 +1,6 @@
 """glasslab's own side of the benches: its command, and the text that both sides learn from."""
 
 import os
-import statistics
 import tempfile
 from pathlib import Path
 
@@ -29,13 +28,23 @@ def command() -> Path:
     return Path(os.environ.get("GLASSLAB_COMMAND") or kernel.program("glasslab"))
 
 
+BEFORE = "before"
+
+
+def sides() -> dict[str, Path]:
+    """glasslab's command, and beside it the one that `GLASSLAB_BEFORE` names: what a change has given, in one run."""
+    before = os.environ.get("GLASSLAB_BEFORE")
+    return {"glasslab": command(), **({BEFORE: Path(before)} if before else {})}
+
+
 def device() -> str:
     """Where glasslab computes, in PyTorch's words: it takes a GPU where there is one, and so must its peer."""
     return measured([command(), "doctor", "--json"])["device"].partition("(")[0].lower()
 
 
-def train(options: dict, model_config: dict | None = None, train_config: dict | None = None) -> dict:
-    """Runs `glasslab train`; options are its flags, the others its config's fields."""
+def train(options: dict, model_config: dict | None = None, train_config: dict | None = None,
+          program: Path | None = None) -> dict:
+    """Runs `glasslab train`, or that of another build; options are its flags, the others its config's fields."""
     data, held_out = texts()
     with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
         config = Path(folder) / "bench.toml"
@@ -45,14 +54,4 @@ def train(options: dict, model_config: dict | None = None, train_config: dict | 
         for table, fields in (("model_config", model_config), ("train_config", train_config)):
             lines += [f"[{table}]"] + [f"{name} = {quote(value)}" for name, value in (fields or {}).items()]
         config.write_text("\n".join(lines) + "\n")
-        return measured([command(), "train", "--config", config, "--json"])
-
-
-def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
-    """The median of the ratios of the turns, the smallest and the largest."""
-    ratios = sorted(a / b for a, b in zip(ours, theirs))
-    return statistics.median(ratios), ratios[0], ratios[-1]
-
-
-def show(ratios: tuple[float, float, float]) -> str:
-    return f"{ratios[0]:.2f} × ({ratios[1]:.2f} to {ratios[2]:.2f})"
+        return measured([program or command(), "train", "--config", config, "--json"])

@@ -19,9 +19,10 @@ parser.add_argument("--batch", type=int, required=True)
 parser.add_argument("--steps", type=int, required=True)
 parser.add_argument("--until", type=float, help="stop as soon as the held-out loss is this low")
 parser.add_argument("--device", default="cpu")
+parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 
-torch.manual_seed(0)
+torch.manual_seed(options.seed)
 device = options.device
 
 

@@ -557,7 +557,7 @@ mod tests {
                 let ids = random_ids(10).repeat([5, 1]).narrow(0, 0, batch); // (B, 10)
                 let whole = model.logits(&ids).unwrap();
                 let mut cache = model.new_cache(batch).unwrap().unwrap();
-                model.read(&ids.narrow(1, 0, 4), &mut cache).unwrap();
+                let _ = model.read(&ids.narrow(1, 0, 4), &mut cache).unwrap();
                 for place in 4..10 {
                     let next = ids.narrow(1, place, 1);
                     let scores = loops::read(&model, &next, &mut cache).unwrap();
@@ -576,7 +576,7 @@ mod tests {
         let model = awake(TransformerConfig { context_len: 2, ..TransformerConfig::small() });
         let read = |ids: &[i64], cached: &[i64]| {
             let mut cache = model.new_cache(1).unwrap().unwrap();
-            model.read(&Tensor::from_slice(cached).unsqueeze(0), &mut cache).unwrap();
+            let _ = model.read(&Tensor::from_slice(cached).unsqueeze(0), &mut cache).unwrap();
             model.read(&Tensor::from_slice(ids).unsqueeze(0), &mut cache)
         };
         assert!(read(&[1], &[1]).is_ok());

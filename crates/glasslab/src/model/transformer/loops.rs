@@ -405,9 +405,8 @@ fn mean(weights: &[f32], rows: &[f32], out: &mut [f32]) {
                 }
             }
         }
-        for lane in 0..8.min(width - first) {
-            out[first + lane] = sums[lane];
-        }
+        let there = 8.min(width - first);
+        out[first..][..there].copy_from_slice(&sums[..there]);
     }
 }
 

@@ -89,6 +89,12 @@ pub(crate) fn orthogonalised(matrices: &Tensor) -> Result<Tensor> {
     orthogonal(&matrices.f_to_kind(precision)?)
 }
 
+/// Each step of the iteration: x ← a x + b (x xᵀ) x + c (x xᵀ)² x.
+const STEPS: usize = 5;
+const A: f64 = 3.4445;
+const B: f64 = -4.7750;
+const C: f64 = 2.0315;
+
 /// Almost the nearest matrices whose rows (or columns) are orthogonal and of length 1, by five steps of a
 /// Newton–Schulz iteration, which needs products only.
 ///
@@ -100,10 +106,25 @@ fn orthogonal(matrices: &Tensor) -> Result<Tensor> {
     let mut x = if tall { matrices.f_transpose(1, 2)? } else { matrices.shallow_clone() };
     let lengths = x.f_square()?.f_sum_dim_intlist([1, 2].as_slice(), true, matrices.kind())?.f_sqrt()?; // (N, 1, 1)
     x = x.f_div(&lengths.f_add_scalar(1e-7)?)?;
-    for _ in 0..5 {
-        let gram = x.f_bmm(&x.f_transpose(1, 2)?)?; // (N, R, R)
-        let mix = gram.f_baddbmm(&gram, &gram, -4.7750, 2.0315)?;
-        x = x.f_baddbmm(&mix, &x, 3.4445, 1.0)?;
+    let mut gram = x.f_bmm(&x.f_transpose(1, 2)?)?; // (N, R, R)
+    // Long matrices are multiplied once, at the end, by the product of the steps, each of which is computed from x xᵀ alone;
+    // eight bits (bfloat16) are too few for that.
+    let at_the_end = rows.max(columns) >= 2 * rows.min(columns) && matrices.kind() != Kind::BFloat16;
+    let mut all: Option<Tensor> = None; // (N, R, R)
+    for step in 1..=STEPS {
+        let is_last = step == STEPS;
+        let mix = gram.f_baddbmm(&gram, &gram, B, C)?; // b x xᵀ + c (x xᵀ)²
+        if !at_the_end {
+            x = x.f_baddbmm(&mix, &x, A, 1.0)?;
+            gram = if is_last { gram } else { x.f_bmm(&x.f_transpose(1, 2)?)? };
+            continue;
+        }
+        let _ = mix.f_diagonal(0, 1, 2)?.f_add_scalar_(A)?;
+        gram = if is_last { gram } else { mix.f_bmm(&gram)?.f_bmm(&mix)? };
+        all = Some(all.map_or(Ok(mix.shallow_clone()), |all| mix.f_bmm(&all))?);
+    }
+    if let Some(all) = all {
+        x = all.f_bmm(&x)?;
     }
     Ok(if tall { x.f_transpose(1, 2)? } else { x })
 }
