@@ -584,6 +584,10 @@ mod tests {
             let message = read(&[ids], cached).unwrap_err().to_string();
             assert!(message.contains(said), "{message}");
         }
+        let mut narrow = awake(TransformerConfig::small());
+        narrow.head = Some(Tensor::zeros([256, 95], (Kind::Float, Device::Cpu)));
+        let mut cache = narrow.new_cache(1).unwrap().unwrap();
+        assert!(narrow.read(&Tensor::from_slice(&[1_i64]).unsqueeze(0), &mut cache).is_err(), "and no panic");
     }
 
     #[test]

@@ -32,8 +32,11 @@ pub(super) fn read(model: &TransformerLm, ids: &Tensor, cache: &mut Cache) -> Re
     let [texts @ 1..=i64::MAX, time @ 1..=MOST_AT_ONCE] = ids.size()[..] else { return Ok(None) };
     let (first, config) = (cache.len, &model.config);
     let keeps = |block: &KvCache| {
-        block.keys.size()[..2] == [texts, config.n_kv_heads]
-            && [&block.keys, &block.values].into_iter().all(is_walkable)
+        let (keys, values) = (&block.keys, &block.values);
+        keys.size()[..2] == [texts, config.n_kv_heads]
+            && keys.size() == values.size()
+            && is_walkable(keys)
+            && is_walkable(values)
     };
     let has_room = first + time <= config.context_len && cache.blocks.len() == model.blocks.len();
     if !(has_room && ids.kind() == Kind::Int64 && cache.blocks.iter().all(keeps)) {
@@ -42,7 +45,7 @@ pub(super) fn read(model: &TransformerLm, ids: &Tensor, cache: &mut Cache) -> Re
     let ids = Vec::<i64>::try_from(ids.f_flatten(0, -1)?)?;
     let is_known = ids.iter().all(|id| (0..config.n_vocab).contains(id));
     if cache.loops.is_none() && is_known && is_for_loops(model) {
-        cache.loops = Some(Loops::of(model)?);
+        cache.loops = Loops::of(model);
     }
     let Some(loops) = cache.loops.as_ref().filter(|_| is_known) else { return Ok(None) };
     let most = (texts as usize).min(tch::get_num_threads().max(1) as usize);
@@ -122,46 +125,60 @@ struct Linear {
     bias: Option<Vec<f32>>,
 }
 
-fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
-    Ok(Vec::try_from(tensor.f_flatten(0, -1)?)?)
+/// `None` if they are none of single precision, or of another size.
+fn numbers(tensor: &Tensor, size: &[i64]) -> Option<Vec<f32>> {
+    let is_right = tensor.size() == size && tensor.kind() == Kind::Float;
+    is_right.then(|| Vec::try_from(tensor.f_flatten(0, -1).ok()?).ok()).flatten()
+}
+
+/// `Some(None)` if there is no such tensor.
+fn optional<T, U>(tensor: Option<&T>, make: impl FnOnce(&T) -> Option<U>) -> Option<Option<U>> {
+    tensor.map_or(Some(None), |tensor| make(tensor).map(Some))
 }
 
 impl Loops {
-    fn of(model: &TransformerLm) -> Result<Loops> {
-        let optional = |tensor: Option<&Tensor>| tensor.map(numbers).transpose();
-        let scaled = |norm: &Norm| -> Result<Scaled> {
-            Ok(Scaled(optional(norm.scale.as_ref())?, optional(norm.shift.as_ref())?, norm.epsilon))
+    /// `None` if a tensor is not what the config says.
+    fn of(model: &TransformerLm) -> Option<Loops> {
+        let TransformerConfig { n_vocab, emb_dim, n_hidden, n_heads, n_kv_heads, head_dim, context_len, .. } =
+            model.config;
+        let scaled = |norm: &Norm| {
+            let learnt = |tensor: &Option<Tensor>| optional(tensor.as_ref(), |tensor| numbers(tensor, &[emb_dim]));
+            Some(Scaled(learnt(&norm.scale)?, learnt(&norm.shift)?, norm.epsilon))
         };
-        let scaled_if = |norm: Option<&Norm>| norm.map(scaled).transpose();
-        let block = |block: &super::Block| -> Result<Block> {
+        let block = |block: &super::Block| {
             let (attention, mlp, extras) = (&block.attention, &block.mlp, &block.attention.extras);
-            let biases = mlp.biases.as_ref();
-            let turns = model.rotary_of(block).map(|rotary| rotary.turns.f_view_as_real()).transpose()?; // (T, D/2, 2)
-            let norms =
-                [Some(&block.norm1), block.attention_norm.as_ref(), Some(&block.norm2), block.mlp_norm.as_ref()];
-            let [before, after, before_mlp, after_mlp] = norms.map(scaled_if);
-            let scales = extras.qk_scales.as_ref();
-            Ok(Block {
+            let (joined, biases) = (n_heads * head_dim, mlp.biases.as_ref());
+            let turns = model.rotary_of(block).map(|rotary| rotary.turns.view_as_real()); // (T, D/2, 2)
+            Some(Block {
                 attention: attention.config,
-                norms: [before?, after?, before_mlp?, after_mlp?],
-                qkv: Linear::of(&attention.qkv_weight, extras.qkv_bias.as_ref())?,
-                scales: scales
-                    .map(|[queries, keys]| -> Result<_> { Ok([numbers(queries)?, numbers(keys)?]) })
-                    .transpose()?,
-                turns: optional(turns.as_ref())?,
-                output: Linear::of(&attention.output_weight, extras.output_bias.as_ref())?,
-                up: Linear::of(&mlp.hidden_weight, biases.map(|biases| &biases.0))?,
-                gate: mlp.gate_weight.as_ref().map(|gate| Linear::of(gate, None)).transpose()?,
-                down: Linear::of(&mlp.output_weight, biases.map(|biases| &biases.1))?,
+                norms: [
+                    Some(scaled(&block.norm1)?),
+                    optional(block.attention_norm.as_ref(), scaled)?,
+                    Some(scaled(&block.norm2)?),
+                    optional(block.mlp_norm.as_ref(), scaled)?,
+                ],
+                qkv: Linear::of(
+                    &attention.qkv_weight,
+                    [joined + 2 * n_kv_heads * head_dim, emb_dim],
+                    extras.qkv_bias.as_ref(),
+                )?,
+                scales: optional(extras.qk_scales.as_ref(), |[queries, keys]| {
+                    Some([numbers(queries, &[head_dim])?, numbers(keys, &[head_dim])?])
+                })?,
+                turns: optional(turns.as_ref(), |turns| numbers(turns, &[context_len, head_dim / 2, 2]))?,
+                output: Linear::of(&attention.output_weight, [emb_dim, joined], extras.output_bias.as_ref())?,
+                up: Linear::of(&mlp.hidden_weight, [n_hidden, emb_dim], biases.map(|biases| &biases.0))?,
+                gate: optional(mlp.gate_weight.as_ref(), |gate| Linear::of(gate, [n_hidden, emb_dim], None))?,
+                down: Linear::of(&mlp.output_weight, [emb_dim, n_hidden], biases.map(|biases| &biases.1))?,
             })
         };
-        Ok(Loops {
+        Some(Loops {
             config: model.config,
-            embedding: numbers(&model.embedding)?,
-            position: optional(model.position.as_ref())?,
-            blocks: model.blocks.iter().map(block).collect::<Result<_>>()?,
-            last: scaled_if(model.final_norm.as_ref())?,
-            head: Linear::of(model.head.as_ref().unwrap_or(&model.embedding), None)?,
+            embedding: numbers(&model.embedding, &[n_vocab, emb_dim])?,
+            position: optional(model.position.as_ref(), |position| numbers(position, &[context_len, emb_dim]))?,
+            blocks: model.blocks.iter().map(block).collect::<Option<_>>()?,
+            last: optional(model.final_norm.as_ref(), scaled)?,
+            head: Linear::of(model.head.as_ref().unwrap_or(&model.embedding), [n_vocab, emb_dim], None)?,
         })
     }
 
@@ -290,15 +307,14 @@ impl Block {
 }
 
 impl Linear {
-    fn of(weight: &Tensor, bias: Option<&Tensor>) -> Result<Linear> {
-        let (rows, columns) = weight.size2()?;
-        let (rows, columns, numbers_of) = (rows as usize, columns as usize, numbers(weight)?);
+    fn of(weight: &Tensor, size: [i64; 2], bias: Option<&Tensor>) -> Option<Linear> {
+        let (lying, [rows, columns]) = (numbers(weight, &size)?, size.map(|length| length as usize));
         let mut weight = vec![[0.0; WIDE]; rows.div_ceil(WIDE) * columns];
-        for (row, numbers) in numbers_of.chunks_exact(columns).enumerate() {
+        for (row, numbers) in lying.chunks_exact(columns).enumerate() {
             let wide = &mut weight[row / WIDE * columns..][..columns];
             wide.iter_mut().zip(numbers).for_each(|(wide, number)| wide[row % WIDE] = *number);
         }
-        Ok(Linear { weight, rows, columns, bias: bias.map(numbers).transpose()? })
+        Some(Linear { weight, rows, columns, bias: optional(bias, |bias| numbers(bias, &size[..1]))? })
     }
 
     /// x · Wᵀ + b
