@@ -3,8 +3,8 @@
 //! A character's keys and values depend on no later character. So while a text grows, they are kept, and each
 //! new character costs one query against the kept keys instead of a forward pass over the whole text.
 
-use super::transformer::Loops;
 use crate::error::{Error, Result};
+use std::any::Any;
 use tch::{Device, Kind, Tensor};
 
 /// A new cache has room for so many characters, if the context is not shorter.
@@ -93,8 +93,9 @@ pub struct Cache {
     pub blocks: Vec<KvCache>,
     /// How many characters the model has read.
     pub len: i64,
-    /// Of a small model on a processor its numbers, as they were when it first read: whoever changes it takes a new cache.
-    pub(super) loops: Option<Loops>,
+    /// What a model has laid out for itself when it first read: its numbers, as they were then, so whoever changes it takes a new
+    /// cache.
+    pub(super) prepared: Option<Box<dyn Any + Send>>,
 }
 
 impl Cache {

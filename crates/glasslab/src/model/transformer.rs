@@ -14,21 +14,18 @@
 
 mod config;
 mod families;
+mod language;
 mod loops;
 
 pub use config::{Activation, Every, Positions, TransformerConfig, Window};
 pub use families::Family;
-pub(super) use loops::Loops;
 
 use super::attention::{MultiHeadAttention, UNSEEN_FROM};
 use super::cache::{Cache, KvCache};
 use super::norm::Norm;
 use super::rotary::{Rotary, Speeds};
 use super::start::Start;
-use super::{
-    LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Trainable, Trained, cross_entropy, fitting, ids_on, linear,
-    to_precision,
-};
+use super::{LanguageModel, ModelConfig, Parameter, Probe, Trainable, Trained, fitting, ids_on, linear, to_precision};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tokenizer::{AnyTokenizer, CharTokenizer};
@@ -327,50 +324,6 @@ impl Activation {
     }
 }
 
-impl LanguageModel for TransformerLm {
-    fn logits(&self, ids: &Tensor) -> Result<Tensor> {
-        self.forward(ids, &mut NoProbe)
-    }
-
-    fn new_cache(&self, batch: i64) -> Result<Option<Cache>> {
-        let TransformerConfig { context_len, n_kv_heads, head_dim, .. } = self.config;
-        let block = |_| KvCache::new(batch, n_kv_heads, context_len, head_dim, (self.precision(), self.device()));
-        Ok(Some(Cache { blocks: (0..self.config.n_layers).map(block).collect::<Result<_>>()?, ..Cache::default() }))
-    }
-
-    fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        let targets = ids_on(self.device(), targets, self.config.n_vocab)?;
-        cross_entropy(&self.run(ids, true, None, &mut NoProbe)?, &targets)
-    }
-
-    fn read(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
-        match loops::read(self, ids, cache)? {
-            Some(scores) => Ok(scores),
-            None => self.read_seen(ids, cache, &mut NoProbe),
-        }
-    }
-
-    fn n_vocab(&self) -> i64 {
-        self.config.n_vocab
-    }
-
-    fn tokenizer(&self) -> AnyTokenizer {
-        self.tokenizer.clone()
-    }
-
-    fn context_len(&self) -> i64 {
-        self.config.context_len
-    }
-
-    fn max_len(&self) -> Option<i64> {
-        Some(self.config.context_len)
-    }
-
-    fn device(&self) -> Device {
-        self.embedding.device()
-    }
-}
-
 impl TransformerLm {
     /// The parameters with their names, always in the same order.
     pub fn parameters(&self) -> Vec<Parameter> {
@@ -423,7 +376,7 @@ mod tests {
     use super::super::attention::Weighting;
     use super::super::norm::NormKind;
     use super::super::rotary::Slowed;
-    use super::super::{Recording, count_parameters, wake};
+    use super::super::{Recording, count_parameters, cross_entropy, wake};
     use super::*;
 
     fn variants() -> Vec<TransformerConfig> {

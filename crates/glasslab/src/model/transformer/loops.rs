@@ -44,10 +44,11 @@ pub(super) fn read(model: &TransformerLm, ids: &Tensor, cache: &mut Cache) -> Re
     }
     let ids = Vec::<i64>::try_from(ids.f_flatten(0, -1)?)?;
     let is_known = ids.iter().all(|id| (0..config.n_vocab).contains(id));
-    if cache.loops.is_none() && is_known && is_for_loops(model) {
-        cache.loops = Loops::of(model);
+    if cache.prepared.is_none() && is_known && is_for_loops(model) {
+        cache.prepared = Loops::of(model).map(|loops| Box::new(loops) as Box<_>);
     }
-    let Some(loops) = cache.loops.as_ref().filter(|_| is_known) else { return Ok(None) };
+    let prepared = cache.prepared.as_ref().filter(|_| is_known);
+    let Some(loops) = prepared.and_then(|prepared| prepared.downcast_ref::<Loops>()) else { return Ok(None) };
     let most = (texts as usize).min(tch::get_num_threads().max(1) as usize);
     let threads = (ids.len() / WORTH_A_THREAD).clamp(1, most);
     let share = (texts as usize).div_ceil(threads); // texts of a thread
@@ -89,7 +90,7 @@ fn is_for_loops(model: &TransformerLm) -> bool {
 
 /// A model's numbers, laid out for loops: those that it had when a cache first read a text.
 #[derive(Debug)]
-pub(in crate::model) struct Loops {
+struct Loops {
     config: TransformerConfig,
     embedding: Vec<f32>,
     position: Option<Vec<f32>>,

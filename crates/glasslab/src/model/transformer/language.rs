@@ -1,0 +1,52 @@
+//! What the transformer does as a language model: it scores, learns, and reads on with a cache, by loops where they can.
+
+use super::{TransformerConfig, TransformerLm, loops};
+use crate::error::Result;
+use crate::model::cache::{Cache, KvCache};
+use crate::model::{LanguageModel, NoProbe, cross_entropy, ids_on};
+use crate::tokenizer::AnyTokenizer;
+use tch::{Device, Tensor};
+
+impl LanguageModel for TransformerLm {
+    fn logits(&self, ids: &Tensor) -> Result<Tensor> {
+        self.forward(ids, &mut NoProbe)
+    }
+
+    fn new_cache(&self, batch: i64) -> Result<Option<Cache>> {
+        let TransformerConfig { context_len, n_kv_heads, head_dim, .. } = self.config;
+        let block = |_| KvCache::new(batch, n_kv_heads, context_len, head_dim, (self.precision(), self.device()));
+        Ok(Some(Cache { blocks: (0..self.config.n_layers).map(block).collect::<Result<_>>()?, ..Cache::default() }))
+    }
+
+    fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        let targets = ids_on(self.device(), targets, self.config.n_vocab)?;
+        cross_entropy(&self.run(ids, true, None, &mut NoProbe)?, &targets)
+    }
+
+    fn read(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
+        match loops::read(self, ids, cache)? {
+            Some(scores) => Ok(scores),
+            None => self.read_seen(ids, cache, &mut NoProbe),
+        }
+    }
+
+    fn n_vocab(&self) -> i64 {
+        self.config.n_vocab
+    }
+
+    fn tokenizer(&self) -> AnyTokenizer {
+        self.tokenizer.clone()
+    }
+
+    fn context_len(&self) -> i64 {
+        self.config.context_len
+    }
+
+    fn max_len(&self) -> Option<i64> {
+        Some(self.config.context_len)
+    }
+
+    fn device(&self) -> Device {
+        self.embedding.device()
+    }
+}
