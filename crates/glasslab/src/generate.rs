@@ -220,7 +220,7 @@ impl<'a> Window<'a> {
             None => Ok(self.model.logits(&ids(rows, first, place, self.model.device())?)?.f_select(1, -1)?),
             Some(cache) => {
                 if self.first != first {
-                    cache.clear();
+                    cache.rewind();
                     (self.first, self.read) = (first, first);
                 }
                 let new = ids(rows, self.read, place, self.model.device())?;

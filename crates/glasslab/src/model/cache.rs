@@ -94,13 +94,19 @@ pub struct Cache {
     /// How many characters the model has read.
     pub len: i64,
     /// What a model has laid out for itself when it first read: its numbers, as they were then, so whoever changes it takes a new
-    /// cache.
+    /// cache, or clears this one.
     pub(super) prepared: Option<Box<dyn Any + Send>>,
 }
 
 impl Cache {
-    /// Forgets all characters.
+    /// Forgets all characters, and what a model has laid out for itself.
     pub fn clear(&mut self) {
+        self.rewind();
+        self.prepared = None;
+    }
+
+    /// Forgets all characters; the model is still the one that it was.
+    pub(crate) fn rewind(&mut self) {
         self.len = 0;
         self.blocks.iter_mut().for_each(|block| block.len = 0);
     }

@@ -525,6 +525,18 @@ mod tests {
     }
 
     #[test]
+    fn a_cleared_cache_reads_with_the_model_as_it_is_now() {
+        let (mut model, ids) = (awake(TransformerConfig::small()), random_ids(3));
+        let mut cache = model.new_cache(2).unwrap().unwrap();
+        let before = model.read(&ids, &mut cache).unwrap();
+        model = wake(model, 0.2);
+        cache.clear();
+        let after = model.read(&ids, &mut cache).unwrap();
+        assert!(difference(&after, &model.logits(&ids).unwrap().select(1, -1)) < 1e-4);
+        assert!(difference(&after, &before) > 1e-2);
+    }
+
+    #[test]
     fn what_is_not_for_loops_is_said_by_the_forward_pass() {
         let model = awake(TransformerConfig { context_len: 2, ..TransformerConfig::small() });
         let read = |ids: &[i64], cached: &[i64]| {
