@@ -124,6 +124,16 @@ def block_mlp(config, p, name, x):
     return F.linear(activated, p[f"{name}.output.weight"], p.get(f"{name}.output.bias"))
 
 
+def ngram_rows(ngrams, ids, table):
+    """What is added for a character with those before it: (B, T) → (B, T, C). Each group's row is a number computed from its ids."""
+    number, added = ids + 1, 0
+    for back in range(1, ngrams["longest"]):
+        before = F.pad(ids + 1, (back, 0))[:, : ids.shape[1]]  # 0 before the text
+        number = (number * 1_000_003 + before) % (2**31 - 1)
+        added = added + F.embedding(number % ngrams["rows"], table)
+    return added
+
+
 def transformer_logits(config, p, ids):
     """The transformer language model: (B, T) → (B, T, V)."""
     x = F.embedding(ids, p["embedding"])
@@ -131,6 +141,8 @@ def transformer_logits(config, p, ids):
         x = x * math.sqrt(config["emb_dim"])
     if config["positions"] == "learned":
         x = x + p["position"][: ids.shape[1]]
+    if config.get("ngrams"):
+        x = x + ngram_rows(config["ngrams"], ids, p["ngrams"])
     for i in range(config["n_layers"]):
         name = f"block.{i}"
         attended = attention(config, p, f"{name}.attn", norm(config, p, f"{name}.norm1", x), i)

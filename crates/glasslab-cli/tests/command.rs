@@ -41,7 +41,9 @@ fn a_model_is_trained_measured_and_writes() {
     let folder = folder.path();
     let text = "Once upon a time, there was a cat. The cat sat on the mat and saw a rat. ".repeat(20);
     std::fs::write(folder.join("mine.txt"), &text).unwrap();
-    for (model, preset) in [("mlp", "original"), ("transformer", "original"), ("transformer", "small")] {
+    for (model, preset) in
+        [("mlp", "original"), ("transformer", "original"), ("transformer", "small"), ("transformer", "quick")]
+    {
         let trained: Value = serde_json::from_str(&succeeds(
             folder,
             &[

@@ -165,6 +165,7 @@ fn what_no_form_has_anything_for_is_refused_by_its_name() {
     let gated = of(Family::Llama);
     for (config, form, choice) in [
         (original, Form::HuggingFace, "`final_norm: false`"),
+        (TransformerConfig::quick(), Form::Gguf, "ngrams: None"),
         (TransformerConfig { positions: Positions::None, ..small }, Form::HuggingFace, "`positions: None`"),
         (TransformerConfig { previous_head: true, ..small }, Form::HuggingFace, "`previous_head: true`"),
         (TransformerConfig { activation: Activation::Gelu, ..small }, Form::HuggingFace, "`gated: false`"),

@@ -51,7 +51,8 @@ pub enum Cut {
     },
     /// A whole block: the stream passes it by.
     Block(usize),
-    /// The places: no character knows where it stands, but for what the mask gives away.
+    /// The places: no character knows where it stands, but for what the mask gives away, and the groups of characters, if they have
+    /// rows.
     Positions,
     /// The causal mask: each character sees those that come after it.
     Mask,
@@ -448,8 +449,10 @@ mod tests {
 
     #[test]
     fn without_positions_and_mask_the_order_before_does_not_count() {
-        // A sigmoid's ln(t + 1) and a head that is not learnt tell the place in their own way.
-        let by_content = |config: &TransformerConfig| config.weighting == Weighting::Softmax && !config.previous_head;
+        // A sigmoid's ln(t + 1), a head that is not learnt and rows of groups tell the place in their own way.
+        let by_content = |config: &TransformerConfig| {
+            config.weighting == Weighting::Softmax && !config.previous_head && config.ngrams.is_none()
+        };
         for config in variants().into_iter().filter(by_content) {
             let model = awake(config);
             let cuts = match config.positions {

@@ -24,7 +24,7 @@ pub(crate) use own::checked;
 pub(crate) use own::mine::Mine;
 pub use own::{Model, Sizes};
 pub use probe::{NoProbe, Probe, Recording, Step};
-pub use transformer::{Activation, Every, Family, Positions, TransformerConfig, TransformerLm, Window};
+pub use transformer::{Activation, Every, Family, Ngrams, Positions, TransformerConfig, TransformerLm, Window};
 
 use crate::error::{Error, Result};
 use crate::rng::Rng;

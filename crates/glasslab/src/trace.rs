@@ -252,9 +252,7 @@ impl Head {
 
 /// Whether a step is the stream, to which each part of a block only adds.
 pub(crate) fn is_stream(name: &str) -> bool {
-    matches!(name, "embedded" | "scaled" | "positioned")
-        || name.ends_with(".after_attn")
-        || name.ends_with(".after_mlp")
+    hook_points::INTO.contains(&name) || name.ends_with(".after_attn") || name.ends_with(".after_mlp")
 }
 
 /// The name of the attention whose weights this step is: a model's own are known by the step's name and shape.
@@ -520,7 +518,9 @@ pub(crate) mod tests {
     use crate::model::attention::Weighting;
     use crate::model::norm::NormKind;
     use crate::model::rotary::{Slowed, Speeds};
-    use crate::model::{Activation, Every, Family, MlpConfig, Positions, Trainable, Window, random_tensor, wake};
+    use crate::model::{
+        Activation, Every, Family, MlpConfig, Ngrams, Positions, Trainable, Window, random_tensor, wake,
+    };
     use crate::rng::Rng;
     use tch::Device;
 
@@ -587,8 +587,10 @@ pub(crate) mod tests {
                 activation: Activation::GeluTanh,
                 scaled_embedding: true,
                 window: Some(Window { len: 3, except: Some(Every { step: 2, first: 0 }) }),
+                ngrams: Some(Ngrams { longest: 2, rows: 50 }),
                 ..small
             },
+            TransformerConfig { ngrams: Some(Ngrams { longest: 4, rows: 30 }), ..small },
         ]
     }
 

@@ -51,6 +51,7 @@ fn presets() -> Vec<(&'static str, ModelConfig)> {
         ("mlp original", ModelConfig::Mlp(MlpConfig::original())),
         ("original", ModelConfig::Transformer(TransformerConfig::original())),
         ("small", ModelConfig::Transformer(TransformerConfig::small())),
+        ("quick", ModelConfig::Transformer(TransformerConfig::quick())),
         ("large", ModelConfig::Transformer(large())),
     ]
 }

@@ -10,7 +10,9 @@ use glasslab::measure::Lens;
 use glasslab::model::attention::Weighting;
 use glasslab::model::norm::NormKind;
 use glasslab::model::rotary::{Slowed, Speeds};
-use glasslab::model::{Activation, Every, Family, LanguageModel, MlpConfig, Positions, TransformerConfig, Window};
+use glasslab::model::{
+    Activation, Every, Family, LanguageModel, MlpConfig, Ngrams, Positions, TransformerConfig, Window,
+};
 use glasslab::rng::Rng;
 use glasslab::tokenizer::{AnyTokenizer, BytePair, CharTokenizer, Subwords, Tokenizer, Vocabulary};
 use glasslab::trace::{Trace, Traceable};
@@ -81,6 +83,8 @@ fn configs() -> Vec<ModelConfig> {
             speeds: Speeds { base: 500_000.0, slowed: slow_ones },
             ..small
         },
+        TransformerConfig { ngrams: Some(Ngrams { longest: 2, rows: 9 }), ..original },
+        TransformerConfig { ngrams: Some(Ngrams { longest: 5, rows: 200 }), ..small },
     ];
     all.extend(Family::ALL.map(|family| sized(family.config())));
     let mut all: Vec<ModelConfig> = all.into_iter().map(ModelConfig::Transformer).collect();

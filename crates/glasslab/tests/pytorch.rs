@@ -7,7 +7,7 @@
 use glasslab::checkpoint::{AnyModel, ModelConfig};
 use glasslab::model::attention::Weighting;
 use glasslab::model::rotary::{Slowed, Speeds};
-use glasslab::model::{Activation, Family, LanguageModel, MlpConfig, Positions, TransformerConfig, Window};
+use glasslab::model::{Activation, Family, LanguageModel, MlpConfig, Ngrams, Positions, TransformerConfig, Window};
 use std::path::Path;
 use std::process::Command;
 use tch::{Device, Kind, Tensor};
@@ -38,6 +38,7 @@ fn pytorch_gives_a_kept_model_the_same_logits() {
         ModelConfig::Transformer(TransformerConfig::original()),
         ModelConfig::Transformer(small),
         ModelConfig::Transformer(other),
+        ModelConfig::Transformer(TransformerConfig { ngrams: Some(Ngrams { longest: 5, rows: 99 }), ..small }),
     ];
     for config in ours.into_iter().chain(families) {
         let folder = tempfile::tempdir().unwrap();

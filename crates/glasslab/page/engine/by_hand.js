@@ -7,6 +7,7 @@ import { speedsOf, windowOf } from "./transformer.js";
 import { shapeText } from "./tensor.js";
 import { isStream } from "./cuts.js";
 import { describeStep } from "./describe.js";
+import { groupRows } from "./ngrams.js";
 
 // Computes one number of a step again from the steps before. place: a place on each axis of the step, from 0. Gives { title:
 // the step's formula, lines, value: what the arithmetic comes to, traced: the number in the trace }.
@@ -92,6 +93,18 @@ class ByHand {
         const position = this.rowOf(this.weight("position"), row)[column];
         const line = `${before.name} + position[${row}, ${column}] = ${show(this.here(before))} + ${brackets(position)}`;
         return [line, this.here(before) + position];
+      }
+      case "with_ngrams": {
+        const before = this.before();
+        let [names, value] = [before.name, this.here(before)];
+        let numbers = show(value);
+        groupRows(config.ngrams, trace.ids.slice(0, row + 1)).forEach((at, back) => {
+          const number = this.rowOf(this.weight("ngrams"), at)[column];
+          names += ` + ngrams[${at} (“${trace.labels.slice(Math.max(0, row - back - 1), row + 1).join("")}”), ${column}]`;
+          numbers += ` + ${brackets(number)}`;
+          value += number;
+        });
+        return [`${names} = ${numbers}`, value];
       }
       case "norm1": case "norm2": case "final_norm": return this.norm(this.before());
       case "attn_norm": return this.norm(this.sibling("attn.output"));

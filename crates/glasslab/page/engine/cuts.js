@@ -69,7 +69,7 @@ export function cutting(cuts, inner) {
 
 // Whether a step is the stream, to which each part of a block only adds.
 export function isStream(name) {
-  return /^(embedded|scaled|positioned)$|\.after_(attn|mlp)$/.test(name);
+  return /^(embedded|scaled|positioned|with_ngrams)$|\.after_(attn|mlp)$/.test(name);
 }
 
 // The tensor that a cut puts in place of a step's, if it has to do with it.

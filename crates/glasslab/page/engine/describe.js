@@ -60,6 +60,7 @@ function transformerSteps(config, layer) {
     ...commonSteps(),
     "scaled": ["scaled = embedded · √emb_dim", STREAM, "the same, as large as the model wants it where the blocks begin to add to it"],
     "positioned": [`positioned[t] = ${config.scaled_embedding ? "scaled" : "embedded"}[t] + position[t]`, STREAM, "the same, with a number learnt for this place added: now the same character differs from place to place"],
+    "with_ngrams": [`with_ngrams[t] = ${intoNgrams(config)}[t] + ${groups(config.ngrams)}`, STREAM, "the same, with the rows of the groups added that this character ends: what is known by heart of “ce”, “nce”, …"],
     "norm1": [norm("norm1", "x"), STREAM, "the stream brought to one size, so that no character drowns the others"],
     "attn.unturned": [`queries = ${asked("q")}, keys = ${asked("k")}`, ["heads (queries, then keys)", "time", "head_dim"], "one number of what this character wants to know, or of what can be found at it, before its place turns it"],
     "attn.queries": turned
@@ -88,4 +89,14 @@ function transformerSteps(config, layer) {
     "final_norm": [norm("final_norm", "x"), STREAM, "the stream brought to one size, for the output head"],
     "logits": [`logits = ${config.final_norm ? "final_norm" : "x"} · ${config.tied ? "embedding" : "head"}ᵀ`, SCORES, "the score of this character of the vocabulary to come next"],
   };
+}
+
+function intoNgrams(config) {
+  if (config.positions === "learned") return "positioned";
+  return config.scaled_embedding ? "scaled" : "embedded";
+}
+
+function groups(ngrams) {
+  if (!ngrams || ngrams.longest === 2) return "ngrams[row of this character and the one before]";
+  return `Σₙ ngrams[row of the last n characters], n = 2 to ${ngrams.longest}`;
 }

@@ -51,6 +51,7 @@ function shapesOf(about) {
     if (about.norm === "layer") shapes.set(`${name}.bias`, [C]);
   };
   if (about.positions === "learned") shapes.set("position", [T, C]);
+  if (about.ngrams) shapes.set("ngrams", [about.ngrams.rows, C]);
   for (let layer = 0; layer < about.n_layers; layer++) {
     const block = `block.${layer}`;
     norm(`${block}.norm1`);

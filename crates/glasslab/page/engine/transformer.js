@@ -1,6 +1,6 @@
 // The transformer: the next character from all characters so far.
 //
-//   x = embedding[id] (+ position[t])
+//   x = embedding[id] (+ position[t]) (+ ngrams[row], for each group of characters that ends here)
 //   for each block:  x += attention(norm(x));  x += mlp(norm(x))
 //   logits = norm(x) · headᵀ
 //
@@ -11,6 +11,7 @@ import { linear, partOf, plus, rowsAt, timesEach, timesNumber } from "./operatio
 import { activated } from "./activation.js";
 import { normalised, normOf } from "./norm.js";
 import { anglesOf } from "./rotary.js";
+import { withGroups } from "./ngrams.js";
 import { attentionOf, KvCache } from "./attention.js";
 
 // Looks at nothing and changes nothing.
@@ -35,6 +36,7 @@ export class Transformer {
     this.config = config;
     this.embedding = parameters.get("embedding");
     this.position = parameters.get("position") ?? null;
+    this.ngrams = parameters.get("ngrams") ?? null;
     this.head = parameters.get("head") ?? this.embedding;
     this.finalNorm = config.final_norm ? normOf(parameters, "final_norm") : null;
     const turns = new Map();
@@ -71,7 +73,7 @@ export class Transformer {
   // A cache for one text: what has been read of it need not be computed again.
   newCache() {
     const { n_layers: layers, n_kv_heads: heads, context_len: contextLen, head_dim: headDim } = this.config;
-    return { len: 0, blocks: Array.from({ length: layers }, () => new KvCache(heads, contextLen, headDim)) };
+    return { len: 0, ids: [], blocks: Array.from({ length: layers }, () => new KvCache(heads, contextLen, headDim)) };
   }
 
   // The logits of ids, which continue what the cache has read, if there is one: T ids → (T, V). With lastOnly, of the last
@@ -79,16 +81,21 @@ export class Transformer {
   forward(ids, probe = noProbe, cache = null, lastOnly = false) {
     const { config } = this;
     const first = cache ? cache.len : 0;
+    const before = first > 0 ? cache.ids : [];
     let x = probe("embedded", rowsAt(this.embedding, ids)); // (T, C)
     if (config.scaled_embedding) x = probe("scaled", timesNumber(x, Math.sqrt(config.emb_dim)));
     if (this.position) x = probe("positioned", plus(x, partOf(this.position, first, ids.length)));
+    if (this.ngrams) x = probe("with_ngrams", withGroups(x, this.ngrams, config.ngrams, ids, before));
     this.blocks.forEach((block, layer) => {
       x = lookBack(block, x, config.epsilon, first, cache?.blocks[layer], `block.${layer}`, probe);
       // The others were read for their keys and values only; a probe may need all of a block.
       if (lastOnly && probe === noProbe && layer + 1 === this.blocks.length) x = partOf(x, x.shape[0] - 1, 1);
       x = think(block, x, config, `block.${layer}`, probe);
     });
-    if (cache) cache.len += ids.length;
+    if (cache) {
+      cache.len += ids.length;
+      if (this.ngrams) cache.ids = [...before, ...ids].slice(1 - config.ngrams.longest);
+    }
     return this.read(lastOnly ? partOf(x, x.shape[0] - 1, 1) : x, probe);
   }
 

@@ -5,6 +5,7 @@ const STATIONS = {
   "embedded": ["embedding", "The numbers that the model has learnt for this character, wherever it stands."],
   "scaled": ["scaled", "The same, brought to the size that the blocks want."],
   "positioned": ["+ position", "A number for each place is added: now the same character differs from place to place."],
+  "with_ngrams": ["+ n-grams", "What is known by heart of this character with those before it is added: a row for each group."],
   "norm1": ["norm", "Brought to one size, so that none drowns the others."],
   "attn.unturned": ["before turning", "Queries and keys before their place turns them. Queries come first, then keys."],
   "attn.queries": ["queries", "What this character wants to know: a row for each head."],

@@ -80,6 +80,7 @@ pub fn one_block(rng: &mut Rng, config: TransformerConfig) -> TransformerLm {
         trained: None,
         embedding: random(&[n_vocab, emb_dim]),
         position: Some(random(&[context_len, emb_dim])),
+        ngrams: None,
         rotary: None,
         window_rotary: None,
         blocks: vec![block],

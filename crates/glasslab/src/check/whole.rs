@@ -168,6 +168,7 @@ pub(super) fn with_parameters(parameters: &[Parameter]) -> Result<TransformerLm>
         trained: None,
         embedding: get("embedding")?,
         position: Some(get("position")?),
+        ngrams: None,
         rotary: None,
         window_rotary: None,
         blocks: (0..config.n_layers).map(block).collect::<Result<_>>()?,

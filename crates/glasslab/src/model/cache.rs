@@ -93,6 +93,8 @@ pub struct Cache {
     pub blocks: Vec<KvCache>,
     /// How many characters the model has read.
     pub len: i64,
+    /// The last characters, where a model has rows for groups of them: (B, longest − 1) ids, −1 before the text.
+    pub(super) recent: Option<Tensor>,
     /// What a model has laid out for itself when it first read: its numbers, as they were then, so whoever changes it takes a new
     /// cache, or clears this one.
     pub(super) prepared: Option<Box<dyn Any + Send>>,
@@ -108,6 +110,7 @@ impl Cache {
     /// Forgets all characters; the model is still the one that it was.
     pub(crate) fn rewind(&mut self) {
         self.len = 0;
+        self.recent = None;
         self.blocks.iter_mut().for_each(|block| block.len = 0);
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A model's kind and sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "model", rename_all = "lowercase")]
+#[expect(clippy::large_enum_variant, reason = "a model has one, and it is copied like a number")]
 pub enum ModelConfig {
     /// An [`MlpLm`](super::MlpLm).
     Mlp(MlpConfig),

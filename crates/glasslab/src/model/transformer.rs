@@ -1,7 +1,7 @@
 //! The transformer language model: the next character from all characters so far.
 //!
 //! ```text
-//! x = embedding[id] (+ position[t])            C numbers for a character (and its place)
+//! x = embedding[id] (+ position[t])            C numbers for a character (and its place; and for it with those before it)
 //! for each block:
 //!     x += attention(norm(x))                  look back, and take what one needs
 //!     x += mlp(norm(x))                        think about it
@@ -16,9 +16,11 @@ mod config;
 mod families;
 mod language;
 mod loops;
+mod ngrams;
 
 pub use config::{Activation, Every, Positions, TransformerConfig, Window};
 pub use families::Family;
+pub use ngrams::Ngrams;
 
 use super::attention::{MultiHeadAttention, UNSEEN_FROM};
 use super::cache::{Cache, KvCache};
@@ -75,6 +77,8 @@ pub struct TransformerLm {
     pub embedding: Tensor,
     /// (T, C), if positions are learnt
     pub position: Option<Tensor>,
+    /// (R, C), if groups of characters have rows
+    pub ngrams: Option<Tensor>,
     /// The angles, if positions are rotary.
     pub rotary: Option<Rotary>,
     /// Those of the blocks with a window, if these are others.
@@ -160,6 +164,7 @@ impl TransformerLm {
                 Positions::Learned => Some(start.weight([context_len, emb_dim], embedding_scale)?),
                 _ => None,
             },
+            ngrams: config.ngrams.map(|ngrams| start.zeros(&[ngrams.rows, emb_dim])).transpose()?,
             rotary: rotary(Some(config.speeds))?,
             window_rotary: rotary(config.window_speeds)?,
             blocks: (0..n_layers).map(|number| block(number, start)).collect::<Result<_>>()?,
@@ -219,6 +224,14 @@ impl TransformerLm {
         }
         if let Some(position) = &self.position {
             x = probe.at("positioned", x.f_add(&position.f_narrow(0, first, time)?)?); // (B, T, C)
+        }
+        if let (Some(ngrams), Some(table)) = (self.config.ngrams, &self.ngrams) {
+            let known = ngrams.known(&ids, cache.as_ref().and_then(|cache| cache.recent.as_ref()))?;
+            if let Some(cache) = &mut cache {
+                cache.recent = Some(known.f_narrow(1, time, known.size()[1] - time)?);
+            }
+            let rows = Tensor::f_embedding(table, &ngrams.rows(&known)?, -1, false, false)?; // (B, T, longest − 1, C)
+            x = probe.at("with_ngrams", x.f_add(&rows.f_sum_dim_intlist([2].as_slice(), false, None)?)?); // (B, T, C)
         }
         let pass = Pass { fused, precision: if probe.looks() { self.embedding.kind() } else { self.precision() } };
         for (number, block) in self.blocks.iter().enumerate() {
@@ -329,6 +342,7 @@ impl TransformerLm {
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut all = vec![Parameter::new("embedding", &self.embedding)];
         all.extend(self.position.as_ref().map(|tensor| Parameter::new("position", tensor)));
+        all.extend(self.ngrams.as_ref().map(|tensor| Parameter::new("ngrams", tensor)));
         for (number, block) in self.blocks.iter().enumerate() {
             all.extend(block.norm1.parameters(&format!("block.{number}.norm1")));
             all.extend(block.attention.parameters(&format!("block.{number}.attn")));
@@ -391,6 +405,8 @@ mod tests {
             TransformerConfig { norm: NormKind::Layer, qkv_bias: true, attention_bias: true, ..original },
             llama(),
             gemma(),
+            TransformerConfig { ngrams: Some(Ngrams { longest: 4, rows: 999 }), ..original },
+            TransformerConfig::quick(),
         ]
     }
 
@@ -634,6 +650,8 @@ mod tests {
             TransformerConfig { n_layers: -1, ..small },
             TransformerConfig { head_dim: 3, ..small },
             TransformerConfig { n_kv_heads: 3, ..small },
+            TransformerConfig { ngrams: Some(Ngrams { longest: 1, rows: 10 }), ..small },
+            TransformerConfig { ngrams: Some(Ngrams { longest: 3, rows: 0 }), ..small },
             TransformerConfig { epsilon: 0.0, ..small },
             TransformerConfig { epsilon: 1e300, ..small },
             TransformerConfig { speeds: Speeds { base: f64::NAN, slowed: None }, ..small },

@@ -8,6 +8,7 @@ use super::arithmetic::{
     Activated, Share, activate, brackets, normed, pick, shared, show, split, sum_of_products, turn, vector,
 };
 use super::describe::{block, part};
+use super::hook_points::INTO;
 use super::{ByHand, Trace};
 use crate::error::{Error, Result};
 use crate::numbers::numbers;
@@ -283,7 +284,11 @@ impl Trace {
                 one((format!("∂scaled · √emb_dim = {} · {}", brackets(slope), show(root)), slope * root))
             }
             "embedded" | "scaled" if self.step("positioned").is_ok() => one(self.copied("positioned", place)?),
-            "embedded" | "scaled" | "positioned" | "after_attn" | "after_mlp" => self.shares_of_stream(name, place),
+            "embedded" | "scaled" | "positioned" if self.step("with_ngrams").is_ok() => {
+                one(self.copied("with_ngrams", place)?)
+            }
+            "after_attn" | "after_mlp" => self.shares_of_stream(name, place),
+            into if INTO.contains(&into) => self.shares_of_stream(name, place),
             _ => Err(Error::Config("it is no step of the library's models".to_owned())),
         }
     }

@@ -62,6 +62,25 @@ impl Trace {
                     false => one(("0: the text does not reach so far".to_owned(), 0.0)),
                 }
             }
+            "ngrams" => {
+                let [row, column] = matrix(place)?;
+                let all = column_of(self.slopes("with_ngrams")?, column)?;
+                let uses = (0..self.ids.len()).flat_map(|at| self.groups(at).into_iter().map(move |group| (at, group)));
+                let slopes = uses.filter(|(_, (_, other))| *other == row);
+                let slopes: Vec<(usize, String, f64)> =
+                    slopes.map(|(at, (group, _))| Ok((at, group, pick(&all, at as i64)?))).collect::<Result<_>>()?;
+                let terms = slopes.iter().map(|(at, group, slope)| format!("{} at {at} (“{group}”)", brackets(*slope)));
+                one(match slopes.is_empty() {
+                    true => ("0: no group in the text has this row".to_owned(), 0.0),
+                    false => (
+                        format!(
+                            "∂with_ngrams[t, {column}] where a group of this row ends: {}",
+                            terms.collect::<Vec<_>>().join(" + ")
+                        ),
+                        slopes.iter().map(|(_, _, slope)| slope).sum(),
+                    ),
+                })
+            }
             "hidden.weight" => sum_over("hidden", "embedded"),
             "hidden.bias" => bias("hidden"),
             "output.weight" => sum_over("output", "activated"),

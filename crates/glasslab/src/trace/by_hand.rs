@@ -3,6 +3,7 @@
 use super::Trace;
 use super::arithmetic::{activate, brackets, dot, pick, products, shared, show, softmax, split, tiny, vector};
 use super::describe::{block, is_norm, part};
+use super::hook_points::INTO;
 use crate::error::{Error, Result};
 use std::fmt;
 use tch::Tensor;
@@ -206,8 +207,7 @@ impl Trace {
     /// The stream that a step reads or is added to: the last whole stream before it.
     pub(super) fn before(&self, step: &str) -> Result<String> {
         let place = self.steps.iter().position(|other| other.name == step).unwrap_or(0);
-        let stream =
-            |name: &str| matches!(part(name), "embedded" | "scaled" | "positioned" | "after_attn" | "after_mlp");
+        let stream = |name: &str| matches!(part(name), "after_attn" | "after_mlp") || INTO.contains(&name);
         let before = self.steps[..place].iter().rev().find(|other| stream(&other.name));
         before.map(|step| step.name.clone()).ok_or_else(|| nothing_by_hand(step))
     }
@@ -223,8 +223,8 @@ fn nothing_by_hand(step: &str) -> Error {
 /// Whether a step has learnt numbers in its formula, or what `by_weights` knows of.
 fn is_made_with_weights(part: &str, formula: &str) -> bool {
     match part {
-        "embedded" | "positioned" | "attn.unturned" | "attn.queries" | "attn.keys" | "attn.values" | "attn.output"
-        | "mlp.hidden" | "mlp.gate" | "mlp.output" | "hidden" | "output" | "logits" => true,
+        "embedded" | "positioned" | "with_ngrams" | "attn.unturned" | "attn.queries" | "attn.keys" | "attn.values"
+        | "attn.output" | "mlp.hidden" | "mlp.gate" | "mlp.output" | "hidden" | "output" | "logits" => true,
         norm => is_norm(norm) && !is_unlearnt_norm(formula),
     }
 }

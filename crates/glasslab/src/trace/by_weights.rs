@@ -44,6 +44,19 @@ impl Trace {
                     embedded + position,
                 )
             }
+            "with_ngrams" => {
+                let (_, [row, column]) = split(place)?;
+                let before = self.before(step)?;
+                let mut result = self.step(&before)?.number(place)?;
+                let (mut names, mut numbers) = (before, show(result));
+                for (group, at) in self.groups(row as usize) {
+                    let number = self.weight("ngrams")?.f_double_value(&[at, column])?;
+                    names.push_str(&format!(" + ngrams[{at} (“{group}”), {column}]"));
+                    numbers.push_str(&format!(" + {}", brackets(number)));
+                    result += number;
+                }
+                (format!("{names} = {numbers}"), result)
+            }
             name if is_norm(name) => {
                 let (_, [_, column]) = split(place)?;
                 let before = self.normed_by(step)?;
@@ -107,6 +120,13 @@ impl Trace {
     /// A parameter's numbers, as they were when the text was traced.
     pub(super) fn weight(&self, name: &str) -> Result<&Tensor> {
         self.learnt.get(name).ok_or_else(|| Error::Config(format!("this trace has no weight {name:?}")))
+    }
+
+    /// The groups of characters that end at a place, the shortest first, and their rows in the table of n-grams.
+    pub(super) fn groups(&self, place: usize) -> Vec<(String, i64)> {
+        let Some((ngrams, ids)) = self.choices.ngrams.zip(self.ids.get(..=place)) else { return Vec::new() };
+        let group = |(before, row)| (self.labels[place.saturating_sub(before + 1)..=place].concat(), row);
+        ngrams.rows_of(ids).into_iter().enumerate().map(group).collect()
     }
 
     /// A query, key or value: a row of the normed stream times a row of their common matrix.

@@ -100,6 +100,23 @@ pub(super) fn describe(name: &str, config: Option<&ModelConfig>) -> Option<Descr
             "the same, with a number learnt for this place added: now the same character differs from place to place",
             Numbers,
         ),
+        "with_ngrams" => (
+            format!(
+                "with_ngrams[t] = {}[t] + {}",
+                match transformer.map(|config| config.positions) {
+                    Some(Positions::Learned) => "positioned",
+                    _ if has(|config| config.scaled_embedding) => "scaled",
+                    _ => "embedded",
+                },
+                match transformer.and_then(|config| config.ngrams).map_or(2, |ngrams| ngrams.longest) {
+                    2 => "ngrams[row of this character and the one before]".to_owned(),
+                    longest => format!("Σₙ ngrams[row of the last n characters], n = 2 to {longest}"),
+                }
+            ),
+            STREAM,
+            "the same, with the rows of the groups added that this character ends: what is known by heart of “ce”, “nce”, …",
+            Numbers,
+        ),
         "norm1" => (
             norm("norm1", "x"),
             STREAM,

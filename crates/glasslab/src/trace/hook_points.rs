@@ -4,7 +4,7 @@
 //! | TransformerLens | here |
 //! |---|---|
 //! | `hook_embed` | `embedded`, or `scaled` where the embedding is |
-//! | `blocks.3.hook_resid_pre` | `block.2.after_mlp`; of block 0 `positioned`, or what stands for a character else |
+//! | `blocks.3.hook_resid_pre` | `block.2.after_mlp`; of block 0 `with_ngrams`, `positioned`, or what stands for a character else |
 //! | `blocks.3.hook_resid_mid` · `hook_resid_post` | `block.3.after_attn` · `after_mlp` |
 //! | `blocks.3.ln1.hook_normalized` · `ln2.…` | `block.3.norm1` · `norm2` |
 //! | `ln_final.hook_normalized` | `final_norm` |
@@ -46,7 +46,7 @@ const OF_A_BLOCK: [(&str, &[&str]); 18] = [
 const LINEAR: &str = "mlp.hook_pre_linear";
 
 /// What enters the first block.
-const INTO: [&str; 3] = ["positioned", "scaled", "embedded"];
+pub(super) const INTO: [&str; 4] = ["with_ngrams", "positioned", "scaled", "embedded"];
 
 /// The step that is meant by a name: one of ours, or of TransformerLens. A name that is neither is given back as it is.
 ///

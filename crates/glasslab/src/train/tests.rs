@@ -1,6 +1,6 @@
 use super::*;
 use crate::data::Stories;
-use crate::model::{MlpConfig, MlpLm, TransformerConfig, TransformerLm};
+use crate::model::{MlpConfig, MlpLm, Ngrams, TransformerConfig, TransformerLm};
 use crate::tokenizer::{BytePair, CharTokenizer};
 use tch::Device;
 
@@ -32,6 +32,19 @@ fn a_text_with_one_follower_for_each_character_is_learnt_by_heart() {
     let (_, history) = trained(&small()).unwrap();
     assert!((history.points[0].train - 256_f64.ln()).abs() < 0.2, "{history:?}");
     assert!(history.held_out().unwrap() < 0.05, "{history:?}");
+}
+
+#[test]
+fn rows_for_groups_learn_what_one_character_does_not_tell() {
+    // After an a comes an a or a b: the character before tells which. No block, so nothing looks back.
+    let tokens = tokens(&"aab".repeat(20));
+    let loss = |ngrams| {
+        let config = TransformerConfig { n_layers: 0, ngrams, ..TransformerConfig::small() };
+        let mut model = TransformerLm::new(config, Device::Cpu).unwrap();
+        train(&mut model, &tokens, &tokens, &small()).unwrap().held_out().unwrap()
+    };
+    let (without, with) = (loss(None), loss(Some(Ngrams { longest: 2, rows: 1000 })));
+    assert!(without > 0.4 && with < 0.1, "{without} and {with}");
 }
 
 #[test]

@@ -28,6 +28,9 @@ pub(super) fn plan(own: &TransformerConfig, form: Form) -> Result<Plan, String> 
     if own.previous_head {
         return Err(none(form, "`previous_head: true`", "previous_head: false"));
     }
+    if own.ngrams.is_some() {
+        return Err(none(form, "rows for groups of characters (`ngrams`)", "ngrams: None"));
+    }
     if !own.final_norm {
         return Err(none(form, "`final_norm: false`", "final_norm: true"));
     }

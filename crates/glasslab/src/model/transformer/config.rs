@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::model::attention::{AttentionConfig, Weighting};
 use crate::model::norm::{self, NormKind};
 use crate::model::rotary::Speeds;
+use crate::model::transformer::Ngrams;
 use serde::{Deserialize, Serialize};
 
 /// How a transformer knows the order of characters.
@@ -135,6 +136,9 @@ pub struct TransformerConfig {
     /// Whether the embedding is multiplied by √C.
     #[serde(default)]
     pub scaled_embedding: bool,
+    /// Whether a character has rows of a table for itself with those before it, and how many.
+    #[serde(default)]
+    pub ngrams: Option<Ngrams>,
     /// One seed gives one model.
     pub seed: i64,
 }
@@ -208,8 +212,16 @@ impl TransformerConfig {
             gated: false,
             norms_after: false,
             scaled_embedding: false,
+            ngrams: None,
             seed: 0,
         }
+    }
+
+    /// [`small`](Self::small) that learns groups of up to five characters by heart ([`Ngrams`]), and so needs a block less: as good in a
+    /// third of the time.
+    pub fn quick() -> TransformerConfig {
+        let ngrams = Some(Ngrams { longest: 5, rows: 16_384 });
+        TransformerConfig { n_layers: 2, ngrams, ..TransformerConfig::small() }
     }
 
     /// A model for a GPU: the choices of [`small`](Self::small) at the sizes of a small GPT, 25 million parameters.
@@ -274,6 +286,13 @@ impl TransformerConfig {
             return wrong(
                 "epsilon must be above 0, at most 1, and the speeds' base and the factors by which they are slowed above 0 and finite",
             );
+        }
+        if let Some(Ngrams { longest, rows }) = self.ngrams
+            && !((2..=16).contains(&longest) && (1..=LARGEST).contains(&rows))
+        {
+            return Err(Error::Config(format!(
+                "ngrams need a longest group of 2 to 16 and 1 to {LARGEST} rows, got {longest} and {rows}"
+            )));
         }
         if self.gated && self.bias {
             return wrong("a gated MLP has no biases: set bias or gated to false");

@@ -4,7 +4,7 @@
 //! longer than computing them. Here the same steps, in the same order, are loops over numbers; many texts are shared out to threads.
 //! The scores are those of libtorch within 1e-5. Who looks (a probe) is shown the forward pass itself.
 
-use super::{Activation, TransformerConfig, TransformerLm};
+use super::{Activation, Ngrams, TransformerConfig, TransformerLm};
 use crate::error::Result;
 use crate::model::attention::{AttentionConfig, Weighting};
 use crate::model::cache::{Cache, KvCache};
@@ -38,7 +38,10 @@ pub(super) fn read(model: &TransformerLm, ids: &Tensor, cache: &mut Cache) -> Re
             && is_walkable(keys)
             && is_walkable(values)
     };
-    let has_room = first + time <= config.context_len && cache.blocks.len() == model.blocks.len();
+    let before = config.ngrams.map_or(0, Ngrams::before);
+    let has_room = first + time <= config.context_len
+        && cache.blocks.len() == model.blocks.len()
+        && cache.recent.as_ref().is_none_or(|recent| recent.size() == [texts, before as i64]);
     if !(has_room && ids.kind() == Kind::Int64 && cache.blocks.iter().all(keeps)) {
         return Ok(None);
     }
@@ -49,27 +52,38 @@ pub(super) fn read(model: &TransformerLm, ids: &Tensor, cache: &mut Cache) -> Re
     }
     let prepared = cache.prepared.as_ref().filter(|_| is_known);
     let Some(loops) = prepared.and_then(|prepared| prepared.downcast_ref::<Loops>()) else { return Ok(None) };
-    let most = (texts as usize).min(tch::get_num_threads().max(1) as usize);
+    let (first, time, each) = (first as usize, time as usize, texts as usize);
+    let known = match &cache.recent {
+        Some(recent) if before > 0 => Vec::<i64>::try_from(recent.f_flatten(0, -1)?)?,
+        _ => vec![-1; each * before],
+    };
+    let known: Vec<i64> =
+        (0..each).flat_map(|text| [&known[text * before..][..before], &ids[text * time..][..time]].concat()).collect();
+    if before > 0 {
+        let recent: Vec<i64> = known.chunks(before + time).flat_map(|text| &text[time..]).copied().collect();
+        cache.recent = Some(Tensor::f_from_slice(&recent)?.f_view([texts, before as i64])?);
+    }
+    let most = each.min(tch::get_num_threads().max(1) as usize);
     let threads = (ids.len() / WORTH_A_THREAD).clamp(1, most);
-    let share = (texts as usize).div_ceil(threads); // texts of a thread
+    let share = each.div_ceil(threads); // texts of a thread
     let mut shares: Vec<Vec<[&mut [f32]; 2]>> = Vec::new();
     shares.resize_with(threads, Vec::new);
     for block in &mut cache.blocks {
-        block.make_room(time)?;
-        block.len += time;
-        let size = share * block.keys.numel() / texts as usize;
+        block.make_room(time as i64)?;
+        block.len += time as i64;
+        let size = share * block.keys.numel() / each;
         // SAFETY: the cache is borrowed, and nobody else has a handle to its numbers.
         let (keys, values) = unsafe { (walk_mut(&mut block.keys), walk_mut(&mut block.values)) };
         let parts = keys.chunks_mut(size).zip(values.chunks_mut(size));
         shares.iter_mut().zip(parts).for_each(|(share, (keys, values))| share.push([keys, values]));
     }
-    cache.len += time;
-    let (first, time) = (first as usize, time as usize);
-    let mut parts = ids.chunks(share * time).zip(shares);
+    cache.len += time as i64;
+    let mut parts = known.chunks(share * (before + time)).zip(shares);
     let logits: Vec<f32> = std::thread::scope(|scope| {
         let own = parts.next();
-        let others: Vec<_> = parts.map(|(ids, kept)| scope.spawn(|| loops.scores(ids, first, time, kept))).collect();
-        let mut logits = own.map_or_else(Vec::new, |(ids, kept)| loops.scores(ids, first, time, kept));
+        let others: Vec<_> =
+            parts.map(|(known, kept)| scope.spawn(|| loops.scores(known, first, time, kept))).collect();
+        let mut logits = own.map_or_else(Vec::new, |(known, kept)| loops.scores(known, first, time, kept));
         others
             .into_iter()
             .for_each(|other| logits.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))));
@@ -94,6 +108,7 @@ struct Loops {
     config: TransformerConfig,
     embedding: Vec<f32>,
     position: Option<Vec<f32>>,
+    ngrams: Option<(Ngrams, Vec<f32>)>,
     blocks: Vec<Block>,
     last: Option<Scaled>,
     head: Linear,
@@ -177,6 +192,10 @@ impl Loops {
             config: model.config,
             embedding: numbers(&model.embedding, &[n_vocab, emb_dim])?,
             position: optional(model.position.as_ref(), |position| numbers(position, &[context_len, emb_dim]))?,
+            ngrams: match model.config.ngrams {
+                None => None,
+                Some(ngrams) => Some((ngrams, numbers(model.ngrams.as_ref()?, &[ngrams.rows, emb_dim])?)),
+            },
             blocks: model.blocks.iter().map(block).collect::<Option<_>>()?,
             last: optional(model.final_norm.as_ref(), scaled)?,
             head: Linear::of(model.head.as_ref().unwrap_or(&model.embedding), [n_vocab, emb_dim], None)?,
@@ -184,34 +203,37 @@ impl Loops {
     }
 
     /// [`pass`](Self::pass) with what the processor has.
-    fn scores(&self, ids: &[i64], first: usize, time: usize, kept: Vec<[&mut [f32]; 2]>) -> Vec<f32> {
+    fn scores(&self, known: &[i64], first: usize, time: usize, kept: Vec<[&mut [f32]; 2]>) -> Vec<f32> {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
             #[target_feature(enable = "avx2")]
             fn by_eights(
                 loops: &Loops,
-                ids: &[i64],
+                known: &[i64],
                 first: usize,
                 time: usize,
                 kept: Vec<[&mut [f32]; 2]>,
             ) -> Vec<f32> {
-                loops.pass(ids, first, time, kept)
+                loops.pass(known, first, time, kept)
             }
             // SAFETY: it has these instructions.
-            return unsafe { by_eights(self, ids, first, time, kept) };
+            return unsafe { by_eights(self, known, first, time, kept) };
         }
-        self.pass(ids, first, time, kept)
+        self.pass(known, first, time, kept)
     }
 
     /// The scores after the last of each text's ids, the first of which stands at `first`.
     ///
     /// # Shapes
-    /// `ids`: B · T · `kept`: keys and values (B · K · room · D) of each block → B · V
+    /// `known`: B · (those before that n-grams reach + T) · `kept`: keys and values (B · K · room · D) of each block → B · V
     #[inline(always)]
-    fn pass(&self, ids: &[i64], first: usize, time: usize, kept: Vec<[&mut [f32]; 2]>) -> Vec<f32> {
+    fn pass(&self, known: &[i64], first: usize, time: usize, kept: Vec<[&mut [f32]; 2]>) -> Vec<f32> {
         let width = self.config.emb_dim as usize;
-        let mut x = Vec::with_capacity(ids.len() * width); // B · T · C
-        ids.iter().for_each(|&id| x.extend_from_slice(&self.embedding[id as usize * width..][..width]));
+        let before = self.config.ngrams.map_or(0, Ngrams::before);
+        let mut x = Vec::with_capacity(known.len() * width); // B · T · C
+        for text in known.chunks(before + time) {
+            text[before..].iter().for_each(|&id| x.extend_from_slice(&self.embedding[id as usize * width..][..width]));
+        }
         if self.config.scaled_embedding {
             let scale = (width as f32).sqrt();
             x.iter_mut().for_each(|x| *x *= scale);
@@ -219,6 +241,12 @@ impl Loops {
         if let Some(position) = &self.position {
             let place = |number| &position[(first + number % time) * width..][..width];
             x.chunks_exact_mut(width).enumerate().for_each(|(number, x)| add(x, place(number)));
+        }
+        if let Some((ngrams, table)) = &self.ngrams {
+            let groups = known.chunks(before + time).flat_map(|text| text.windows(before + 1));
+            for (x, group) in x.chunks_exact_mut(width).zip(groups) {
+                ngrams.rows_of(group).into_iter().for_each(|row| add(x, &table[row as usize * width..][..width]));
+            }
         }
         let last =
             |x: &[f32]| x.chunks_exact(time * width).flat_map(|text| &text[(time - 1) * width..]).copied().collect();

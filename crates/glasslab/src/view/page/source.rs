@@ -25,6 +25,7 @@ const MODULES: &[(&str, &str)] = files![
     "engine/words.js",
     "engine/subwords.js",
     "engine/tokenizer.js",
+    "engine/ngrams.js",
     "engine/transformer.js",
     "engine/mlp.js",
     "engine/model.js",
