@@ -141,8 +141,8 @@ def write_sources(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     solved = sorted(SOLUTIONS.glob("*.ipynb"))
     documents = [*DOCUMENTS, *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
-    pictures = sorted((ROOT / "docs").glob("*.png"))
-    pages = {*documents, *(f"notebooks/{path.name}" for path in solved), *(f"docs/{path.name}" for path in pictures)}
+    pictures = sorted(path.relative_to(ROOT).as_posix() for kind in ("png", "svg") for path in (ROOT / "docs").rglob(f"*.{kind}"))
+    pages = {*documents, *(f"notebooks/{path.name}" for path in solved), *pictures}
     links = Links(ROOT, pages, crates())
     titles = []
     for path in solved:
@@ -154,8 +154,9 @@ def write_sources(folder: Path) -> Path:
     for page in documents:
         text = (ROOT / page).read_text(encoding="utf-8")
         _write(folder / page, document(text.replace("<!-- live page -->", WHOLE), links, page))
-    for path in pictures:
-        shutil.copy(path, folder / "docs" / path.name)
+    for picture in pictures:
+        (folder / picture).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / picture, folder / picture)
     first = (BOOK / "index.md").read_text(encoding="utf-8")
     first = first.replace("<!-- notebooks -->", "\n".join(_rows(titles)))
     first = first.replace("<!-- toctree: notebooks -->", "\n".join(f"notebooks/{stem}" for stem, _ in titles))

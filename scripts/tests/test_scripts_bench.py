@@ -74,6 +74,14 @@ class Form(unittest.TestCase):
     def test_the_probe(self):
         self.assert_form("probe", {"ratio", "step_s", "step_s_plain", "heatmap_ms", "heatmap_bytes", "pairs"})
 
+    def test_the_growth(self):
+        figures = bench("grow")
+        for course in ("context-time: learning", "context-time: writing one more", "size-memory: wider", "data: memory, MB",
+                       "notebooks: memory of all, MB"):
+            with self.subTest(course=course):
+                self.assertEqual(len(figures[course]["sizes"]), len(figures[course]["costs"]))
+                self.assertTrue(all(cost > 0 for cost in figures[course]["costs"]), figures[course])
+
     def test_the_trace(self):
         self.assert_form("trace", {"ratio", "pass_ms", "trace_ms", "backward_ms", "turns"})
 

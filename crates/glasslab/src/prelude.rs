@@ -19,8 +19,8 @@ pub use crate::model::attention::{AttentionConfig, Head, MultiHeadAttention, Wei
 pub use crate::model::norm::{Norm, NormKind};
 pub use crate::model::transformer::Block;
 pub use crate::model::{
-    Activation, Family, LanguageModel, Lm, MlpConfig, MlpLm, Model, NGram, NoProbe, Parameter, Positions, Probe,
-    Recording, Sizes, TransformerConfig, TransformerLm, count_parameters, cross_entropy,
+    Activation, Family, LanguageModel, Lm, MlpConfig, MlpLm, Model, NGram, Ngrams, NoProbe, Parameter, Positions,
+    Probe, Recording, Sizes, TransformerConfig, TransformerLm, count_parameters, cross_entropy,
 };
 pub use crate::proofs;
 pub use crate::rng::Rng;
@@ -34,7 +34,7 @@ pub use crate::train::{
 };
 #[cfg(feature = "plotters")]
 pub use crate::view::{
-    Attention, Bars, Comparison, EmbeddingMap, Explorer, Film, Heatmap, Html, LossCurve, Page, Quantity, Surprise,
-    ToPage,
+    Attention, Bars, Comparison, EmbeddingMap, Explorer, Film, Growth, Heatmap, Html, LossCurve, Page, Quantity,
+    Surprise, ToPage,
 };
 pub use tch::{self, Device, Kind, Tensor};

@@ -3,6 +3,8 @@
 use super::{Area, Drawn, INK, draw, short, text};
 use crate::display::Picture;
 use crate::error::{Error, Result};
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
+use plotters::coord::types::RangedCoordf64;
 use plotters::element::{DashedPathElement, DynElement, IntoDynElement};
 use plotters::prelude::{
     ChartBuilder, Circle, Cross, DrawingBackend, IntoFont, PathElement, RGBColor, Rectangle, ShapeStyle, Text,
@@ -74,9 +76,29 @@ impl Axis {
         if self.logarithmic { number.log10() } else { number }
     }
 
+    /// Where numbers stand on an axis that runs through these places, some `most` at most: on a logarithmic one 1, 2, 5, 10, …, or
+    /// powers of ten, or of a thousand, ….
+    fn ticks(&self, places: Range<f64>, most: usize) -> Vec<f64> {
+        if self.logarithmic {
+            let (first, last) = (places.start.floor() as i32, places.end.ceil() as i32);
+            let within = |digits: &[f64], step: usize| -> Vec<f64> {
+                let tens = (first..=last).filter(|ten| ten.rem_euclid(step as i32) == 0);
+                let all = tens.flat_map(|ten| digits.iter().map(move |digit| f64::from(ten) + digit.log10()));
+                all.filter(|place| (places.start - 1e-9..=places.end + 1e-9).contains(place)).collect()
+            };
+            let all_digits: Vec<f64> = (1..=9).map(f64::from).collect();
+            let choices = [(&all_digits[..], 1), (&[1.0, 2.0, 5.0], 1), (&[1.0], 1), (&[1.0], 3), (&[1.0], 9)];
+            let fits = choices.into_iter().map(|(digits, step)| within(digits, step)).find(|ticks| ticks.len() <= most);
+            if let Some(ticks) = fits.filter(|ticks| ticks.len() > 1) {
+                return ticks;
+            }
+        }
+        RangedCoordf64::from(places).key_points(most)
+    }
+
     fn label(&self, place: f64, span: f64) -> String {
         if self.logarithmic {
-            return short(10_f64.powf(place), 0.0);
+            return round(10_f64.powf(place));
         }
         match span {
             ..2.0 => format!("{place:.2}"),
@@ -84,6 +106,50 @@ impl Axis {
             _ => format!("{place:.0}"),
         }
         .replace('-', "−")
+    }
+}
+
+/// Places of an axis, with numbers at some of them.
+struct Ticked {
+    places: RangedCoordf64,
+    ticks: Vec<f64>,
+}
+
+impl Ticked {
+    fn new(places: Range<f64>, ticks: Vec<f64>) -> Ticked {
+        Ticked { places: places.into(), ticks }
+    }
+}
+
+impl Ranged for Ticked {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, place: &f64, pixels: (i32, i32)) -> i32 {
+        self.places.map(place, pixels)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.ticks.clone()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.places.range()
+    }
+}
+
+/// A number of an axis, as short as it can be: 0.02, 500, 20k, 1M.
+fn round(number: f64) -> String {
+    let (number, unit) = match number {
+        1e9..1e12 => (number / 1e9, "G"),
+        1e6..1e9 => (number / 1e6, "M"),
+        1e4..1e6 => (number / 1e3, "k"),
+        _ => (number, ""),
+    };
+    let rounded = format!("{number:.1}");
+    match rounded.strip_suffix(".0") {
+        Some(whole) if number >= 1.0 => format!("{whole}{unit}"),
+        _ => format!("{}{unit}", short(number, 0.0)),
     }
 }
 
@@ -139,7 +205,9 @@ impl Lines {
                 area.draw(&Text::new(title.clone(), (12, 8), text(16, Pos::new(HPos::Left, VPos::Top))))?;
                 builder.margin_top(36);
             }
-            let mut chart = builder.build_cartesian_2d(left..right, low..high)?;
+            let ticks = (across.ticks(left..right, 8), up.ticks(low..high, if up.logarithmic { 7 } else { 10 }));
+            let (xs, ys) = (Ticked::new(left..right, ticks.0), Ticked::new(low..high, ticks.1));
+            let mut chart = builder.build_cartesian_2d(xs, ys)?;
             chart
                 .configure_mesh()
                 .disable_x_mesh()
@@ -148,8 +216,6 @@ impl Lines {
                 .axis_style(INK)
                 .x_desc(&across.name)
                 .y_desc(&up.name)
-                .x_labels(8)
-                .y_labels(if up.logarithmic { 7 } else { 10 })
                 .x_label_formatter(&|&at| across.label(at, span.0))
                 .y_label_formatter(&|&at| up.label(at, span.1))
                 .label_style(words(15))
@@ -317,6 +383,19 @@ mod tests {
         assert_eq!((inside, leaves), (expected.to_vec(), vec![(3.5, 5.0)]));
         let (inside, leaves) = pieces(&[(0.0, 1.0), (1.0, f64::INFINITY), (2.0, f64::NAN)], 5.0);
         assert_eq!((inside, leaves), (vec![vec![(0.0, 1.0), (0.5, 5.0)]], vec![(0.5, 5.0)]));
+    }
+
+    #[test]
+    fn a_logarithmic_axis_has_round_numbers() {
+        let ticks = |low: f64, high: f64| -> Vec<String> {
+            let axis = Axis::new("characters").logarithmic();
+            axis.ticks(low.log10()..high.log10(), 8).into_iter().map(|place| axis.label(place, 1.0)).collect()
+        };
+        assert_eq!(ticks(60.0, 8_500.0), ["100", "200", "500", "1000", "2000", "5000"]);
+        assert_eq!(ticks(250_000.0, 4e6), ["500k", "1M", "2M"]);
+        assert_eq!(ticks(0.9, 1.2e9)[..4], ["1", "1000", "1M", "1G"]);
+        assert_eq!(ticks(0.011, 0.5), ["0.02", "0.05", "0.10", "0.20"]);
+        assert_eq!(ticks(2.0, 2.9).len(), 1, "none but what lies between");
     }
 
     #[test]

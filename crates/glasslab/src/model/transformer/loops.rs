@@ -22,6 +22,8 @@ const WORTH_A_THREAD: usize = 16;
 const WIDE: usize = 16;
 /// ... and are multiplied with so many characters at a time: their sums stay in the processor's registers.
 const HIGH: usize = 6;
+/// So many values that a head mixes lie near enough to be gone through several times.
+const NEAR: usize = 64;
 
 /// The scores after the last of `ids`, which continue what the cache has seen; `None` if they are too many, the model is none for
 /// loops, or something is wrong with them: then the forward pass computes them, or says what.
@@ -430,28 +432,32 @@ fn add(x: &mut [f32], more: &[f32]) {
     }
 }
 
-/// Rows of numbers, weighed: eight sums at a time, which stay in the processor's registers.
+/// Rows of numbers, weighed: eight sums at a time, which stay in the processor's registers, of so many rows at a time that they are
+/// still in its first cache for the next eight.
 #[inline(always)]
 fn mean(weights: &[f32], rows: &[f32], out: &mut [f32]) {
     let width = out.len();
-    for first in (0..width).step_by(8) {
-        let mut sums = [0.0; 8];
-        if first + 8 <= width {
-            for place in 0..weights.len() {
-                let row: &[f32; 8] = rows[place * width + first..].first_chunk().expect("a row is so wide");
-                for lane in 0..8 {
-                    sums[lane] += weights[place] * row[lane];
+    for from in (0..weights.len()).step_by(NEAR) {
+        let to = (from + NEAR).min(weights.len());
+        for first in (0..width).step_by(8) {
+            let (there, mut sums) = (8.min(width - first), [0.0; 8]);
+            sums[..there].copy_from_slice(&out[first..][..there]);
+            if there == 8 {
+                for place in from..to {
+                    let row: &[f32; 8] = rows[place * width + first..].first_chunk().expect("a row is so wide");
+                    for lane in 0..8 {
+                        sums[lane] += weights[place] * row[lane];
+                    }
+                }
+            } else {
+                for place in from..to {
+                    for lane in 0..there {
+                        sums[lane] += weights[place] * rows[place * width + first + lane];
+                    }
                 }
             }
-        } else {
-            for place in 0..weights.len() {
-                for lane in 0..width - first {
-                    sums[lane] += weights[place] * rows[place * width + first + lane];
-                }
-            }
+            out[first..][..there].copy_from_slice(&sums[..there]);
         }
-        let there = 8.min(width - first);
-        out[first..][..there].copy_from_slice(&sums[..there]);
     }
 }
 
