@@ -61,8 +61,7 @@ def run(size: Size, peak: Peak) -> Found:
     megabytes = size.of([1, 2], [1, 10, 100], [1, 10, 100, 1000])
     opened = [_opened(size) for size in megabytes]
     picture(found, size, "data", "MB of text", "ms, MB", [
-        ("opening, ms (it checks the table of the stories)", megabytes, [each["opened_ms"] for each in opened],
-         [each["stories"] for each in opened]),
+        ("opening, ms", megabytes, [each["opened_ms"] for each in opened], [each["stories"] for each in opened]),
         ("memory, MB", megabytes, [each["resident_bytes"] / 1e6 for each in opened], [1] * len(opened))])
 
     notebooks = size.of([1, 2], [1, 2], [1, 2, 3, 4, 6])

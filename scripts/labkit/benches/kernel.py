@@ -3,7 +3,8 @@
 Both run the same cells, by turns. The stock kernel gets the library by a `:dep` line, as its users do, and builds it;
 glasslab's finds it built. A small cell is one of CELLS: from sending it to its last output and `idle`. A slider's answer
 is a text of 50 characters by a new `small` transformer, from the slider's message to the text's. Memory is measured idle
-after these cells, and in a kernel of its own after all cells of the transformer's notebook.
+after these cells, and in a kernel of its own after all cells of the transformer's notebook. In brief, where plain
+evcxr_jupyter is not built, glasslab's is measured alone.
 """
 
 import json
@@ -25,24 +26,32 @@ def run(size, peak):
     from ..layout import SOLUTIONS
     from ..say import Problem, line
 
-    kernel.ensure_stock(libtorch.ensure())
+    beside = size.level == 2 or kernel.has_stock()
+    if beside:
+        kernel.ensure_stock(libtorch.ensure())
+    else:
+        line("Plain evcxr_jupyter is not built, so nothing is beside: `scripts/bench kernel` builds it, in minutes.")
     notebook = SOLUTIONS / "07_transformer_language_model.ipynb"
-    command = [python_env.python(), __file__, str(kernel.LIBRARY), notebook, size.of("brief", "quick", "full")]
+    command = [python_env.python(), __file__, str(kernel.LIBRARY), notebook, size.of("brief", "quick", "full"),
+               "beside" if beside else "alone"]
     answer = subprocess.run(command, env=python_env.environment(), stdout=subprocess.PIPE, **tools.TEXT)
     if answer.returncode != 0:
         raise Problem("The kernel could not be measured; its message stands above.")
     figures = json.loads(answer.stdout.splitlines()[-1])
-    told = claim(figures.pop("cells_s"), figures.pop("cells_s_stock"))
-    line(f"{'':34}{'glasslab':>10}{'stock':>10}")
+    mine, stock = figures.pop("cells_s"), figures.pop("cells_s_stock")
+    line(f"{'':34}{'glasslab':>10}" + f"{'stock':>10}" * beside)
     for title, name, unit in [("kernel_info after start", "ready_s", "s"), ("first tensor after start", "first_cell_s", "s"),
                               ("a small cell, median", "cell_s", "s"), ("memory of the kernel, idle", "rss_mb", "MB"),
                               ("memory of the cells' process", "child_rss_mb", "MB")]:
-        line(f"{title:34}{figures[name]:>8.2f} {unit}{figures[name + '_stock']:>8.2f} {unit}")
+        line(f"{title:34}{figures[name]:>8.2f} {unit}" + (f"{figures[name + '_stock']:>8.2f} {unit}" if beside else ""))
     for title, name, unit in [("a slider's answer, median", "callback_s", "s"), ("the kernel after the transformer notebook", "rss_after_mb", "MB"),
                               ("the cells' process after it", "child_rss_after_mb", "MB")]:
         line(f"{title:42}{figures[name]:>8.3f} {unit}")
-    line(f"a small cell's time : that of the stock kernel {told}")
     found = Found(**figures)
+    if not beside:
+        return found
+    told = claim(mine, stock)
+    line(f"a small cell's time : that of the stock kernel {told}")
     found.add("cell", told, f"a small cell ({figures['cell_s']:.2f} s), beside evcxr_jupyter", "0.6")
     found.rows += [
         ("from start to the first tensor", f"{figures['first_cell_s']:.1f} s, beside {figures['first_cell_s_stock']:.0f} s", "6 s"),
@@ -123,7 +132,7 @@ def after_notebook(path: str, brief: bool) -> tuple[float, float]:
     return memory
 
 
-def measure(library: str, notebook: str, size: str) -> dict:
+def measure(library: str, notebook: str, size: str, peer: str) -> dict:
     brief, starts = size == "brief", []
     for _ in range(3 if size == "full" else 1):
         ours = Kernel("glasslab")
@@ -131,26 +140,28 @@ def measure(library: str, notebook: str, size: str) -> dict:
         starts.append((ours.ready, time.monotonic() - ours.started))
         if len(starts) < (3 if size == "full" else 1):
             ours.stop()
-    stock = Kernel("glasslab-stock")
+    kernels, firsts = {"": ours}, {"": statistics.median(first for _, first in starts)}
+    readies = {"": statistics.median(ready for ready, _ in starts)}
     # Its minutes of building are left out where they would be most of the time: then it has no tensors, and is first for a sum.
     short = size != "full"
-    stock.run("1 + 1" if short else f':dep glasslab = {{ path = "{library}" }}\nuse glasslab::prelude::*;\n{FIRST}')
-    first_stock = time.monotonic() - stock.started
-    times = {"glasslab": [], "stock": []}
+    if peer == "beside":
+        kernels["_stock"] = stock = Kernel("glasslab-stock")
+        stock.run("1 + 1" if short else f':dep glasslab = {{ path = "{library}" }}\nuse glasslab::prelude::*;\n{FIRST}')
+        readies["_stock"], firsts["_stock"] = stock.ready, time.monotonic() - stock.started
+    times = {"": [], "_stock": []}
     for n in range(1 if brief else 5):
         for cell in CELLS[:3] if short else CELLS:
-            for name, kernel in (("glasslab", ours), ("stock", stock)):
+            for name, kernel in kernels.items():
                 times[name].append(kernel.run(cell.format(n=n)))
-    (rss, child), (rss_stock, child_stock) = ours.memory(), stock.memory()
-    figures = {
-        "ready_s": statistics.median(ready for ready, _ in starts), "ready_s_stock": stock.ready,
-        "first_cell_s": statistics.median(first for _, first in starts), "first_cell_s_stock": first_stock,
-        "cell_s": statistics.median(times["glasslab"]), "cell_s_stock": statistics.median(times["stock"]),
-        "rss_mb": rss, "rss_mb_stock": rss_stock, "child_rss_mb": child, "child_rss_mb_stock": child_stock,
-    }
-    stock.stop()
-    figures = {name: round(value, 3) for name, value in figures.items()}
-    figures |= {"cells_s": times["glasslab"], "cells_s_stock": times["stock"]}
+    figures = {}
+    for name, kernel in kernels.items():
+        rss, child = kernel.memory()
+        measured = {"ready_s": readies[name], "first_cell_s": firsts[name], "cell_s": statistics.median(times[name]), "rss_mb": rss,
+                    "child_rss_mb": child}
+        figures |= {field + name: round(value, 3) for field, value in measured.items()}
+        if kernel is not ours:
+            kernel.stop()
+    figures |= {"cells_s": times[""], "cells_s_stock": times["_stock"]}
     figures["callback_s"] = callback(ours, brief)
     ours.stop()
     figures["rss_after_mb"], figures["child_rss_after_mb"] = after_notebook(notebook, brief)
@@ -158,4 +169,4 @@ def measure(library: str, notebook: str, size: str) -> dict:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(*sys.argv[1:4])))
+    print(json.dumps(measure(*sys.argv[1:5])))
