@@ -3,7 +3,7 @@
 Both run the same cells, by turns. The stock kernel gets the library by a `:dep` line, as its users do, and builds it;
 glasslab's finds it built. A small cell is one of CELLS: from sending it to its last output and `idle`. A slider's answer
 is a text of 50 characters by a new `small` transformer, from the slider's message to the text's. Memory is measured idle
-after these cells, and in a kernel of its own after all cells of the transformer's notebook. In brief, where plain
+after these cells, and in a kernel of its own after all cells of the transformer's notebook. In brief (of that notebook then only two cells), where plain
 evcxr_jupyter is not built, glasslab's is measured alone.
 """
 
@@ -164,7 +164,7 @@ def measure(library: str, notebook: str, size: str, peer: str) -> dict:
     figures |= {"cells_s": times[""], "cells_s_stock": times["_stock"]}
     figures["callback_s"] = callback(ours, brief)
     ours.stop()
-    figures["rss_after_mb"], figures["child_rss_after_mb"] = after_notebook(notebook, brief)
+    figures["rss_after_mb"], figures["child_rss_after_mb"] = after_notebook(notebook, size != "full")
     return figures
 
 
