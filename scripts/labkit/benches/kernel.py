@@ -3,8 +3,8 @@
 Both run the same cells, by turns. The stock kernel gets the library by a `:dep` line, as its users do, and builds it;
 glasslab's finds it built. A small cell is one of CELLS: from sending it to its last output and `idle`. A slider's answer
 is a text of 50 characters by a new `small` transformer, from the slider's message to the text's. Memory is measured idle
-after these cells, and in a kernel of its own after all cells of the transformer's notebook. In brief (of that notebook then only two cells), where plain
-evcxr_jupyter is not built, glasslab's is measured alone.
+after these cells, and in a kernel of its own after all cells of the transformer's notebook; in quick, after its first two.
+Except in full, glasslab's kernel is measured alone where plain evcxr_jupyter is not built.
 """
 
 import json
