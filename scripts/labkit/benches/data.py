@@ -91,7 +91,7 @@ def _peer() -> Path:
     return python
 
 
-def _glasslab(arguments: list, cache: Path, hub: str = "") -> tuple[dict, float, float]:
+def glasslab(arguments: list, cache: Path, hub: str = "") -> tuple[dict, float, float]:
     """The command's report, its seconds, and the most memory that it had, in MB."""
     environment = {**os.environ, "GLASSLAB_CACHE": str(cache), "GLASSLAB_HUB": hub, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     started = time.perf_counter()
@@ -124,8 +124,8 @@ def _fetch(cache: Path, python: Path) -> dict:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         hub_address = f"http://127.0.0.1:{server.server_port}"
-        (train, valid), seconds, memory = _glasslab(["fetch", "tinystories", "--split", "all"], cache, hub_address)
-        _, again, _ = _glasslab(["fetch", "tinystories", "--split", "all"], cache, hub_address)
+        (train, valid), seconds, memory = glasslab(["fetch", "tinystories", "--split", "all"], cache, hub_address)
+        _, again, _ = glasslab(["fetch", "tinystories", "--split", "all"], cache, hub_address)
         server.shutdown()
     line(f"fetched from a mirror of {hub}: {train['stories']:,} + {valid['stories']:,} stories in {seconds:.2f} s; "
          f"again, when it is there: {again:.2f} s")
@@ -140,7 +140,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def _open(tokens: str, cache: Path, turns: int) -> dict:
-    reports = [_glasslab(["inspect", tokens], cache)[0] for _ in range(turns)]
+    reports = [glasslab(["inspect", tokens], cache)[0] for _ in range(turns)]
     milliseconds = sorted(report["opened_ms"] for report in reports)[turns // 2]
     megabytes = max(report["resident_bytes"] for report in reports) / 1e6
     line(f"opened: {reports[0]['stories']:,} stories, {Path(tokens).stat().st_size / 1e6:,.0f} MB, in {milliseconds:.2f} ms "
@@ -158,7 +158,7 @@ def _large(folder: Path, python: Path, name: str, group: int, size: int, turns: 
     peak, rows, report = 0.0, 0, {}
     for _ in range(turns):
         tokens.unlink(missing_ok=True)
-        report, seconds, memory = _glasslab(["prepare", parquet, "--out", tokens, "--clean-up"], folder / "cache")
+        report, seconds, memory = glasslab(["prepare", parquet, "--out", tokens, "--clean-up"], folder / "cache")
         times["ours"].append(seconds)
         peak = max(peak, memory)
         for threads in ("threads", "one thread"):

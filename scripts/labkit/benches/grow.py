@@ -17,7 +17,7 @@ from ..claims import Found, Peak, Size
 from ..layout import ROOT
 from ..peers import ours
 from ..say import Problem, line
-from .data import _glasslab as command
+from .data import glasslab
 
 PICTURES = ROOT / "docs" / "growth"
 # Kernels are opened by the lab's own Python, which knows Jupyter.
@@ -109,8 +109,8 @@ def _opened(megabytes: int) -> dict:
             written = 0
             while written < megabytes * 1e6:
                 written += file.write(next(numbered))
-        command(["prepare", text, "--out", tokens, "--clean-up"], Path(folder))
-        reports = [command(["inspect", tokens], Path(folder))[0] for _ in range(5)]
+        glasslab(["prepare", text, "--out", tokens, "--clean-up"], Path(folder))
+        reports = [glasslab(["inspect", tokens], Path(folder))[0] for _ in range(5)]
     return {name: sorted(report[name] for report in reports)[2] for name in ("opened_ms", "resident_bytes", "stories")}
 
 

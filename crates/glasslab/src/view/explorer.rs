@@ -69,9 +69,12 @@ impl Frame {
             let all: Vec<(String, f64)> = p.iter().zip(&ids).map(named).collect();
             expected = all.chunks(top.size()[1].max(1) as usize).map(<[_]>::to_vec).collect();
         }
-        let stream =
-            trace.step("with_ngrams").or_else(|_| trace.step("positioned")).or_else(|_| trace.step("embedded"));
-        let blame = stream.and_then(|step| step.blame_by_character()).ok().flatten().unwrap_or_default();
+        let blame = trace
+            .step("blocks.0.hook_resid_pre")
+            .and_then(|step| step.blame_by_character())
+            .ok()
+            .flatten()
+            .unwrap_or_default();
         Ok(Frame { label, attention, expected, blame, still: None, unit: trace.tokenizer.unit() })
     }
 }

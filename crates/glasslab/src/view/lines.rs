@@ -79,7 +79,8 @@ impl Axis {
     /// Where numbers stand on an axis that runs through these places, some `most` at most: on a logarithmic one 1, 2, 5, 10, …, or
     /// powers of ten, or of a thousand, ….
     fn ticks(&self, places: Range<f64>, most: usize) -> Vec<f64> {
-        if self.logarithmic {
+        // A low end of 0 has no logarithm, and would have ticks without end.
+        if self.logarithmic && places.end - places.start < 1e3 {
             let (first, last) = (places.start.floor() as i32, places.end.ceil() as i32);
             let within = |digits: &[f64], step: usize| -> Vec<f64> {
                 let tens = (first..=last).filter(|ten| ten.rem_euclid(step as i32) == 0);
@@ -406,6 +407,7 @@ mod tests {
                 let mut logarithmic = lines(points);
                 logarithmic.up = logarithmic.up.logarithmic();
                 logarithmic.across = logarithmic.across.logarithmic();
+                logarithmic.up.low = Some(0.0);
                 assert!(logarithmic.draw(String::new()).is_ok(), "{odd}");
             }
         }

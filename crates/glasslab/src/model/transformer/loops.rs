@@ -97,7 +97,8 @@ pub(super) fn read(model: &TransformerLm, ids: &Tensor, cache: &mut Cache) -> Re
 /// Whether a model does what is written here, with few numbers of single precision, on a processor.
 fn is_for_loops(model: &TransformerLm) -> bool {
     let TransformerConfig { n_vocab, emb_dim, n_layers, n_heads, head_dim, n_hidden, .. } = model.config;
-    n_layers * emb_dim * (3 * n_hidden + 4 * n_heads * head_dim) + n_vocab * emb_dim <= MOST_NUMBERS
+    let rows = n_vocab + model.config.ngrams.map_or(0, |ngrams| ngrams.rows);
+    n_layers * emb_dim * (3 * n_hidden + 4 * n_heads * head_dim) + rows * emb_dim <= MOST_NUMBERS
         && model.config.weighting == Weighting::Softmax
         && !model.config.previous_head
         && is_walkable(&model.embedding)

@@ -27,7 +27,7 @@ pub struct Ngrams {
 impl Ngrams {
     /// The rows of the groups that end with the last of `ids`, the shortest first; where a text begins, a character that is not there
     /// counts as one of its own, −1.
-    pub fn rows_of(self, ids: &[i64]) -> Vec<i64> {
+    pub(crate) fn rows_of(self, ids: &[i64]) -> Vec<i64> {
         let mut before = ids.iter().rev().map(|id| id + 1).chain(std::iter::repeat(0));
         let last = before.next().unwrap_or(0);
         let next = |number: &mut i64, before: i64| {
