@@ -213,7 +213,7 @@ class Sentences(unittest.TestCase):
             (Path(folder) / "glasslab").chmod(0o755)
             with mock.patch.object(data.kernel, "program", lambda name: Path(folder) / name):
                 with self.assertRaisesRegex(Problem, "glasslab fetch ended with 3(.|\n)*no room left"):
-                    data._glasslab(["fetch"], Path(folder))
+                    data.glasslab(["fetch"], Path(folder))
 
     def test_an_old_python_is_told(self):
         with mock.patch.object(sys, "version_info", (3, 9)), self.assertRaisesRegex(SystemExit, "needs Python 3.10 or newer"):
