@@ -19,9 +19,9 @@ def run(size: Size, peak: Peak) -> Found:
             model = Path(folder) / f"{preset}.safetensors"
             made = peers.measured([ours.command(), "train", "--preset", preset, "--steps", "1", "--data", ours.texts()[0], "--out", model,
                                    "--json"])
-            for batch, chars in size.of(((1, 20), (64, 20)), ((1, 500), (64, 150)), ((1, 2000), (64, 400))):
+            for batch, chars in size.of(((1, 20), (64, 20)), ((1, 100), (64, 50)), ((1, 2000), (64, 400))):
                 sides = {"without": [], "with": [], **{name: [] for name in ours.sides()}}
-                for _ in range(size.of(1, 3, 5)):
+                for _ in range(size.of(1, 2, 5)):
                     for name, command in ours.sides().items():
                         mine = peers.measured([command, "generate", model, "--samples", batch, "--chars", chars, "--json"])
                         sides[name].append(batch * chars / mine["seconds"])

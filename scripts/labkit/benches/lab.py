@@ -13,9 +13,9 @@ LOOP = 20_000
 
 def run(size: Size, peak: Peak) -> Found:
     data, _ = ours.texts()
-    measured = size.of(200, 1000, 4000)
+    measured = size.of(200, 300, 4000)
     device, mine, theirs = ours.device(), [], []
-    for _ in range(size.of(1, 3, 5)):
+    for _ in range(size.of(1, 2, 5)):
         result = ours.train({"model": "mlp", "steps": size.of(20, 2000, 2000)}, None, {"reports": 1})
         mine.append(result["seconds"])
         loop = peers.run("lab", data=data, steps=measured, device=device)

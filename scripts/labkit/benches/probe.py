@@ -14,7 +14,7 @@ from ..say import line
 
 def run(size: Size, peak: Peak) -> Found:
     program = kernel.example("probe")
-    answer = tools.run([program, size.of(4, 40, 150)], "The example `probe` failed.")
+    answer = tools.run([program, size.of(4, 10, 150)], "The example `probe` failed.")
     figures = json.loads(answer.splitlines()[-1])
     low, middle, high = figures["ratio_quartiles"]
     figures["within_noise"] = low <= 1 <= high

@@ -12,7 +12,7 @@ from ..say import line
 
 def run(size: Size, peak: Peak) -> Found:
     program = kernel.example("trace")
-    answer = tools.run([program, size.of(4, 40, 150)], "The example `trace` failed.")
+    answer = tools.run([program, size.of(4, 20, 150)], "The example `trace` failed.")
     figures = json.loads(answer.splitlines()[-1])
     line(f"forward pass, untraced {figures['pass_ms']:8.1f} ms")
     for name, key in [("model.trace(text)", "trace_ms"), ("model.backward(text)", "backward_ms")]:

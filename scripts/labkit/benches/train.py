@@ -21,7 +21,7 @@ GOALS = {"eager": 1.35, "compile": 1.05}
 
 def run(size: Size, peak: Peak) -> Found:
     data, held_out = ours.texts()
-    steps, turns = size.of((5, 1), (20, 3), (200, 5))
+    steps, turns = size.of((5, 1), (20, 2), (200, 5))
     modes = size.of(["eager"], ["eager"], ["eager", "compile"])
     device, found = ours.device(), Found()
     for name, (options, config, optimiser, batch, context) in CASES.items():
@@ -30,7 +30,7 @@ def run(size: Size, peak: Peak) -> Found:
         speeds = {side: [] for side in [*ours.sides(), *modes]}
         for _ in range(turns):
             for side, command in ours.sides().items():
-                mine = ours.train({**options, "steps": steps}, config, {"reports": 1}, command)
+                mine = ours.train({**options, "steps": steps}, config, {"reports": 1}, command, speed=True)
                 speeds[side].append(steps * batch * context / mine["seconds"])
             for mode in modes:
                 theirs = peers.run("train", data=data, held_out=held_out, model=name, optimiser=optimiser, mode=mode, batch=batch,

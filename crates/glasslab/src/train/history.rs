@@ -31,6 +31,10 @@ pub struct History {
     /// What guessing among all ids costs, in nats: the logarithm of their number.
     #[serde(default)]
     pub guessing: Option<f64>,
+    /// The held-out loss of the model as the training left it, where that was measured on more text than on the way: after a
+    /// short training.
+    #[serde(default)]
+    pub at_end: Option<f64>,
     /// How many characters a token of its text stands for: 1, if they are characters.
     #[serde(default = "one")]
     pub chars_per_token: f64,
@@ -50,8 +54,8 @@ impl Default for History {
     /// Of characters, before the first step.
     fn default() -> History {
         let (points, chars_per_token) = (Vec::new(), one());
-        let (stopped, kept_step, guessing, autosave, unsaved) = (false, None, None, None, None);
-        History { points, stopped, kept_step, guessing, chars_per_token, autosave, unsaved }
+        let (stopped, kept_step, guessing, at_end, autosave, unsaved) = (false, None, None, None, None, None);
+        History { points, stopped, kept_step, guessing, at_end, chars_per_token, autosave, unsaved }
     }
 }
 
@@ -59,7 +63,8 @@ impl History {
     /// The held-out loss of the model as the training left it, in nats per character.
     pub fn held_out(&self) -> Option<f64> {
         let measured = |point: &Point| self.kept_step.is_none_or(|step| point.step == step);
-        self.points.iter().rev().filter(|point| measured(point)).find_map(|point| point.held_out)
+        let on_the_way = || self.points.iter().rev().filter(|point| measured(point)).find_map(|point| point.held_out);
+        self.at_end.or_else(on_the_way)
     }
 
     /// The point with the lowest held-out loss.
@@ -86,7 +91,7 @@ impl History {
             return "not trained yet".to_owned();
         };
         let held_out = self.points.iter().rev().find_map(|point| point.held_out);
-        let held_out = held_out.map_or(String::new(), |loss| format!(" · held out {loss:.3}"));
+        let held_out = self.at_end.or(held_out).map_or(String::new(), |loss| format!(" · held out {loss:.3}"));
         format!(
             "step {step} · loss {train:.3}{held_out} nats/char · {:.0}k chars/s",
             chars as f64 / seconds.max(1e-9) / 1e3
@@ -98,7 +103,7 @@ impl History {
         let Some(Point { step, chars, seconds, train, held_out }) = self.points.last().copied() else {
             return "not trained yet".to_owned();
         };
-        let held_out = held_out.map_or(String::new(), |loss| format!("  held-out {loss:.3}"));
+        let held_out = self.at_end.or(held_out).map_or(String::new(), |loss| format!("  held-out {loss:.3}"));
         let speed = chars as f64 / seconds.max(1e-9);
         let left = match progress {
             0.0..1.0 => format!("{:.0} s left", seconds / progress.max(1e-6) * (1.0 - progress)),

@@ -410,3 +410,54 @@ fn a_model_that_learns_by_heart_is_kept_where_it_was_best() {
     let last = TrainConfig { keep_best: false, ..config };
     assert!(train(&mut tiny(), &train_text, &other, &last).unwrap().held_out().unwrap() > lowest);
 }
+
+#[test]
+fn a_short_training_measures_little_on_its_way_and_the_rest_at_its_end() {
+    use std::cell::Cell;
+    /// Counts how many tokens it reads without learning.
+    struct Counting(TransformerLm, Cell<usize>);
+    impl crate::model::LanguageModel for Counting {
+        fn logits(&self, ids: &tch::Tensor) -> Result<tch::Tensor> {
+            self.1.set(self.1.get() + ids.numel());
+            self.0.logits(ids)
+        }
+        fn loss(&self, ids: &tch::Tensor, targets: &tch::Tensor) -> Result<tch::Tensor> {
+            self.0.loss(ids, targets)
+        }
+        fn n_vocab(&self) -> i64 {
+            self.0.n_vocab()
+        }
+        fn context_len(&self) -> i64 {
+            self.0.context_len()
+        }
+        fn max_len(&self) -> Option<i64> {
+            self.0.max_len()
+        }
+        fn device(&self) -> Device {
+            Device::Cpu
+        }
+    }
+    impl crate::model::Trainable for Counting {
+        fn parameters(&self) -> Vec<crate::model::Parameter> {
+            self.0.parameters()
+        }
+    }
+    let (text, held_out) = (tokens(TEXT), tokens(&TEXT.repeat(100)));
+    let config = TrainConfig { length: Length::Steps(10), reports: 5, ..for_tiny() };
+    let mut model = Counting(tiny(), Cell::new(0));
+    let mut read = Vec::new();
+    let history = train_with(&mut model, &text, &held_out, &config, |moment| {
+        if moment.report {
+            read.push(moment.history.at_end.is_some());
+        }
+        ControlFlow::Continue(())
+    });
+    let history = history.unwrap();
+    assert_eq!(read, [false, false, false, false, true]);
+    // Each is read twice at most, 2,000 at each report; at the end all.
+    let at_most = 2 * (5 * 2_000 + held_out.len()) + 1000;
+    assert!(model.1.get() < at_most, "{} tokens were read, not below {at_most}", model.1.get());
+    let loss = crate::evaluate::evaluate(&model, &held_out).unwrap().nats_per_char;
+    assert!((history.held_out().unwrap() - loss).abs() < 1e-6, "{loss}");
+    assert!(history.line(1.0).contains(&format!("held-out {loss:.3}")), "{}", history.line(1.0));
+}

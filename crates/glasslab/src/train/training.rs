@@ -19,8 +19,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tch::{Kind, Tensor};
 
-/// How many held-out characters are measured on the way; [`evaluate`](crate::evaluate::evaluate) measures all.
+/// How many held-out tokens are measured at the end; [`evaluate`](crate::evaluate::evaluate) measures all.
 const HELD_OUT_SAMPLE: usize = 20_000;
+/// How many are measured on the way at least.
+const SHORTEST_SAMPLE: usize = 2_000;
+/// How many tokens are learnt from for each that is measured on the way. A token is measured with as many before it, and reading
+/// two takes about two thirds of the time of learning from one: so measuring takes a twentieth of a training.
+const LEARNT_FOR_EACH: f64 = 14.0;
 /// How many points of the training loss a history has, about.
 const POINTS: usize = 200;
 
@@ -87,6 +92,8 @@ pub(super) struct Training {
     /// The parameters of the report with the lowest held-out loss, and this loss; at first those of the start.
     pub(super) best: (Vec<Tensor>, f64),
     pub(super) autosave: Autosave,
+    /// How many held-out tokens are measured on the way: as the first report finds, so that the losses can be compared.
+    sample: Option<usize>,
     /// Seconds that it does not exceed.
     pub(super) longest: f64,
 }
@@ -125,7 +132,7 @@ impl Training {
         let sum = Tensor::f_zeros([], (Kind::Float, model.device()))?;
         let best = (copies(model), f64::INFINITY);
         let optimiser = Optimiser::new(model, &state.config)?;
-        Ok(Training { state, sum, optimiser, best, autosave, longest: longest() })
+        Ok(Training { state, sum, optimiser, best, autosave, sample: None, longest: longest() })
     }
 
     /// Whether it can learn from this text and be measured on that one: to be known before the first step.
@@ -232,6 +239,10 @@ impl Training {
         let (started, before_start) = (Instant::now(), self.state.seconds);
         let mut progress = self.progress();
         let mut lr_scale = 1.0;
+        self.state.history.at_end = None;
+        if progress >= 1.0 {
+            self.end(model, held_out)?; // taken up after its end
+        }
         while progress < 1.0 {
             let is_seen = look.before(model, self.state.step)?;
             let rate = config.schedule(progress) * lr_scale;
@@ -248,6 +259,9 @@ impl Training {
             }
             if report {
                 self.keep(model);
+            }
+            if progress >= 1.0 {
+                self.end(model, held_out)?;
             }
             let (state, autosave, chars) = (&self.state, &self.autosave, self.chars());
             let moment = Moment {
@@ -267,13 +281,11 @@ impl Training {
                     self.add_point(model, held_out, true)?;
                 }
                 self.state.history.stopped = true;
+                self.end(model, held_out)?;
                 break;
             }
         }
         let history = &mut self.state.history;
-        if config.keep_best && history.keep_best() {
-            put_back(model, &self.best.0)?;
-        }
         (history.autosave, history.unsaved) =
             (self.autosave.kept().map(Path::to_path_buf), self.autosave.trouble.clone());
         let (stories, tokens) = extent(data);
@@ -301,15 +313,18 @@ impl Training {
         let chars = self.chars();
         let State { config, step, seconds, summed, history, chars_per_token, .. } = &mut self.state;
         let train = self.sum.f_double_value(&[])? / f64::from(*summed) / *chars_per_token;
-        let held_out = if report && train.is_finite() { Some(measured(model, held_out)?) } else { None };
+        let learnt = config.length.steps(*step, *seconds, self.longest) * (config.batch_size * config.context_len) as f64;
+        let enough = (learnt / LEARNT_FOR_EACH / config.reports.max(1) as f64) as usize; // without end is the largest number
+        let held_out = match report && train.is_finite() {
+            true => {
+                let sample = *self.sample.get_or_insert(enough.clamp(SHORTEST_SAMPLE, HELD_OUT_SAMPLE));
+                Some(measured(model, held_out, sample)?)
+            }
+            false => None,
+        };
         // The last step may have made NaN of the parameters, after a loss that was none yet.
         if let Some(train) = [Some(train), held_out].into_iter().flatten().find(|loss| !loss.is_finite()) {
-            history.points.push(Point { step: *step, chars, seconds: *seconds, train, held_out: None });
-            put_back(model, &self.best.0)?;
-            let kept = self.autosave.kept().map_or(String::new(), |path| {
-                format!("; the last good state of the training is in {}", path.display())
-            });
-            return Err(Error::NonFinite { step: *step, loss: train, lr: config.lr, kept });
+            return self.broken(model, train);
         }
         (self.sum, *summed) = (self.sum.zeros_like(), 0);
         history.points.push(Point { step: *step, chars, seconds: *seconds, train, held_out });
@@ -318,15 +333,41 @@ impl Training {
         }
         Ok(())
     }
+
+    /// Leaves the model with the best parameters, if that is asked for, and measures it on more text than on the way.
+    fn end(&mut self, model: &mut impl Trainable, held_out: &Tokens) -> Result<()> {
+        if self.state.config.keep_best && self.state.history.keep_best() {
+            put_back(model, &self.best.0)?;
+        }
+        if self.sample.is_some_and(|sample| sample < held_out.len().min(HELD_OUT_SAMPLE)) {
+            let loss = measured(model, held_out, HELD_OUT_SAMPLE)?;
+            if !loss.is_finite() {
+                return self.broken(model, loss);
+            }
+            self.state.history.at_end = Some(loss);
+        }
+        Ok(())
+    }
+
+    /// What a loss that is none ends with: the best parameters so far, and an error.
+    fn broken(&mut self, model: &mut impl Trainable, loss: f64) -> Result<()> {
+        let (chars, State { config, step, seconds, history, .. }) = (self.chars(), &mut self.state);
+        history.points.push(Point { step: *step, chars, seconds: *seconds, train: loss, held_out: None });
+        put_back(model, &self.best.0)?;
+        let kept = self.autosave.kept().map_or(String::new(), |path| {
+            format!("; the last good state of the training is in {}", path.display())
+        });
+        Err(Error::NonFinite { step: *step, loss, lr: config.lr, kept })
+    }
 }
 
 /// The held-out loss. A training that is being stopped is still measured to the end.
-fn measured(model: &impl Trainable, held_out: &Tokens) -> Result<f64> {
+fn measured(model: &impl Trainable, held_out: &Tokens, sample: usize) -> Result<f64> {
     let go_on = || {
         should_stop(); // which tells the kernel that it moves
         Ok(())
     };
-    Ok(measure(model, held_out, HELD_OUT_SAMPLE, go_on)?.nats_per_char)
+    Ok(measure(model, held_out, sample, go_on)?.nats_per_char)
 }
 
 fn copies(model: &mut impl Trainable) -> Vec<Tensor> {
