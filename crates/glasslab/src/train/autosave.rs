@@ -5,13 +5,15 @@ use crate::file::file_error;
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// The folder in which a notebook's trainings keep their states if their configs name no file, each in a file of its
 /// own; [`resume`](super::resume) takes the newest one of it.
 pub const AUTOSAVE: &str = "models/autosaves";
 /// The ending of a state's file.
 const ENDING: &str = "training";
+/// The share of a training's time that keeping its state takes at most, but for its first state and its last.
+const SHARE: f64 = 0.05;
 /// So many states are in the folder at most: those of the last trainings that were stopped.
 const KEPT: usize = 5;
 
@@ -24,6 +26,8 @@ pub(super) struct Autosave {
     is_kept: bool,
     /// Why it could not be kept the last time.
     pub(super) trouble: Option<String>,
+    /// Seconds that keeping the state has taken so far, and the last time.
+    spent: (f64, f64),
 }
 
 impl Autosave {
@@ -52,6 +56,11 @@ impl Autosave {
         self.file.as_deref().filter(|_| self.is_kept)
     }
 
+    /// Whether the state is to be kept again after so many seconds of training.
+    pub(super) fn is_due(&self, seconds: f64) -> bool {
+        self.spent.0 + self.spent.1 <= SHARE * seconds
+    }
+
     /// Lets `write` keep the state, if it is to be kept.
     pub(super) fn keep(&mut self, write: impl FnOnce(&Path) -> Result<()>) {
         let mut new = None;
@@ -64,7 +73,11 @@ impl Autosave {
             }
         }
         let Some(file) = new.as_ref().or(self.file.as_ref()) else { return };
-        match write(file) {
+        let started = Instant::now();
+        let written = write(file);
+        let seconds = started.elapsed().as_secs_f64();
+        self.spent = (self.spent.0 + seconds, seconds);
+        match written {
             Ok(()) => {
                 self.trouble = None;
                 self.is_kept = true;
@@ -154,6 +167,21 @@ mod tests {
         assert_eq!(files.iter().filter(|file| file.exists()).count(), KEPT);
         assert_eq!(newest(&place), files[KEPT + 2]);
         assert_eq!(fs::read_to_string(&files[KEPT + 2]).unwrap(), format!("{} 1", KEPT + 2));
+    }
+
+    #[test]
+    fn keeping_takes_a_small_part_of_the_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut autosave = Autosave::in_folder(folder.path());
+        assert!(autosave.is_due(0.0), "the first state is kept as soon as there is one");
+        autosave.keep(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            Ok(())
+        });
+        let taken = autosave.spent.1;
+        assert!(taken >= 0.02 && !autosave.is_due(30.0 * taken) && autosave.is_due(50.0 * taken), "{taken}");
+        autosave.keep(|_| Ok(()));
+        assert!(!autosave.is_due(19.0 * taken), "the first time counts still");
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub struct TrainConfig {
     pub reports: usize,
     /// Whether to end with the parameters of the report with the lowest held-out loss, instead of the last ones.
     pub keep_best: bool,
-    /// The file in which to keep the state of the training at every report, so that [`resume`](super::resume) can go on
-    /// from there after a stop or a crash.
+    /// The file in which to keep the state of the training at its reports, as far as that takes a twentieth of its time, and at
+    /// its end, so that [`resume`](super::resume) can go on from there after a stop or a crash.
     pub autosave: Option<PathBuf>,
 }
 

@@ -257,7 +257,7 @@ impl Training {
             if report || passed(POINTS) || self.state.step == 1 {
                 self.add_point(model, held_out, report)?;
             }
-            if report {
+            if progress >= 1.0 || report && self.autosave.is_due(started.elapsed().as_secs_f64()) {
                 self.keep(model);
             }
             if progress >= 1.0 {
@@ -313,7 +313,8 @@ impl Training {
         let chars = self.chars();
         let State { config, step, seconds, summed, history, chars_per_token, .. } = &mut self.state;
         let train = self.sum.f_double_value(&[])? / f64::from(*summed) / *chars_per_token;
-        let learnt = config.length.steps(*step, *seconds, self.longest) * (config.batch_size * config.context_len) as f64;
+        let learnt =
+            config.length.steps(*step, *seconds, self.longest) * (config.batch_size * config.context_len) as f64;
         let enough = (learnt / LEARNT_FOR_EACH / config.reports.max(1) as f64) as usize; // without end is the largest number
         let held_out = match report && train.is_finite() {
             true => {
@@ -354,9 +355,10 @@ impl Training {
         let (chars, State { config, step, seconds, history, .. }) = (self.chars(), &mut self.state);
         history.points.push(Point { step: *step, chars, seconds: *seconds, train: loss, held_out: None });
         put_back(model, &self.best.0)?;
-        let kept = self.autosave.kept().map_or(String::new(), |path| {
-            format!("; the last good state of the training is in {}", path.display())
-        });
+        let kept = self
+            .autosave
+            .kept()
+            .map_or(String::new(), |path| format!("; the last good state of the training is in {}", path.display()));
         Err(Error::NonFinite { step: *step, loss, lr: config.lr, kept })
     }
 }
