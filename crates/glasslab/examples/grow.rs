@@ -1,7 +1,7 @@
 //! What a model of a given size costs, for `scripts/bench grow`, and the pictures of how it grows.
 //!
-//! `grow learn n_layers=4 emb_dim=96 context_len=64 texts=32` prints the seconds of a training step, the best of several, and what
-//! theory counts: operations, and bytes. `grow write …` does the same for one further character after a whole context, `grow nothing`
+//! `grow learn n_layers=4 emb_dim=96 context_len=64 texts=32 ms=2000` prints the seconds of a training step, the best of those in so
+//! many milliseconds, and what theory counts: operations, and bytes. `grow write …` does the same for one further character after a whole context, `grow nothing`
 //! is a process that does neither. `grow draw FIGURES.json OUT.svg` draws, and prints the slopes.
 
 use glasslab::model::{LanguageModel, Trainable};
@@ -10,11 +10,11 @@ use glasslab::train::Optimiser;
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// The least time of several runs.
-fn best(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+/// The least time of a run, of all in so many milliseconds.
+fn best(ms: i64, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     work()?; // the first one makes room
     let (mut best, started) = (f64::INFINITY, Instant::now());
-    while best.is_infinite() || started.elapsed().as_secs_f64() < 2.0 {
+    while best.is_infinite() || (started.elapsed().as_millis() as i64) < ms {
         let begun = Instant::now();
         work()?;
         best = best.min(begun.elapsed().as_secs_f64());
@@ -22,9 +22,9 @@ fn best(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(best)
 }
 
-/// `small` with other sizes, and how many texts it reads at once.
-fn sizes(arguments: &[String]) -> Result<(TransformerConfig, i64)> {
-    let (mut config, mut texts) = (TransformerConfig::small(), 1);
+/// `small` with other sizes, how many texts it reads at once, and for how many milliseconds.
+fn sizes(arguments: &[String]) -> Result<(TransformerConfig, i64, i64)> {
+    let (mut config, mut texts, mut ms) = (TransformerConfig::small(), 1, 2000);
     for argument in arguments {
         let wrong = || Error::Config(format!("no size: {argument:?}"));
         let (name, number) = argument.split_once('=').ok_or_else(wrong)?;
@@ -38,10 +38,11 @@ fn sizes(arguments: &[String]) -> Result<(TransformerConfig, i64)> {
                     TransformerConfig { emb_dim: number, n_heads, n_kv_heads: n_heads, n_hidden: 4 * number, ..config };
             }
             "texts" => texts = number,
+            "ms" => ms = number,
             _ => return Err(wrong()),
         }
     }
-    Ok((config, texts))
+    Ok((config, texts, ms))
 }
 
 /// Operations of the products for one character: those with weights, and those of queries with keys and of weights with values.
@@ -59,11 +60,11 @@ fn of_muon(model: &impl Trainable) -> f64 {
     sides.map(|(m, n)| 4.0 * m * m * n + 5.0 * 3.0 * 2.0 * m.powi(3)).sum()
 }
 
-fn learn(config: TransformerConfig, texts: i64) -> Result<Value> {
+fn learn(config: TransformerConfig, texts: i64, ms: i64) -> Result<Value> {
     let mut model = TransformerLm::new(config, Device::Cpu)?;
     let mut optimiser = Optimiser::new(&mut model, &TrainConfig::default())?;
     let ids = Tensor::f_randint(config.n_vocab, [texts, config.context_len], (Kind::Int64, Device::Cpu))?;
-    let seconds = best(|| {
+    let seconds = best(ms, || {
         let loss = model.loss(&ids, &ids)?;
         optimiser.step(&mut model, &loss, 1e-3, 1e-3)
     })?;
@@ -112,8 +113,8 @@ fn draw(figures: &str, out: &str) -> Result<Value> {
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let told = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["learn", ..] => sizes(&arguments[1..]).and_then(|(config, texts)| learn(config, texts))?,
-        ["write", ..] => sizes(&arguments[1..]).and_then(|(config, _)| write(config))?,
+        ["learn", ..] => sizes(&arguments[1..]).and_then(|(config, texts, ms)| learn(config, texts, ms))?,
+        ["write", ..] => sizes(&arguments[1..]).and_then(|(config, ..)| write(config))?,
         ["nothing"] => json!({}),
         ["draw", figures, out] => draw(figures, out)?,
         _ => {

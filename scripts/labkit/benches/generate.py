@@ -25,9 +25,9 @@ def run(size: Size, peak: Peak) -> Found:
                     for name, command in ours.sides().items():
                         mine = peers.measured([command, "generate", model, "--samples", batch, "--chars", chars, "--json"])
                         sides[name].append(batch * chars / mine["seconds"])
-                    for cache, name in (("no", "without"), ("yes", "with")):
-                        theirs = peers.run("generate", model=preset, batch=batch, chars=chars, cache=cache, device=device)
-                        sides[name].append(theirs["chars_per_s"])
+                    theirs = peers.run("generate", model=preset, batch=batch, chars=chars, device=device)
+                    for name in ("without", "with"):
+                        sides[name].append(theirs[name])
                 mine, prompts = sides.pop("glasslab"), "one prompt" if batch == 1 else f"{batch} prompts"
                 for name, theirs in sides.items():
                     told = claim(mine, theirs)

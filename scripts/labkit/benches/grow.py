@@ -38,8 +38,8 @@ def run(size: Size, peak: Peak) -> Found:
         return {**figures, "mb": max(figures["peak_mb"] - idle, 0.1)}
 
     contexts = size.of([64, 128], [64, 256, 1024], [64, 128, 256, 512, 1024, 2048, 4096, 8192])
-    chars = size.of(128, 1024, 8192)
-    learnt = [measured("learn", context_len=context, texts=chars // context) for context in contexts]
+    chars, ms = size.of(128, 1024, 8192), size.of(1, 500, 2000)
+    learnt = [measured("learn", context_len=context, texts=chars // context, ms=ms) for context in contexts]
     written = [measured("write", context_len=context) for context in contexts]
     per_char = lambda runs, name: [run[name] / run.get("chars", 1) for run in runs]
     microseconds = lambda runs: [1e6 * seconds for seconds in per_char(runs, "seconds")]
@@ -49,8 +49,8 @@ def run(size: Size, peak: Peak) -> Found:
     picture(found, size, "context-memory", "characters of context", "MB", [
         (f"learning, {chars:,} characters a step", contexts, [run["mb"] for run in learnt], [run["bytes"] for run in learnt])])
 
-    deeper = [measured("learn", n_layers=layers, texts=32) for layers in size.of([1, 2], [1, 2, 4], [1, 2, 4, 8, 16, 32])]
-    wider = [measured("learn", emb_dim=width, texts=32) for width in size.of([24, 48], [24, 48, 96], [24, 48, 96, 192, 384, 768])]
+    deeper = [measured("learn", n_layers=layers, texts=32, ms=ms) for layers in size.of([1, 2], [1, 2, 4], [1, 2, 4, 8, 16, 32])]
+    wider = [measured("learn", emb_dim=width, texts=32, ms=ms) for width in size.of([24, 48], [24, 48, 96], [24, 48, 96, 192, 384, 768])]
     parameters = lambda runs: [run["parameters"] for run in runs]
     courses = (("deeper", deeper), ("wider", wider))
     picture(found, size, "size-time", "parameters", "ms a step", [
@@ -58,7 +58,7 @@ def run(size: Size, peak: Peak) -> Found:
     picture(found, size, "size-memory", "parameters", "MB", [
         (name, parameters(runs), [run["mb"] for run in runs], [run["bytes"] for run in runs]) for name, runs in courses])
 
-    megabytes = size.of([1, 2], [1, 3, 10], [1, 10, 100, 1000])
+    megabytes = size.of([1, 2], [1, 10], [1, 10, 100, 1000])
     opened = [_opened(size) for size in megabytes]
     picture(found, size, "data", "MB of text", "ms, MB", [
         ("opening, ms", megabytes, [each["opened_ms"] for each in opened], [each["stories"] for each in opened]),

@@ -41,12 +41,12 @@ def run(size: Size, peak: Peak) -> Found:
             break
     line(f"to {goal} nats/char: {text}")
     found.rows.append((f"the time to {goal} nats/char held out, by one block of `quick` beside nanoGPT's recipe in PyTorch", text, "1/12"))
-    for seconds, least in zip(size.of([2], [4], [60, 180]), (0.98, 0.85)):
+    for seconds, least in zip(size.of([2], [3], [60, 180]), (0.98, 0.85)):
         losses = _losses(QUICK, seconds, seeds, speed)
         found.figures[f"nats_at_{seconds}_s"] = statistics.mean(losses)
         line(f"glasslab's `quick` after {seconds} s: {_told(losses)}")
         found.rows.append((f"held-out loss of `quick` after {seconds} s", _told(losses), f"{least} nats/char"))
-    longest = size.of(2, 4, 180)
+    longest = size.of(2, 3, 180)
     small = _losses(ours.SMALL, longest, seeds[:1], speed)
     found.figures["small_nats"] = small[0]
     line(f"glasslab's `small` after {longest} s: {_told(small)}")

@@ -194,8 +194,8 @@ def _writing(check: Check, preset: str) -> tuple[list, dict]:
     share = 2 if preset == "large" else 1  # it takes seven times as long a character
     for batch, chars in ((1, 24), (2, 24)) if check.cpu else ((1, 2000 // share), (64, 1000 // share)):
         speeds = {"glasslab": _writing_speed(check, preset, batch, chars)}
-        theirs = peers.run("generate", model=preset, batch=batch, chars=chars, cache="yes", device=check.device)
-        speeds["eager"] = theirs["chars_per_s"]
+        theirs = peers.run("generate", model=preset, batch=batch, chars=chars, cache="with", device=check.device)
+        speeds["eager"] = theirs["with"]
         lines.append(_row(f"`{preset}` writes to {batch} prompt{'s' if batch > 1 else ''}, characters/s", speeds))
         figures[f"{batch} prompts"] = speeds
     return lines, figures
