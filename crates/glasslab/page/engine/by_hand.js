@@ -100,7 +100,9 @@ class ByHand {
         let numbers = show(value);
         groupRows(config.ngrams, trace.ids.slice(0, row + 1)).forEach((at, back) => {
           const number = this.rowOf(this.weight("ngrams"), at)[column];
-          names += ` + ngrams[${at} (“${trace.labels.slice(Math.max(0, row - back - 1), row + 1).join("")}”), ${column}]`;
+          // ∅ stands for each character that a text's beginning lacks.
+          const lacks = "∅".repeat(Math.max(0, back + 1 - row));
+          names += ` + ngrams[${at} (“${lacks}${trace.labels.slice(Math.max(0, row - back - 1), row + 1).join("")}”), ${column}]`;
           numbers += ` + ${brackets(number)}`;
           value += number;
         });

@@ -239,7 +239,7 @@ mod tests {
     use super::super::Traceable;
     use super::super::tests::{awake, variants};
     use super::*;
-    use crate::model::{Model, Parameter, Probe, TransformerConfig};
+    use crate::model::{Model, Ngrams, Parameter, Probe, TransformerConfig};
     use tch::{Device, Kind};
 
     #[test]
@@ -277,6 +277,16 @@ mod tests {
         assert_eq!(by_hand.arithmetic.matches('·').count(), 3, "{by_hand}");
         let future = trace.by_hand("block.0.attn.masked", &[0, 0, 1, 3]).unwrap();
         assert!(future.difference() == 0.0 && future.arithmetic.ends_with("−∞"), "{future}");
+    }
+
+    #[test]
+    fn groups_say_which_characters_a_beginning_lacks() {
+        let ngrams = Some(Ngrams { longest: 3, rows: 100 });
+        let trace = awake(TransformerConfig { ngrams, ..TransformerConfig::original() }).trace("Once").unwrap();
+        for (place, groups) in [(0, ["(“∅O”)", "(“∅∅O”)"]), (1, ["(“On”)", "(“∅On”)"]), (3, ["(“ce”)", "(“nce”)"])] {
+            let told = trace.by_hand("with_ngrams", &[0, place, 0]).unwrap().arithmetic;
+            assert!(groups.iter().all(|group| told.contains(group)), "{told}");
+        }
     }
 
     #[test]

@@ -122,10 +122,14 @@ impl Trace {
         self.learnt.get(name).ok_or_else(|| Error::Config(format!("this trace has no weight {name:?}")))
     }
 
-    /// The groups of characters that end at a place, the shortest first, and their rows in the table of n-grams.
+    /// The groups of characters that end at a place, the shortest first, and their rows in the table of n-grams; ∅ stands for each
+    /// character that a text's beginning lacks.
     pub(super) fn groups(&self, place: usize) -> Vec<(String, i64)> {
         let Some((ngrams, ids)) = self.choices.ngrams.zip(self.ids.get(..=place)) else { return Vec::new() };
-        let group = |(before, row)| (self.labels[place.saturating_sub(before + 1)..=place].concat(), row);
+        let group = |(before, row)| {
+            let there = place.min(before + 1);
+            (format!("{}{}", "∅".repeat(before + 1 - there), self.labels[place - there..=place].concat()), row)
+        };
         ngrams.rows_of(ids).into_iter().enumerate().map(group).collect()
     }
 
