@@ -131,7 +131,7 @@ pub struct Trained {
     /// The seconds of the trainings before, where it went on from a model that knew them.
     #[serde(default)]
     pub earlier_seconds: f64,
-    /// The last held-out loss, nats per character.
+    /// The held-out loss as the training left it, nats per character.
     pub nats_per_char: Option<f64>,
 }
 

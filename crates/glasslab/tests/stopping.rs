@@ -314,8 +314,8 @@ fn that_the_button_was_heard_is_told_again_and_again_while_a_step_lasts() {
 fn a_training_that_is_stopped_while_it_measures_keeps_its_model() {
     in_a_notebook("a_training_that_is_stopped_while_it_measures_keeps_its_model", || {
         let (text, held_out) = (encoded(&TEXT.repeat(4)), encoded(&TEXT.repeat(400)));
-        // One pass is a step; the next ones measure, at the report after the first step.
-        let mut model = Pressing::new(mlp(), 3);
+        // One pass is a step; the next one measures, at the report after the first step.
+        let mut model = Pressing::new(mlp(), 2);
         let config = TrainConfig { reports: 1_000_000_000, ..long() };
         let history = train(&mut model, &text, &held_out, &config).unwrap();
         assert!(history.stopped && history.points.len() == 1 && history.held_out().is_some(), "{history:?}");

@@ -45,7 +45,7 @@ def device() -> str:
 def short(folder: Path) -> Path:
     """A held-out text of so few stories that measuring it on the way costs nothing, where speed is what is measured."""
     text = folder / "held-out.txt"
-    text.write_text((ROOT / "data" / "stories-valid.txt").read_text(encoding="utf-8")[:2000], encoding="utf-8")
+    text.write_text(texts()[1].read_text(encoding="utf-8")[:2000], encoding="utf-8")
     return text
 
 

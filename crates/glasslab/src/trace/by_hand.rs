@@ -283,7 +283,8 @@ mod tests {
     fn groups_say_which_characters_a_beginning_lacks() {
         let ngrams = Some(Ngrams { longest: 3, rows: 100 });
         let trace = awake(TransformerConfig { ngrams, ..TransformerConfig::original() }).trace("Once").unwrap();
-        for (place, groups) in [(0, ["(“∅O”)", "(“∅∅O”)"]), (1, ["(“On”)", "(“∅On”)"]), (3, ["(“ce”)", "(“nce”)"])] {
+        for (place, groups) in [(0, ["(“∅O”)", "(“∅∅O”)"]), (1, ["(“On”)", "(“∅On”)"]), (3, ["(“ce”)", "(“nce”)"])]
+        {
             let told = trace.by_hand("with_ngrams", &[0, place, 0]).unwrap().arithmetic;
             assert!(groups.iter().all(|group| told.contains(group)), "{told}");
         }

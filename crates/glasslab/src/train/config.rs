@@ -29,8 +29,8 @@ pub struct TrainConfig {
     pub clip: Option<f64>,
     /// One seed gives one order of batches.
     pub seed: u64,
-    /// How many times to measure the held-out loss on the way, and to print a line. Measuring takes about a twentieth of the
-    /// training: the shorter that is, the fewer held-out characters are measured on its way, at least 2,000; at its end, 20,000.
+    /// How many times to measure the held-out loss on the way, and to print a line. The shorter the training, the fewer held-out
+    /// tokens are measured, so that it takes a twentieth of the time at most; but 2,000 each time, and 20,000 at the end.
     pub reports: usize,
     /// Whether to end with the parameters of the report with the lowest held-out loss, instead of the last ones.
     pub keep_best: bool,

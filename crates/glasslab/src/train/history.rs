@@ -67,6 +67,11 @@ impl History {
         self.at_end.or_else(on_the_way)
     }
 
+    /// The held-out loss of the last step, where that was measured on more text than on the way.
+    pub(crate) fn last_at_end(&self) -> Option<f64> {
+        self.at_end.filter(|_| self.kept_step.is_none())
+    }
+
     /// The point with the lowest held-out loss.
     pub fn lowest_held_out(&self) -> Option<Point> {
         let measured = self.points.iter().filter(|point| point.held_out.is_some());
@@ -91,7 +96,7 @@ impl History {
             return "not trained yet".to_owned();
         };
         let held_out = self.points.iter().rev().find_map(|point| point.held_out);
-        let held_out = self.at_end.or(held_out).map_or(String::new(), |loss| format!(" · held out {loss:.3}"));
+        let held_out = self.last_at_end().or(held_out).map_or(String::new(), |loss| format!(" · held out {loss:.3}"));
         format!(
             "step {step} · loss {train:.3}{held_out} nats/char · {:.0}k chars/s",
             chars as f64 / seconds.max(1e-9) / 1e3
@@ -103,7 +108,7 @@ impl History {
         let Some(Point { step, chars, seconds, train, held_out }) = self.points.last().copied() else {
             return "not trained yet".to_owned();
         };
-        let held_out = self.at_end.or(held_out).map_or(String::new(), |loss| format!("  held-out {loss:.3}"));
+        let held_out = self.last_at_end().or(held_out).map_or(String::new(), |loss| format!("  held-out {loss:.3}"));
         let speed = chars as f64 / seconds.max(1e-9);
         let left = match progress {
             0.0..1.0 => format!("{:.0} s left", seconds / progress.max(1e-6) * (1.0 - progress)),

@@ -28,6 +28,10 @@ pub(super) struct State {
     /// The steps whose losses are in the sum, since the last point of the history.
     pub(super) summed: u32,
     pub(super) history: History,
+    /// How many held-out tokens are measured on the way: as the first report finds, so that its losses can be compared; `None`
+    /// before, and in files of older versions.
+    #[serde(default)]
+    pub(super) sample: Option<usize>,
     /// What losses per token are divided by; 1 where tokens are characters, as in files of older versions.
     #[serde(default = "one")]
     pub(super) chars_per_token: f64,

@@ -460,4 +460,35 @@ fn a_short_training_measures_little_on_its_way_and_the_rest_at_its_end() {
     let loss = crate::evaluate::evaluate(&model, &held_out).unwrap().nats_per_char;
     assert!((history.held_out().unwrap() - loss).abs() < 1e-6, "{loss}");
     assert!(history.line(1.0).contains(&format!("held-out {loss:.3}")), "{}", history.line(1.0));
+    // Taken up after its end, it has the same to tell; and longer, it measures as little as before.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.training");
+    let config = TrainConfig { autosave: Some(path.clone()), ..config };
+    let ended = train(&mut tiny(), &text, &held_out, &config).unwrap();
+    assert_eq!(resume(&mut tiny(), &text, &held_out, &path).unwrap().held_out(), ended.held_out());
+    let longer = TrainConfig { length: Length::Steps(2000), ..config };
+    let kept = SavedTraining::read(&path).unwrap().with(&longer).unwrap();
+    let mut model = Counting(tiny(), Cell::new(0));
+    let mut read = 0;
+    let watch = |moment: Moment<'_>| {
+        read += usize::from(moment.report);
+        if moment.step < 900 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    kept.resume_with(&mut model, &text, &held_out, watch).unwrap();
+    let at_most = 2 * ((read + 1) * 2_000 + 2 * held_out.len()) + 2000;
+    assert!(read == 2 && model.1.get() < at_most, "{read} reports, {} tokens, not below {at_most}", model.1.get());
+}
+
+#[test]
+fn parameters_that_are_the_best_by_chance_are_not_kept() {
+    // The first 2,000 tokens are like nothing learnt, and the loss on them rises; on the rest it falls.
+    let (text, held_out) = (tokens(TEXT), tokens(&format!("{}<|endoftext|>{}", "zq".repeat(1000), TEXT.repeat(200))));
+    let config = TrainConfig { length: Length::Steps(60), reports: 4, ..for_tiny() };
+    let mut model = tiny();
+    let history = train(&mut model, &text, &held_out, &config).unwrap();
+    let on_the_way: Vec<f64> = history.points.iter().filter_map(|point| point.held_out).collect();
+    assert!(on_the_way.first() < on_the_way.last(), "{on_the_way:?}");
+    assert_eq!(history.kept_step, None);
+    let loss = crate::evaluate::evaluate(&model, &held_out).unwrap().nats_per_char;
+    assert!((history.held_out().unwrap() - loss).abs() < 1e-6, "{loss} is not {:?}", history.held_out());
 }

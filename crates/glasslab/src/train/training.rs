@@ -23,8 +23,9 @@ use tch::{Kind, Tensor};
 const HELD_OUT_SAMPLE: usize = 20_000;
 /// How many are measured on the way at least.
 const SHORTEST_SAMPLE: usize = 2_000;
-/// How many tokens are learnt from for each that is measured on the way. A token is measured with as many before it, and reading
-/// two takes about two thirds of the time of learning from one: so measuring takes a twentieth of a training.
+/// How many tokens are learnt from for each that is measured on the way. A token is measured with at most as many before it, and
+/// reading two takes about two thirds of the time of learning from one: so measuring takes at most a twentieth of a training that is
+/// not of seconds.
 const LEARNT_FOR_EACH: f64 = 14.0;
 /// How many points of the training loss a history has, about.
 const POINTS: usize = 200;
@@ -92,8 +93,6 @@ pub(super) struct Training {
     /// The parameters of the report with the lowest held-out loss, and this loss; at first those of the start.
     pub(super) best: (Vec<Tensor>, f64),
     pub(super) autosave: Autosave,
-    /// How many held-out tokens are measured on the way: as the first report finds, so that the losses can be compared.
-    sample: Option<usize>,
     /// Seconds that it does not exceed.
     pub(super) longest: f64,
 }
@@ -115,6 +114,7 @@ impl Training {
             seconds: 0.0,
             summed: 0,
             history,
+            sample: None,
             chars_per_token,
         };
         Training::of(model, state, Autosave::in_file(config.autosave.clone()))
@@ -123,6 +123,9 @@ impl Training {
     /// What was kept in a file; the tensors are still those of a beginning.
     pub(super) fn taken_up(model: &mut impl Trainable, mut state: State, file: PathBuf) -> Result<Training> {
         state.history.stopped = false;
+        // Older versions measured as many at every report.
+        let measured = state.history.points.iter().any(|point| point.held_out.is_some());
+        state.sample = state.sample.or(measured.then_some(HELD_OUT_SAMPLE));
         state.history.chars_per_token = state.chars_per_token;
         state.config.autosave = Some(file.clone());
         Training::of(model, state, Autosave::kept_in(file))
@@ -132,7 +135,7 @@ impl Training {
         let sum = Tensor::f_zeros([], (Kind::Float, model.device()))?;
         let best = (copies(model), f64::INFINITY);
         let optimiser = Optimiser::new(model, &state.config)?;
-        Ok(Training { state, sum, optimiser, best, autosave, sample: None, longest: longest() })
+        Ok(Training { state, sum, optimiser, best, autosave, longest: longest() })
     }
 
     /// Whether it can learn from this text and be measured on that one: to be known before the first step.
@@ -241,7 +244,8 @@ impl Training {
         let mut lr_scale = 1.0;
         self.state.history.at_end = None;
         if progress >= 1.0 {
-            self.end(model, held_out)?; // taken up after its end
+            let last = self.last_loss(model, held_out)?; // taken up after its end
+            self.choose(model, held_out, last)?;
         }
         while progress < 1.0 {
             let is_seen = look.before(model, self.state.step)?;
@@ -257,11 +261,12 @@ impl Training {
             if report || passed(POINTS) || self.state.step == 1 {
                 self.add_point(model, held_out, report)?;
             }
-            if progress >= 1.0 || report && self.autosave.is_due(started.elapsed().as_secs_f64()) {
-                self.keep(model);
-            }
             if progress >= 1.0 {
-                self.end(model, held_out)?;
+                let last = self.last_loss(model, held_out)?;
+                self.keep(model);
+                self.choose(model, held_out, last)?;
+            } else if report && self.autosave.is_due(started.elapsed().as_secs_f64()) {
+                self.keep(model);
             }
             let (state, autosave, chars) = (&self.state, &self.autosave, self.chars());
             let moment = Moment {
@@ -281,7 +286,8 @@ impl Training {
                     self.add_point(model, held_out, true)?;
                 }
                 self.state.history.stopped = true;
-                self.end(model, held_out)?;
+                let last = self.last_loss(model, held_out)?;
+                self.choose(model, held_out, last)?;
                 break;
             }
         }
@@ -311,21 +317,21 @@ impl Training {
     /// Adds a point to the history: the training loss since the last one, and with `report` the held-out loss.
     fn add_point(&mut self, model: &mut impl Trainable, held_out: &Tokens, report: bool) -> Result<()> {
         let chars = self.chars();
-        let State { config, step, seconds, summed, history, chars_per_token, .. } = &mut self.state;
+        let State { config, step, seconds, summed, history, sample, chars_per_token, .. } = &mut self.state;
         let train = self.sum.f_double_value(&[])? / f64::from(*summed) / *chars_per_token;
         let learnt =
             config.length.steps(*step, *seconds, self.longest) * (config.batch_size * config.context_len) as f64;
         let enough = (learnt / LEARNT_FOR_EACH / config.reports.max(1) as f64) as usize; // without end is the largest number
         let held_out = match report && train.is_finite() {
             true => {
-                let sample = *self.sample.get_or_insert(enough.clamp(SHORTEST_SAMPLE, HELD_OUT_SAMPLE));
-                Some(measured(model, held_out, sample)?)
+                let sample = sample.get_or_insert(enough.clamp(SHORTEST_SAMPLE, HELD_OUT_SAMPLE));
+                Some(measured(model, held_out, *sample)?)
             }
             false => None,
         };
         // The last step may have made NaN of the parameters, after a loss that was none yet.
         if let Some(train) = [Some(train), held_out].into_iter().flatten().find(|loss| !loss.is_finite()) {
-            return self.broken(model, train);
+            return Err(self.broken(model, train)?);
         }
         (self.sum, *summed) = (self.sum.zeros_like(), 0);
         history.points.push(Point { step: *step, chars, seconds: *seconds, train, held_out });
@@ -335,23 +341,42 @@ impl Training {
         Ok(())
     }
 
-    /// Leaves the model with the best parameters, if that is asked for, and measures it on more text than on the way.
-    fn end(&mut self, model: &mut impl Trainable, held_out: &Tokens) -> Result<()> {
-        if self.state.config.keep_best && self.state.history.keep_best() {
-            put_back(model, &self.best.0)?;
+    /// The loss of the last parameters on as much text as an end is measured on; `None` if the last report has measured as much.
+    fn last_loss(&mut self, model: &mut impl Trainable, held_out: &Tokens) -> Result<Option<f64>> {
+        if self.state.sample.is_none_or(|sample| sample >= held_out.len().min(HELD_OUT_SAMPLE)) {
+            return Ok(None);
         }
-        if self.sample.is_some_and(|sample| sample < held_out.len().min(HELD_OUT_SAMPLE)) {
-            let loss = measured(model, held_out, HELD_OUT_SAMPLE)?;
-            if !loss.is_finite() {
-                return self.broken(model, loss);
+        let loss = measured(model, held_out, HELD_OUT_SAMPLE)?;
+        if !loss.is_finite() {
+            return Err(self.broken(model, loss)?);
+        }
+        Ok(Some(loss))
+    }
+
+    /// Leaves the model with the best parameters, if that is asked for. Those of a report that measured little, so that it was
+    /// the lowest perhaps by chance, must be better on more text as well.
+    fn choose(&mut self, model: &mut impl Trainable, held_out: &Tokens, last: Option<f64>) -> Result<()> {
+        let history = &mut self.state.history;
+        history.at_end = last;
+        if !self.state.config.keep_best || !history.keep_best() {
+            return Ok(());
+        }
+        let parameters = last.map(|last| (copies(model), last));
+        put_back(model, &self.best.0)?;
+        if let Some((parameters, last)) = parameters {
+            let best = measured(model, held_out, HELD_OUT_SAMPLE)?;
+            if best < last {
+                history.at_end = Some(best);
+            } else {
+                put_back(model, &parameters)?;
+                history.kept_step = None;
             }
-            self.state.history.at_end = Some(loss);
         }
         Ok(())
     }
 
-    /// What a loss that is none ends with: the best parameters so far, and an error.
-    fn broken(&mut self, model: &mut impl Trainable, loss: f64) -> Result<()> {
+    /// Gives the model the best parameters so far, and tells why.
+    fn broken(&mut self, model: &mut impl Trainable, loss: f64) -> Result<Error> {
         let (chars, State { config, step, seconds, history, .. }) = (self.chars(), &mut self.state);
         history.points.push(Point { step: *step, chars, seconds: *seconds, train: loss, held_out: None });
         put_back(model, &self.best.0)?;
@@ -359,7 +384,7 @@ impl Training {
             .autosave
             .kept()
             .map_or(String::new(), |path| format!("; the last good state of the training is in {}", path.display()));
-        Err(Error::NonFinite { step: *step, loss, lr: config.lr, kept })
+        Ok(Error::NonFinite { step: *step, loss, lr: config.lr, kept })
     }
 }
 

@@ -112,7 +112,7 @@ impl<'a> LossCurve<'a> {
         }
         lines.add(name, smooth, TRAIN, Mark::Line);
         if let Some(end) = held_out.last().map(|point| point.1) {
-            told.push_str(&format!(", held-out loss {end:.3} at the end"));
+            told.push_str(&format!(", held-out loss {:.3} at the end", history.last_at_end().unwrap_or(end)));
             if let Some(Point { step, held_out: Some(lowest), .. }) = history.lowest_held_out()
                 && end > lowest + RISE
             {
