@@ -1,8 +1,8 @@
 //! What a model of a given size costs, for `scripts/bench grow`, and the pictures of how it grows.
 //!
 //! `grow learn n_layers=4 emb_dim=96 context_len=64 texts=32 ms=2000` prints the seconds of a training step, the best of those in so
-//! many milliseconds, and what theory counts: operations, and bytes. `grow write …` does the same for one further character after a whole context, `grow nothing`
-//! is a process that does neither. `grow draw FIGURES.json OUT.svg` draws, and prints the slopes.
+//! many milliseconds, and what theory counts: operations, and bytes. `grow write …` does the same for one further character after a
+//! whole context, `grow nothing` is a process that does neither. `grow draw FIGURES.json OUT.svg` draws, and prints the slopes.
 
 use glasslab::model::{LanguageModel, Trainable};
 use glasslab::prelude::*;
