@@ -41,13 +41,18 @@ class ExplorerTest(unittest.TestCase):
         cls.page, weights = make_gallery(Path(folder.name))
         _, cls.heads, cls.time, _ = weights["shape"]
         cls.numbers = weights["numbers"]
+        cls.browser = browser.Page("about:blank")
+        cls.addClassCleanup(cls.browser.close)
 
     def weight(self, head, row, column):
         return self.numbers[(head * self.time + row) * self.time + column]
 
     def setUp(self):
-        self.browser = browser.Page(self.page.as_uri())
-        self.addCleanup(self.browser.close)
+        self.browser.problems = []
+        # As a page that nobody has scrolled or pointed at.
+        self.browser.open("about:blank")
+        self.browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=0, y=0)
+        self.browser.open(self.page.as_uri())
 
     def tearDown(self):
         self.assertEqual(self.browser.problems, [], "the page's scripts ran without an error")

@@ -130,31 +130,32 @@ pub(crate) fn measure(
     let _waiting = Waiting::by_load();
     let length = model.max_len().map_or(ROW, |length| ROW.min(length as usize));
     let rows_of_a_batch = (SCORES / (length * model.n_vocab() as usize)).clamp(1, ROWS * ROW / length);
-    let mut rows = Rows::new(length);
     let (mut nats, mut count, mut chars, mut bytes) = (0.0, 0, 0, 0);
-    // Each row begins with tokens that its first new prediction may depend on: all of them for a short
+    // Each row but a story's first begins with tokens that its first new prediction may depend on: all of them for a short
     // context, half a row for a long one.
     let overlap = (model.context_len() as usize - 1).min(length / 2);
+    let mut waiting = [0, overlap].map(|known| Rows::new(length, known));
     for story in tokens.stories() {
         let mut done = 0; // how many of the story's predictions are in a row
-        while done + 1 < story.len() && count + rows.predicted < most {
+        while done + 1 < story.len() && count < most {
             go_on()?;
             let first = done.saturating_sub(overlap);
             let piece = story.part(first..story.len().min(first + length + 1)).to_vec();
-            rows.push(&piece, done - first);
+            let rows = &mut waiting[usize::from(done > 0)];
+            rows.push(&piece);
             for &id in &piece[done - first + 1..] {
                 let size = tokens.size_of(id);
-                (chars, bytes) = (chars + size.0 as usize, bytes + size.1 as usize);
+                (count, chars, bytes) = (count + 1, chars + size.0 as usize, bytes + size.1 as usize);
             }
             done = first + piece.len() - 1;
             if rows.len == rows_of_a_batch {
-                (nats, count) = (nats + rows.nats(model)?, count + rows.predicted);
-                rows = Rows::new(length);
+                nats += rows.nats(model)?;
+                *rows = Rows::new(length, rows.known);
             }
         }
     }
-    if rows.len > 0 {
-        (nats, count) = (nats + rows.nats(model)?, count + rows.predicted);
+    for rows in waiting.iter().filter(|rows| rows.len > 0) {
+        nats += rows.nats(model)?;
     }
     if chars == 0 {
         return Err(Error::Data("no story has two characters, so there is nothing to predict".to_owned()));
@@ -183,39 +184,41 @@ pub(crate) fn check_held_out(model: &(impl LanguageModel + ?Sized), tokens: &Tok
 /// padding behind them, and those for the padding don't count.
 struct Rows {
     length: usize,
+    /// The first `known` predictions of each were measured before.
+    known: usize,
+    /// (B, T)
     inputs: Vec<i64>,
+    /// (B, T − known)
     targets: Vec<i64>,
-    /// Whether a place is none that counts.
+    /// Whether a target is padding: (B, T − known)
     outside: Vec<bool>,
     len: usize,
-    /// How many tokens are predicted that were not before.
-    predicted: usize,
 }
 
 impl Rows {
-    fn new(length: usize) -> Rows {
-        Rows { length, inputs: Vec::new(), targets: Vec::new(), outside: Vec::new(), len: 0, predicted: 0 }
+    fn new(length: usize, known: usize) -> Rows {
+        Rows { length, known, inputs: Vec::new(), targets: Vec::new(), outside: Vec::new(), len: 0 }
     }
 
-    /// A piece of which the first `known` predictions were measured before.
-    fn push(&mut self, piece: &[i64], known: usize) {
+    fn push(&mut self, piece: &[i64]) {
         for place in 0..self.length {
             let inside = place + 1 < piece.len();
             self.inputs.push(if inside { piece[place] } else { 0 });
-            self.targets.push(if inside { piece[place + 1] } else { 0 });
-            self.outside.push(!inside || place < known);
+            if place >= self.known {
+                self.targets.push(if inside { piece[place + 1] } else { 0 });
+                self.outside.push(!inside);
+            }
         }
         self.len += 1;
-        self.predicted += piece.len() - 1 - known;
     }
 
     fn nats(&self, model: &(impl LanguageModel + ?Sized)) -> Result<f64> {
-        let shape = [self.len as i64, self.length as i64];
-        let inputs = Tensor::f_from_slice(&self.inputs)?.f_view(shape)?.f_to_device(model.device())?;
-        let log_probs = model.logits(&inputs)?.f_log_softmax(-1, Kind::Float)?; // (B, T, V)
-        let targets = Tensor::f_from_slice(&self.targets)?.f_view(shape)?.f_to_device(log_probs.device())?;
-        let chosen = log_probs.f_gather(-1, &targets.f_unsqueeze(-1)?, false)?.f_squeeze_dim(-1)?; // (B, T)
-        let outside = Tensor::f_from_slice(&self.outside)?.f_view(shape)?.f_to_device(chosen.device())?;
+        let (rows, new) = (self.len as i64, (self.length - self.known) as i64);
+        let inputs = Tensor::f_from_slice(&self.inputs)?.f_view([rows, -1])?.f_to_device(model.device())?;
+        let log_probs = model.logits_from(&inputs, self.known as i64)?.f_log_softmax(-1, Kind::Float)?; // (B, T − known, V)
+        let targets = Tensor::f_from_slice(&self.targets)?.f_view([rows, new])?.f_to_device(log_probs.device())?;
+        let chosen = log_probs.f_gather(-1, &targets.f_unsqueeze(-1)?, false)?.f_squeeze_dim(-1)?; // (B, T − known)
+        let outside = Tensor::f_from_slice(&self.outside)?.f_view([rows, new])?.f_to_device(chosen.device())?;
         // Filled and not multiplied: ln 0 times 0 is NaN, and a model may give the padding's id no probability.
         Ok(-chosen.f_masked_fill(&outside, 0.0)?.f_sum(Kind::Double)?.f_double_value(&[])?)
     }
@@ -248,6 +251,38 @@ mod tests {
         let evaluation = evaluate(&model, &tokens).unwrap();
         assert_eq!(evaluation.chars, count);
         assert!((evaluation.nats_per_char - nats / f64::from(count as u32)).abs() < 1e-5, "{evaluation:?}");
+    }
+
+    #[test]
+    fn what_was_measured_before_is_not_computed_again_where_a_model_can_leave_it_out() {
+        /// Counts the places that are asked for.
+        struct Counting(std::cell::Cell<i64>);
+        impl LanguageModel for Counting {
+            fn logits(&self, ids: &Tensor) -> Result<Tensor> {
+                self.logits_from(ids, 0)
+            }
+            fn logits_from(&self, ids: &Tensor, first: i64) -> Result<Tensor> {
+                let (batch, time) = ids.size2()?;
+                self.0.set(self.0.get() + batch * (time - first));
+                Ok(Tensor::zeros([batch, time - first, 256], (Kind::Float, tch::Device::Cpu)))
+            }
+            fn n_vocab(&self) -> i64 {
+                256
+            }
+            fn context_len(&self) -> i64 {
+                64
+            }
+            fn max_len(&self) -> Option<i64> {
+                Some(64)
+            }
+            fn device(&self) -> tch::Device {
+                tch::Device::Cpu
+            }
+        }
+        let (model, tokens) = (Counting(Default::default()), tokens(&"a".repeat(64 + 5 * 32 + 1)));
+        let evaluation = evaluate(&model, &tokens).unwrap();
+        assert_eq!((evaluation.chars, model.0.get()), (64 + 5 * 32, 64 + 5 * 32), "each place once");
+        assert!((evaluation.nats_per_char - 256_f64.ln()).abs() < 1e-6);
     }
 
     #[test]

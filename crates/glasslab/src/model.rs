@@ -44,6 +44,17 @@ pub trait LanguageModel {
     /// If `ids` is not of that shape, or an id is not in `0..n_vocab`.
     fn logits(&self, ids: &Tensor) -> Result<Tensor>;
 
+    /// The last of these scores, from place `first` on. What only those before it need is left out where a model can.
+    ///
+    /// # Shapes
+    /// `ids`: (B, T) → (B, T − `first`, V)
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits), and if `first` is not in `0..=T`.
+    fn logits_from(&self, ids: &Tensor, first: i64) -> Result<Tensor> {
+        places_from(&self.logits(ids)?, first)
+    }
+
     /// Room for what the model would otherwise compute anew for each further character of `batch` texts; `None`
     /// if it has nothing to keep.
     ///
@@ -263,6 +274,20 @@ pub(crate) fn ids_on(device: Device, ids: &Tensor, n_vocab: i64) -> Result<Tenso
         });
     }
     Ok(ids.f_to_device(device)?)
+}
+
+/// What stands at a text's places from `first` on.
+///
+/// # Shapes
+/// (B, T, …) → (B, T − `first`, …)
+///
+/// # Errors
+/// If `first` is not in `0..=T`.
+fn places_from(x: &Tensor, first: i64) -> Result<Tensor> {
+    match first {
+        0 => Ok(x.shallow_clone()), // a part, even the whole, has a gradient that is copied
+        _ => Ok(x.f_narrow(1, first, x.size().get(1).copied().unwrap_or(0) - first)?),
+    }
 }
 
 /// The mean cross-entropy of the targets: −ln of the probability that the model gave to each.

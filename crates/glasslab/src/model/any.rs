@@ -77,6 +77,13 @@ impl LanguageModel for AnyModel {
         }
     }
 
+    fn logits_from(&self, ids: &Tensor, first: i64) -> Result<Tensor> {
+        match self {
+            AnyModel::Mlp(model) => model.logits_from(ids, first),
+            AnyModel::Transformer(model) => model.logits_from(ids, first),
+        }
+    }
+
     fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
         match self {
             AnyModel::Mlp(model) => model.loss(ids, targets),

@@ -27,7 +27,10 @@ use super::cache::{Cache, KvCache};
 use super::norm::Norm;
 use super::rotary::{Rotary, Speeds};
 use super::start::Start;
-use super::{LanguageModel, ModelConfig, Parameter, Probe, Trainable, Trained, fitting, ids_on, linear, to_precision};
+use super::{
+    LanguageModel, ModelConfig, Parameter, Probe, Trainable, Trained, fitting, ids_on, linear, places_from,
+    to_precision,
+};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tokenizer::{AnyTokenizer, CharTokenizer};
@@ -190,8 +193,7 @@ impl TransformerLm {
     /// # Errors
     /// If `ids` is not of that shape, too long, or an id is not in `0..n_vocab`.
     pub fn forward(&self, ids: &Tensor, probe: &mut impl Probe) -> Result<Tensor> {
-        let fused = !probe.looks() && ids.size().last().is_some_and(|&time| time >= UNSEEN_FROM);
-        self.run(ids, fused, None, probe)
+        self.run(ids, !probe.looks() && is_long(ids), 0, None, probe)
     }
 
     /// The scores after the last of `ids`, which continue what the cache has seen, with a probe.
@@ -200,15 +202,23 @@ impl TransformerLm {
     /// (B, T) → (B, V)
     pub(crate) fn read_seen(&self, ids: &Tensor, cache: &mut Cache, probe: &mut impl Probe) -> Result<Tensor> {
         let _guard = tch::no_grad_guard(); // the cache is written in place
-        Ok(self.run(ids, !probe.looks(), Some(cache), probe)?.f_select(1, -1)?) // (B, 1, V) → (B, V)
+        let last = ids.size().last().map_or(0, |time| time - 1);
+        Ok(self.run(ids, !probe.looks(), last, Some(cache), probe)?.f_select(1, -1)?) // (B, 1, V) → (B, V)
     }
 
-    /// With `fused`, attention may be computed by the fused kernel; with a cache, only the last character's scores are
-    /// computed: (B, 1, V).
-    fn run(&self, ids: &Tensor, fused: bool, mut cache: Option<&mut Cache>, probe: &mut impl Probe) -> Result<Tensor> {
+    /// The scores of the new characters from place `from` on, (B, T − `from`, V); what only those before need is not
+    /// computed. With `fused`, attention may be computed by the fused kernel.
+    fn run(
+        &self,
+        ids: &Tensor,
+        fused: bool,
+        from: i64,
+        mut cache: Option<&mut Cache>,
+        probe: &mut impl Probe,
+    ) -> Result<Tensor> {
         let ids = ids_on(self.device(), ids, self.config.n_vocab)?;
         let (batch, time) = ids.size2()?;
-        let (reads, first) = (cache.is_some(), cache.as_ref().map_or(0, |cache| cache.len));
+        let first = cache.as_ref().map_or(0, |cache| cache.len);
         if first + time > self.config.context_len {
             let past = if first > 0 { format!(" after {first} in the cache") } else { String::new() };
             return Err(Error::Shape {
@@ -237,10 +247,13 @@ impl TransformerLm {
         for (number, block) in self.blocks.iter().enumerate() {
             let cache = cache.as_deref_mut().map(|cache| &mut cache.blocks[number]);
             x = self.look_back(number, x, pass, cache, format_args!("block.{number}"), probe)?;
-            if reads && number + 1 == self.blocks.len() {
-                x = x.f_narrow(1, -1, 1)?; // the others were read for their keys and values, which the caches have now
+            if number + 1 == self.blocks.len() {
+                x = places_from(&x, from)?; // those before were read for their keys and values only
             }
             x = self.think(block, x, pass, format_args!("block.{number}"), probe)?;
+        }
+        if self.blocks.is_empty() {
+            x = places_from(&x, from)?;
         }
         if let Some(cache) = cache {
             cache.len += time;
@@ -318,6 +331,11 @@ impl TransformerLm {
         }
         Ok(probe.at(format_args!("{name}.after_mlp"), x.f_add(&output)?)) // (B, T, C)
     }
+}
+
+/// Whether ids are so many that, where nobody looks, attention is computed without its weights.
+fn is_long(ids: &Tensor) -> bool {
+    ids.size().last().is_some_and(|&time| time >= UNSEEN_FROM)
 }
 
 impl Activation {
@@ -537,6 +555,26 @@ mod tests {
                     assert!(difference(&scores, &expected) < 1e-5 * most, "{batch} {place} {config:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_scores_from_a_place_on_are_the_last_of_all() {
+        let near = Window { len: 3, except: None };
+        let without_blocks = TransformerConfig { n_layers: 0, ..TransformerConfig::small() };
+        let more = [without_blocks, TransformerConfig { window: Some(near), ..TransformerConfig::small() }];
+        for config in variants().into_iter().chain(more) {
+            let (model, ids) = (awake(config), random_ids(9));
+            let all = model.logits(&ids).unwrap();
+            for first in [0, 1, 8, 9] {
+                let some = model.logits_from(&ids, first).unwrap();
+                assert_eq!(some.size(), [2, 9 - first, config.n_vocab], "{config:?}");
+                assert!(
+                    first == 9 || difference(&some, &all.narrow(1, first, 9 - first)) < 1e-5,
+                    "{first} of {config:?}"
+                );
+            }
+            assert!(model.logits_from(&ids, 10).is_err() && model.logits_from(&ids, -10).is_err());
         }
     }
 

@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn what_only_has_the_names_of_the_librarys_steps_is_an_error_and_no_panic() {
-        for shift in 0..20 {
+        for shift in 0..SHAPES.len() {
             let learnt = (0..LEARNT.len()).map(|place| SHAPES[(place * shift + shift) % SHAPES.len()]);
             let sizes = std::iter::once(&[256, 256][..]).chain(learnt);
             let learnt =

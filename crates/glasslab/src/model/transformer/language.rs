@@ -1,6 +1,6 @@
 //! What the transformer does as a language model: it scores, learns, and reads on with a cache, by loops where they can.
 
-use super::{TransformerConfig, TransformerLm, loops};
+use super::{TransformerConfig, TransformerLm, is_long, loops};
 use crate::error::Result;
 use crate::model::cache::{Cache, KvCache};
 use crate::model::{LanguageModel, NoProbe, cross_entropy, ids_on};
@@ -12,6 +12,10 @@ impl LanguageModel for TransformerLm {
         self.forward(ids, &mut NoProbe)
     }
 
+    fn logits_from(&self, ids: &Tensor, first: i64) -> Result<Tensor> {
+        self.run(ids, is_long(ids), first, None, &mut NoProbe)
+    }
+
     fn new_cache(&self, batch: i64) -> Result<Option<Cache>> {
         let TransformerConfig { context_len, n_kv_heads, head_dim, .. } = self.config;
         let block = |_| KvCache::new(batch, n_kv_heads, context_len, head_dim, (self.precision(), self.device()));
@@ -20,7 +24,7 @@ impl LanguageModel for TransformerLm {
 
     fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let targets = ids_on(self.device(), targets, self.config.n_vocab)?;
-        cross_entropy(&self.run(ids, true, None, &mut NoProbe)?, &targets)
+        cross_entropy(&self.run(ids, true, 0, None, &mut NoProbe)?, &targets)
     }
 
     fn read(&self, ids: &Tensor, cache: &mut Cache) -> Result<Tensor> {
