@@ -62,10 +62,11 @@ def claim(ours: list[float], theirs: list[float]) -> Claim:
 
 
 class Found:
-    """What a bench has found: figures by names for `--json`, and rows for the table: what, measured, goal."""
+    """What a bench has found: figures by names for `--json`; and what is published with --write: rows for the table (what, measured,
+    goal), and pictures by their files."""
 
     def __init__(self, rows: list[tuple[str, str, str]] | None = None, **figures):
-        self.rows, self.figures = rows or [], figures
+        self.rows, self.figures, self.pictures = rows or [], figures, {}
 
     def add(self, name: str, told: Claim, what: str, goal: str = "", least: float | None = None) -> None:
         """A claim; bold in the table where it is not at least so much."""

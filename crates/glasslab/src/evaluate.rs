@@ -193,11 +193,13 @@ struct Rows {
     /// Whether a target is padding: (B, T − known)
     outside: Vec<bool>,
     len: usize,
+    /// How many places the longest piece has.
+    longest: usize,
 }
 
 impl Rows {
     fn new(length: usize, known: usize) -> Rows {
-        Rows { length, known, inputs: Vec::new(), targets: Vec::new(), outside: Vec::new(), len: 0 }
+        Rows { length, known, inputs: Vec::new(), targets: Vec::new(), outside: Vec::new(), len: 0, longest: 0 }
     }
 
     fn push(&mut self, piece: &[i64]) {
@@ -210,15 +212,20 @@ impl Rows {
             }
         }
         self.len += 1;
+        self.longest = self.longest.max(piece.len() - 1);
     }
 
     fn nats(&self, model: &(impl LanguageModel + ?Sized)) -> Result<f64> {
-        let (rows, new) = (self.len as i64, (self.length - self.known) as i64);
-        let inputs = Tensor::f_from_slice(&self.inputs)?.f_view([rows, -1])?.f_to_device(model.device())?;
-        let log_probs = model.logits_from(&inputs, self.known as i64)?.f_log_softmax(-1, Kind::Float)?; // (B, T − known, V)
-        let targets = Tensor::f_from_slice(&self.targets)?.f_view([rows, new])?.f_to_device(log_probs.device())?;
+        // No further than the longest piece: stories may be short.
+        let (known, longest) = (self.known as i64, self.longest as i64);
+        let part = |all: Tensor, places: i64| -> Result<Tensor> {
+            Ok(all.f_view([self.len as i64, -1])?.f_narrow(1, 0, places)?.f_to_device(model.device())?)
+        };
+        let inputs = part(Tensor::f_from_slice(&self.inputs)?, longest)?; // (B, T)
+        let log_probs = model.logits_from(&inputs, known)?.f_log_softmax(-1, Kind::Float)?; // (B, T − known, V)
+        let targets = part(Tensor::f_from_slice(&self.targets)?, longest - known)?.f_to_device(log_probs.device())?;
         let chosen = log_probs.f_gather(-1, &targets.f_unsqueeze(-1)?, false)?.f_squeeze_dim(-1)?; // (B, T − known)
-        let outside = Tensor::f_from_slice(&self.outside)?.f_view([rows, new])?.f_to_device(chosen.device())?;
+        let outside = part(Tensor::f_from_slice(&self.outside)?, longest - known)?.f_to_device(chosen.device())?;
         // Filled and not multiplied: ln 0 times 0 is NaN, and a model may give the padding's id no probability.
         Ok(-chosen.f_masked_fill(&outside, 0.0)?.f_sum(Kind::Double)?.f_double_value(&[])?)
     }
@@ -283,6 +290,9 @@ mod tests {
         let evaluation = evaluate(&model, &tokens).unwrap();
         assert_eq!((evaluation.chars, model.0.get()), (64 + 5 * 32, 64 + 5 * 32), "each place once");
         assert!((evaluation.nats_per_char - 256_f64.ln()).abs() < 1e-6);
+        model.0.set(0);
+        let short = evaluate(&model, &self::tokens("abcdef<|endoftext|>abc")).unwrap();
+        assert_eq!((short.chars, model.0.get()), (5 + 2, 2 * 5), "no further than the longest piece");
     }
 
     #[test]

@@ -251,7 +251,7 @@ fn window_start(place: usize, context_len: usize) -> usize {
 mod tests {
     use super::*;
     use crate::data::{Stories, Tokens};
-    use crate::model::{NGram, TransformerConfig, TransformerLm, wake};
+    use crate::model::{Activation, NGram, TransformerConfig, TransformerLm, wake};
     use crate::tokenizer::{AnyTokenizer, BytePair, CharTokenizer, Piece, Subwords, Vocabulary};
 
     fn counted() -> NGram {
@@ -443,10 +443,20 @@ mod tests {
 
     #[test]
     fn a_model_that_is_none_any_more_is_an_error() {
-        let model = transformer(TransformerConfig::small());
+        let original = TransformerConfig { activation: Activation::Relu, ..TransformerConfig::small() };
         let _guard = tch::no_grad_guard();
-        let _ = model.parameters()[0].tensor.f_fill_(f64::NAN).unwrap();
-        let message = generate(&model, &CharTokenizer::default(), "a", &hot(5)).unwrap_err().to_string();
-        assert!(message.contains("train it again"), "{message}");
+        for config in [TransformerConfig::small(), original] {
+            for name in ["embedding", "block.0.mlp.hidden.weight"] {
+                let model = transformer(config);
+                let mut spoilt =
+                    model.parameters().into_iter().find(|parameter| parameter.name == name).unwrap().tensor;
+                let _ = spoilt.f_fill_(f64::NAN).unwrap();
+                for cached in [true, false] {
+                    let sampling = Sampling { cached, ..hot(5) };
+                    let message = generate(&model, &CharTokenizer::default(), "a", &sampling).unwrap_err().to_string();
+                    assert!(message.contains("train it again"), "{name}, {cached}: {message}");
+                }
+            }
+        }
     }
 }

@@ -47,6 +47,9 @@ def main(arguments: list[str]) -> int:
             figures[name] = {**found.figures, "peak_operations_per_s": peak.operations, "peak_bytes_per_s": peak.bytes}
             if options.write:
                 claims.write(name, found.rows, str(peak))
+                for file, picture in found.pictures.items():
+                    file.parent.mkdir(exist_ok=True)
+                    file.write_text(picture, encoding="utf-8")
     except Problem as problem:
         print(f"\nscripts/bench: {problem}", file=sys.stderr)
         return 1

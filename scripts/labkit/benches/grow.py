@@ -1,8 +1,8 @@
 """How costs grow: with the context, with depth and width, with the data, with open notebooks; beside what theory says.
 
 There is no peer: what counts is the slope on axes of logarithms, at the large end. A model is `small` with one size changed. Learning
-takes as many characters a step at every context; of memory, what an idle process has is left out. With --write, the lab's own view of
-growth draws each picture into docs/growth.
+takes as many characters a step at every context; of memory, what an idle process has is left out. The lab's own view of
+growth draws the pictures of docs/growth.
 """
 
 import itertools
@@ -43,24 +43,24 @@ def run(size: Size, peak: Peak) -> Found:
     written = [measured("write", context_len=context) for context in contexts]
     per_char = lambda runs, name: [run[name] / run.get("chars", 1) for run in runs]
     microseconds = lambda runs: [1e6 * seconds for seconds in per_char(runs, "seconds")]
-    picture(found, size, "context-time", "characters of context", "µs a character", [
+    picture(found, "context-time", "characters of context", "µs a character", [
         ("learning", contexts, microseconds(learnt), per_char(learnt, "operations")),
         ("writing one more", contexts, microseconds(written), per_char(written, "operations"))])
-    picture(found, size, "context-memory", "characters of context", "MB", [
+    picture(found, "context-memory", "characters of context", "MB", [
         (f"learning, {chars:,} characters a step", contexts, [run["mb"] for run in learnt], [run["bytes"] for run in learnt])])
 
     deeper = [measured("learn", n_layers=layers, texts=32, ms=ms) for layers in size.of([1, 2], [1, 2, 4], [1, 2, 4, 8, 16, 32])]
     wider = [measured("learn", emb_dim=width, texts=32, ms=ms) for width in size.of([24, 48], [24, 48, 96], [24, 48, 96, 192, 384, 768])]
     parameters = lambda runs: [run["parameters"] for run in runs]
     courses = (("deeper", deeper), ("wider", wider))
-    picture(found, size, "size-time", "parameters", "ms a step", [
+    picture(found, "size-time", "parameters", "ms a step", [
         (name, parameters(runs), [1e3 * run["seconds"] for run in runs], [run["operations"] for run in runs]) for name, runs in courses])
-    picture(found, size, "size-memory", "parameters", "MB", [
+    picture(found, "size-memory", "parameters", "MB", [
         (name, parameters(runs), [run["mb"] for run in runs], [run["bytes"] for run in runs]) for name, runs in courses])
 
     megabytes = size.of([1, 2], [1, 10], [1, 10, 100, 1000])
     opened = [_opened(size) for size in megabytes]
-    picture(found, size, "data", "MB of text", "ms, MB", [
+    picture(found, "data", "MB of text", "ms, MB", [
         ("opening, ms", megabytes, [each["opened_ms"] for each in opened], [each["stories"] for each in opened]),
         ("memory, MB", megabytes, [each["resident_bytes"] / 1e6 for each in opened], [1] * len(opened))])
 
@@ -70,13 +70,13 @@ def run(size: Size, peak: Peak) -> Found:
     if answer.returncode:
         raise Problem("The open notebooks could not be measured; the message stands above.")
     kernels = json.loads(answer.stdout.splitlines()[-1])
-    picture(found, size, "notebooks", "open notebooks", "MB, ms", [
+    picture(found, "notebooks", "open notebooks", "MB, ms", [
         ("memory of all, MB", notebooks, [each["mb"] for each in kernels], notebooks),
         ("a small cell in the last, ms", notebooks, [each["cell_ms"] for each in kernels], [1] * len(kernels))])
     return found
 
 
-def picture(found: Found, size: Size, name: str, across: str, up: str, courses: list[tuple]) -> None:
+def picture(found: Found, name: str, across: str, up: str, courses: list[tuple]) -> None:
     """Draws courses (name, sizes, costs, theory), and tells their slopes."""
     figures = {"across": across, "up": up, "courses": [dict(zip(("name", "sizes", "costs", "theory"), course)) for course in courses]}
     with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
@@ -84,9 +84,7 @@ def picture(found: Found, size: Size, name: str, across: str, up: str, courses: 
         out = Path(folder) / f"{name}.svg"
         slopes = json.loads(tools.run([kernel.target_folder() / "release" / "examples" / "grow", "draw", Path(folder) / "figures.json", out],
                                       "The growth could not be drawn."))["slopes"]
-        if size.level == 2:
-            PICTURES.mkdir(exist_ok=True)
-            (PICTURES / out.name).write_text(out.read_text(encoding="utf-8"), encoding="utf-8")
+        found.pictures[PICTURES / out.name] = out.read_text(encoding="utf-8")
     for (course, sizes, costs, _), (_, slope, theory) in zip(courses, slopes, strict=True):
         ends = ", ".join(f"{_short(costs[end])} at {sizes[end]:,.0f}" for end in (0, -1))
         line(f"{up} over {across}; {course}: {ends}; slope {slope:.2f}, by theory {theory:.2f}")

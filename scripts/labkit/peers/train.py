@@ -83,7 +83,8 @@ def batch():
 
 @torch.no_grad()
 def held_out_loss():
-    rows = held_out[: 300 * (context + 1)].view(300, context + 1).to(device)
+    count = min(300, len(held_out) // (context + 1))
+    rows = held_out[: count * (context + 1)].view(count, context + 1).to(device)
     with precision(options.model, device):
         logits = model(rows[:, :-1])
     return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).item()

@@ -133,9 +133,12 @@ impl Sampling {
     }
 }
 
-/// The highest weight and its place: the first of equals, as when the likeliest are sorted.
+/// The highest weight and its place: the first of equals, as when the likeliest are sorted. If one is no number, that one,
+/// which has a sign, too: a processor's own is below all numbers.
 fn likeliest(weights: &[f64]) -> Option<(usize, f64)> {
-    weights.iter().copied().enumerate().reduce(|best, next| if next.1.total_cmp(&best.1).is_gt() { next } else { best })
+    let none = weights.iter().position(|weight| weight.is_nan()).map(|place| (place, f64::NAN));
+    let higher = |best: (usize, f64), next: (usize, f64)| if next.1.total_cmp(&best.1).is_gt() { next } else { best };
+    none.or_else(|| weights.iter().copied().enumerate().reduce(higher))
 }
 
 #[cfg(test)]
@@ -200,7 +203,9 @@ mod tests {
         {
             assert_eq!(sampling.draw(&weights, &mut Rng::new(0)).unwrap(), 1, "{sampling:?}");
         }
-        assert!(Sampling::greedy().draw(&[1.0, f64::NAN, 2.0], &mut Rng::new(0)).is_err());
+        for none in [f64::NAN, -f64::NAN] {
+            assert!(Sampling::greedy().draw(&[1.0, none, 2.0], &mut Rng::new(0)).is_err());
+        }
     }
 
     #[test]
@@ -216,8 +221,10 @@ mod tests {
         ] {
             assert!(sampling.check(&CharTokenizer::default()).is_err(), "{sampling:?}");
         }
-        let broken = plain().weigh(&Tensor::from_slice(&[f64::NAN, 1.0]).unsqueeze(0)).unwrap();
-        assert!(plain().draw(&broken, &mut Rng::new(0)).is_err());
+        for none in [f64::NAN, -f64::NAN, f64::INFINITY] {
+            let broken = plain().weigh(&Tensor::from_slice(&[none, 1.0]).unsqueeze(0)).unwrap();
+            assert!(plain().draw(&broken, &mut Rng::new(0)).is_err(), "{none}");
+        }
         assert!(plain().draw(&[], &mut Rng::new(0)).is_err());
     }
 }

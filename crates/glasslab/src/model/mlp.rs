@@ -16,7 +16,9 @@ mod config;
 pub use config::MlpConfig;
 
 use super::start::Start;
-use super::{LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Trainable, Trained, fitting, ids_on};
+use super::{
+    LanguageModel, ModelConfig, NoProbe, Parameter, Probe, Trainable, Trained, cross_entropy, fitting, ids_on,
+};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tokenizer::{AnyTokenizer, CharTokenizer};
@@ -120,9 +122,12 @@ impl LanguageModel for MlpLm {
     }
 
     /// No prediction depends on anything but its own character: so the whole model is a table of V × V
-    /// log-probabilities, in which each pair of characters of a batch is looked up.
+    /// log-probabilities, in which each pair of characters of a batch is looked up; unless it has more rows than the batch.
     fn loss(&self, ids: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let (n_vocab, device) = (self.config.n_vocab, self.device());
+        if n_vocab as usize > ids.numel() {
+            return cross_entropy(&self.logits(ids)?, &ids_on(device, targets, n_vocab)?);
+        }
         let (ids, targets) = (ids_on(device, ids, n_vocab)?, ids_on(device, targets, n_vocab)?);
         let all = Tensor::f_arange(n_vocab, (Kind::Int64, device))?.f_unsqueeze(0)?; // (1, V)
         let logits = self.pass(all, &mut NoProbe)?.f_squeeze_dim(0)?; // (V, V)
@@ -180,7 +185,7 @@ impl Trainable for MlpLm {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Recording, count_parameters, cross_entropy};
+    use super::super::{Recording, count_parameters};
     use super::*;
 
     fn model() -> MlpLm {
@@ -201,6 +206,16 @@ mod tests {
         let ids = Tensor::randint(256, [8, 64], (Kind::Int64, Device::Cpu));
         let loss = cross_entropy(&model().logits(&ids).unwrap(), &ids.roll([1], [1])).unwrap().double_value(&[]);
         assert!((loss - 256_f64.ln()).abs() < 0.05, "{loss}");
+    }
+
+    #[test]
+    fn a_table_of_more_rows_than_a_batch_has_tokens_is_not_made() {
+        // It would take 1.4 TB.
+        let config = MlpConfig { n_vocab: 600_000, emb_dim: 2, n_hidden: 2, ..MlpConfig::original() };
+        let model = MlpLm::new(config, Device::Cpu).unwrap();
+        let (inputs, targets) = (ids(&[1, 599_999, 3]), ids(&[7, 8, 599_998]));
+        let expected = cross_entropy(&model.logits(&inputs).unwrap(), &targets).unwrap();
+        assert_eq!(model.loss(&inputs, &targets).unwrap(), expected);
     }
 
     #[test]

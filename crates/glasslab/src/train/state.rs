@@ -35,6 +35,9 @@ pub(super) struct State {
     /// What losses per token are divided by; 1 where tokens are characters, as in files of older versions.
     #[serde(default = "one")]
     pub(super) chars_per_token: f64,
+    /// The seconds of trainings before, from whose model this one began; none in files of older versions.
+    #[serde(default)]
+    pub(super) earlier_seconds: f64,
 }
 
 fn one() -> f64 {

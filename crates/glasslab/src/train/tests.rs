@@ -152,19 +152,21 @@ fn a_resumed_training_is_the_uninterrupted_one_to_the_bit() {
     let tokens = tokens(TEXT);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.training");
-    for optimiser in ALL {
-        let config = TrainConfig { autosave: Some(path.clone()), optimiser, ..for_tiny() };
+    // Each of 60 steps is a point of the history, and of 600 each third.
+    for (optimiser, steps, step) in ALL.map(|each| (each, 60, 31)).into_iter().chain([(OptimiserKind::Adamw, 600, 302)])
+    {
+        let length = Length::Steps(steps);
+        let config = TrainConfig { autosave: Some(path.clone()), optimiser, length, ..for_tiny() };
         let mut whole = tiny();
         let uninterrupted = train(&mut whole, &tokens, &tokens, &config).unwrap();
-        // Stopped between two points of the history.
         let stop_at = |step| {
             move |moment: Moment<'_>| match moment.step == step {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         };
-        let stopped = train_with(&mut tiny(), &tokens, &tokens, &config, stop_at(31)).unwrap();
-        assert!(stopped.stopped && stopped.points.last().unwrap().step == 31);
+        let stopped = train_with(&mut tiny(), &tokens, &tokens, &config, stop_at(step)).unwrap();
+        assert!(stopped.stopped && stopped.points.last().unwrap().step == step);
         let mut model = tiny();
         let resumed = resume(&mut model, &tokens, &tokens, &path).unwrap();
         assert_eq!(without_seconds(&resumed), without_seconds(&uninterrupted), "{optimiser:?}");
@@ -173,6 +175,43 @@ fn a_resumed_training_is_the_uninterrupted_one_to_the_bit() {
             assert_eq!(one.tensor, other.tensor, "{}", one.name);
         }
     }
+}
+
+#[test]
+fn a_stopped_training_is_measured_where_it_stopped_and_the_model_is_that() {
+    let text = tokens(TEXT);
+    let config = TrainConfig { length: Length::Steps(100), reports: 2, ..for_tiny() };
+    for at in [1, 70] {
+        let stop = |moment: Moment<'_>| match moment.step == at {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let mut model = tiny();
+        let history = train_with(&mut model, &text, &text, &config, stop).unwrap();
+        let loss = crate::evaluate::evaluate(&model, &text).unwrap().nats_per_char;
+        assert_eq!((history.kept_step, history.points.len()), (None, at), "{:?}", history.ending());
+        assert!((history.held_out().unwrap() - loss).abs() < 1e-6, "{loss} is not {:?}", history.held_out());
+    }
+}
+
+#[test]
+fn the_time_of_trainings_before_is_counted_once_and_survives_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, path) = (tokens(TEXT), folder.path().join("state.training"));
+    let config = TrainConfig { length: Length::Steps(6), autosave: Some(path.clone()), ..for_tiny() };
+    let stop = |moment: Moment<'_>| match moment.step == 3 {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    let mut first = tiny();
+    train_with(&mut first, &text, &text, &config, stop).unwrap();
+    resume(&mut first, &text, &text, &path).unwrap();
+    let before = first.trained().unwrap().clone();
+    assert_eq!((before.steps, before.earlier_seconds), (6, 0.0), "its own seconds are no earlier ones");
+    train_with(&mut first, &text, &text, &config, stop).unwrap();
+    let mut anew = tiny();
+    resume(&mut anew, &text, &text, &path).unwrap();
+    assert_eq!(anew.trained().unwrap().earlier_seconds, before.seconds, "those of the training before are");
 }
 
 #[test]
@@ -489,6 +528,8 @@ fn parameters_that_are_the_best_by_chance_are_not_kept() {
     let on_the_way: Vec<f64> = history.points.iter().filter_map(|point| point.held_out).collect();
     assert!(on_the_way.first() < on_the_way.last(), "{on_the_way:?}");
     assert_eq!(history.kept_step, None);
+    let words = history.curve().draw().unwrap().alt;
+    assert!(!words.contains("by heart"), "{words}");
     let loss = crate::evaluate::evaluate(&model, &held_out).unwrap().nats_per_char;
     assert!((history.held_out().unwrap() - loss).abs() < 1e-6, "{loss} is not {:?}", history.held_out());
 }

@@ -116,6 +116,7 @@ impl Training {
             history,
             sample: None,
             chars_per_token,
+            earlier_seconds: model.trained().map_or(0.0, |before| before.earlier_seconds + before.seconds),
         };
         Training::of(model, state, Autosave::in_file(config.autosave.clone()))
     }
@@ -284,6 +285,9 @@ impl Training {
                 self.keep(model);
                 if self.state.summed > 0 {
                     self.add_point(model, held_out, true)?;
+                } else if self.state.history.points.last().is_some_and(|point| point.held_out.is_none()) {
+                    let loss = self.reported(model, held_out)?;
+                    self.state.history.points.last_mut().expect("there is one").held_out = Some(loss);
                 }
                 self.state.history.stopped = true;
                 let last = self.last_loss(model, held_out)?;
@@ -295,8 +299,7 @@ impl Training {
         (history.autosave, history.unsaved) =
             (self.autosave.kept().map(Path::to_path_buf), self.autosave.trouble.clone());
         let (stories, tokens) = extent(data);
-        let (steps, seconds) = (self.state.step, self.state.seconds);
-        let earlier_seconds = model.trained().map_or(0.0, |before| before.earlier_seconds + before.seconds);
+        let State { step: steps, seconds, earlier_seconds, .. } = self.state;
         let (text, nats_per_char) = (None, history.held_out());
         model.learnt_from(Trained { text, stories, tokens, steps, seconds, earlier_seconds, nats_per_char });
         Ok(())
@@ -316,29 +319,34 @@ impl Training {
 
     /// Adds a point to the history: the training loss since the last one, and with `report` the held-out loss.
     fn add_point(&mut self, model: &mut impl Trainable, held_out: &Tokens, report: bool) -> Result<()> {
+        let State { step, seconds, summed, chars_per_token, .. } = self.state;
+        let train = self.sum.f_double_value(&[])? / f64::from(summed) / chars_per_token;
+        if !train.is_finite() {
+            return Err(self.broken(model, train)?);
+        }
+        let held_out = report.then(|| self.reported(model, held_out)).transpose()?;
+        (self.sum, self.state.summed) = (self.sum.zeros_like(), 0);
         let chars = self.chars();
-        let State { config, step, seconds, summed, history, sample, chars_per_token, .. } = &mut self.state;
-        let train = self.sum.f_double_value(&[])? / f64::from(*summed) / *chars_per_token;
+        self.state.history.points.push(Point { step, chars, seconds, train, held_out });
+        Ok(())
+    }
+
+    /// The held-out loss on the way; the parameters are kept if it is the lowest so far.
+    fn reported(&mut self, model: &mut impl Trainable, held_out: &Tokens) -> Result<f64> {
+        let State { config, step, seconds, sample, .. } = &mut self.state;
         let learnt =
             config.length.steps(*step, *seconds, self.longest) * (config.batch_size * config.context_len) as f64;
         let enough = (learnt / LEARNT_FOR_EACH / config.reports.max(1) as f64) as usize; // without end is the largest number
-        let held_out = match report && train.is_finite() {
-            true => {
-                let sample = sample.get_or_insert(enough.clamp(SHORTEST_SAMPLE, HELD_OUT_SAMPLE));
-                Some(measured(model, held_out, *sample)?)
-            }
-            false => None,
-        };
-        // The last step may have made NaN of the parameters, after a loss that was none yet.
-        if let Some(train) = [Some(train), held_out].into_iter().flatten().find(|loss| !loss.is_finite()) {
-            return Err(self.broken(model, train)?);
+        let sample = *sample.get_or_insert(enough.clamp(SHORTEST_SAMPLE, HELD_OUT_SAMPLE));
+        let loss = measured(model, held_out, sample)?;
+        if !loss.is_finite() {
+            // The last step may have made NaN of the parameters, after a loss that was none yet.
+            return Err(self.broken(model, loss)?);
         }
-        (self.sum, *summed) = (self.sum.zeros_like(), 0);
-        history.points.push(Point { step: *step, chars, seconds: *seconds, train, held_out });
-        if held_out.is_some_and(|loss| loss < self.best.1) {
-            self.best = (copies(model), held_out.unwrap_or(f64::INFINITY));
+        if loss < self.best.1 {
+            self.best = (copies(model), loss);
         }
-        Ok(())
+        Ok(loss)
     }
 
     /// The loss of the last parameters on as much text as an end is measured on; `None` if the last report has measured as much.

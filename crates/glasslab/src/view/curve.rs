@@ -115,6 +115,8 @@ impl<'a> LossCurve<'a> {
             told.push_str(&format!(", held-out loss {:.3} at the end", history.last_at_end().unwrap_or(end)));
             if let Some(Point { step, held_out: Some(lowest), .. }) = history.lowest_held_out()
                 && end > lowest + RISE
+                && history.last_at_end().is_none()
+            // else more text has told that it was by chance
             {
                 told.push_str(&format!(", lowest at step {step} with {lowest:.3}: after that it learnt by heart"));
                 let name = format!("lowest held out: {lowest:.3} at step {step}");

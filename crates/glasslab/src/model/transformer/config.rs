@@ -217,8 +217,8 @@ impl TransformerConfig {
         }
     }
 
-    /// [`small`](Self::small) that learns groups of up to five characters by heart ([`Ngrams`]), and so needs a block less: as good in a
-    /// third of the time.
+    /// [`small`](Self::small) that learns groups of up to five characters by heart ([`Ngrams`]), and so needs a block less: as good in
+    /// less than half of the time.
     pub fn quick() -> TransformerConfig {
         let ngrams = Some(Ngrams { longest: 5, rows: 16_384 });
         TransformerConfig { n_layers: 2, ngrams, ..TransformerConfig::small() }

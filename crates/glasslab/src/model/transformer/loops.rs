@@ -465,8 +465,9 @@ fn mean(weights: &[f32], rows: &[f32], out: &mut [f32]) {
 #[inline(always)]
 fn activate(activation: Activation, x: &mut [f32]) {
     match activation {
-        Activation::Relu => x.iter_mut().for_each(|x| *x = x.max(0.0)),
-        Activation::ReluSquared => x.iter_mut().for_each(|x| *x = x.max(0.0) * x.max(0.0)),
+        // What is no number stays none, as in libtorch.
+        Activation::Relu => x.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }),
+        Activation::ReluSquared => x.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x * *x }),
         Activation::Silu => x.iter_mut().for_each(|x| *x /= 1.0 + (-*x).exp()),
         bell => x.copy_from_slice(walk(&bell.of(&Tensor::from_slice(x)).expect("libtorch knows it of any numbers"))),
     }
