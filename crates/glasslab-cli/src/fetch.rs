@@ -156,7 +156,7 @@ pub struct Prepare {
     /// The column, or the field, that the stories are in.
     #[arg(long, default_value = COLUMN)]
     column: String,
-    /// Where the token file goes [default: a name of its own in the cache folder].
+    /// Where the token file goes: it ends in .tokens [default: a name of its own in the cache folder].
     #[arg(long)]
     out: Option<PathBuf>,
     /// Mends mojibake and control characters, and leaves out duplicates and very short stories.
@@ -170,6 +170,10 @@ impl Prepare {
     }
 
     fn prepare(&self, as_json: bool) -> Result<()> {
+        if let Some(out) = self.out.as_ref().filter(|out| out.extension().is_none_or(|ending| ending != "tokens")) {
+            let (out, named) = (out.display(), out.with_extension("tokens"));
+            return Err(Error::Wrong(format!("a token file ends in .tokens, got {out}: name it {}", named.display())));
+        }
         let (store, mut progress) = (Store::from_environment()?, Meter::new());
         let _lock = store.lock(&mut progress)?;
         let file = |source| Error::File { path: self.file.clone(), source };

@@ -3,10 +3,10 @@
 use crate::fetch::end;
 use clap::Args;
 use glasslab::model::count_parameters;
-use glasslab_data::Result;
 use glasslab_data::foreign::Foreign;
+use glasslab_data::{Error, Result};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use tch::Device;
@@ -28,6 +28,7 @@ impl Import {
     /// Reads, converts and keeps the model, in the kind of its numbers.
     fn import(&self, as_json: bool) -> Result<()> {
         let started = Instant::now();
+        check_out(&self.from, &self.out)?;
         let foreign = Foreign::open(&self.from)?;
         let model = foreign.model(Device::Cpu)?;
         model.save_as(&self.out, foreign.kind())?;
@@ -53,5 +54,20 @@ impl Import {
             }
         }
         Ok(())
+    }
+}
+
+/// What is imported must stay what it is: a folder's own file has the name that is usual here, too.
+fn check_out(from: &Path, out: &Path) -> Result<()> {
+    let whole = |path: &Path| path.canonicalize().ok();
+    let folder = match out.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match whole(from) {
+        Some(from) if whole(out).as_ref() == Some(&from) || whole(folder).as_ref() == Some(&from) => {
+            Err(Error::Wrong(format!("{} would lie in what is imported: give --out another place", out.display())))
+        }
+        _ => Ok(()),
     }
 }

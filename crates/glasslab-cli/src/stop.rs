@@ -16,9 +16,20 @@ pub fn listen() -> Result<Arc<AtomicBool>> {
     let pressed = Arc::clone(&stop);
     let handler = move || {
         if pressed.swap(true, Ordering::Relaxed) {
-            std::process::exit(STOPPED.into());
+            end_at_once();
         }
     };
     ctrlc::set_handler(handler).map_err(|error| Error::Config(format!("could not listen to Ctrl-C: {error}")))?;
     Ok(stop)
+}
+
+/// Ends the program without what is usually done at an end: libtorch would take away what the computation under way still needs.
+fn end_at_once() -> ! {
+    #[cfg(unix)]
+    // SAFETY: the call ends the process, and does nothing else.
+    unsafe {
+        libc::_exit(STOPPED.into())
+    }
+    #[cfg(not(unix))]
+    std::process::exit(STOPPED.into())
 }

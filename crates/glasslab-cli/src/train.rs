@@ -50,28 +50,31 @@ impl Train {
             Begin::From(model) => (*model, None),
             Begin::Stopped(saved) => (new()?, Some(saved)),
         };
-        let parameters = count_parameters(&model);
+        for path in std::iter::once(&out).chain(&film) {
+            check_place(path)?;
+        }
+        let (parameters, tokens) = (count_parameters(&model), train_tokens.len());
+        let chars = (tokens as f64 * train_tokens.chars_per_token()).round() as usize;
+        let in_tokens = if chars == tokens { String::new() } else { format!(" in {tokens} tokens") };
         eprintln!(
-            "{}: {} characters to learn from; {parameters} parameters on {:?}",
+            "{}: {chars} characters{in_tokens} to learn from; {parameters} parameters on {:?}",
             data.source,
-            train_tokens.len(),
             model.device()
         );
         let progress = ProgressLine::new()?;
         let watch = |moment: Moment<'_>| progress.show(&moment);
-        let history = match (stopped, &film) {
+        let mut filmed = film.as_ref().map(|_| Film::new(PROMPT).at_steps(&moments()));
+        let history = match (stopped, &mut filmed) {
             (Some(saved), _) => saved.resume_with(&mut model, &train_tokens, &held_out, watch)?,
             (None, None) => train_with(&mut model, &train_tokens, &held_out, &training, watch)?,
-            (None, Some(file)) => {
-                let mut film = Film::new(PROMPT).at_steps(&moments());
-                let history = film.train_with(&mut model, &train_tokens, &held_out, &training, watch)?;
-                film.reel(&history)?.save(file)?;
-                history
-            }
+            (None, Some(film)) => film.train_with(&mut model, &train_tokens, &held_out, &training, watch)?,
         };
         progress.bar.finish_and_clear();
         if let Some(ending) = history.ending() {
             eprintln!("{ending}");
+        }
+        if held_out.len() > LONG {
+            eprintln!("measuring it on {} held-out tokens", held_out.len());
         }
         let loss = evaluate(&model, &held_out)?;
         // A model that is worth nothing takes the place of no other.
@@ -83,6 +86,9 @@ impl Train {
                 model.learnt_from(Trained { text: name.or(Some(data.source)), ..trained });
             }
             model.save(&out)?;
+        }
+        if let (Some(film), Some(file)) = (&filmed, &film) {
+            film.reel(&history)?.save(file)?;
         }
         let last = history.points.last().map_or((0, 0.0), |point| (point.step, point.seconds));
         if as_json {
@@ -117,7 +123,10 @@ impl Train {
         if history.stopped {
             if let Some(state) = &history.autosave {
                 let state = state.display();
-                eprintln!("to go on: the same command with --resume (the state of the training is in {state})");
+                let without = if film.is_some() { " and without --film" } else { "" };
+                eprintln!(
+                    "to go on: the same command with --resume{without} (the state of the training is in {state})"
+                );
             }
             return Ok(ExitCode::from(STOPPED));
         }
@@ -126,6 +135,21 @@ impl Train {
         }
         Ok(if is_bad { ExitCode::from(WORSE_THAN_GUESSING) } else { ExitCode::SUCCESS })
     }
+}
+
+/// Held-out tokens that take so long to measure that it is said.
+const LONG: usize = 100_000;
+
+/// Fails where a file could not be written after hours of training.
+fn check_place(path: &Path) -> Result<()> {
+    let wrong = |source| Error::File { path: path.to_path_buf(), source };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(wrong)?;
+    }
+    if path.exists() {
+        return std::fs::OpenOptions::new().append(true).open(path).map(drop).map_err(wrong);
+    }
+    std::fs::File::create_new(path).and_then(|_| std::fs::remove_file(path)).map_err(wrong)
 }
 
 /// Set for a training that is a run of a sweep: nobody takes its result where the process that has started it is gone.

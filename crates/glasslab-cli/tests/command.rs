@@ -210,7 +210,6 @@ fn a_stopped_training_goes_on_with_what_may_change_and_names_what_may_not() {
         (&["--batch-size", "9"], "batch_size is 9 and was 8"),
         (&["--seed", "5"], "seed is 5 and was 0"),
         (&["--data", "other.txt"], "another text"),
-        (&["--from", "part.safetensors"], "cannot be used with"),
     ] {
         // The last --data counts.
         let arguments = match flags[0] {
@@ -237,7 +236,65 @@ fn a_stopped_training_goes_on_with_what_may_change_and_names_what_may_not() {
     };
     let (same, other) = (ends(&["--preset", "original", "--lr", "0.002"]), ends(&["--lr", "0.0001"]));
     assert_eq!(same, ends(&[]));
+    assert_eq!(same, ends(&["--from", "no-longer-there.safetensors"]), "what it began with");
     assert_ne!(same, other);
+    // Also where the file of options says what it began with.
+    std::fs::write(folder.join("part.training"), &before).unwrap();
+    std::fs::write(folder.join("more.toml"), "from = \"no-longer-there.safetensors\"\ndata = \"mine.txt\"\n").unwrap();
+    let more = ["train", "--config", "more.toml", "--out", "part.safetensors", "--resume", "--steps", &steps, "--json"];
+    let resumed: Value = serde_json::from_str(&succeeds(folder, &more)).unwrap();
+    assert_eq!(resumed["nats_per_char"].as_f64(), Some(same));
+}
+
+#[test]
+fn the_same_command_goes_on_also_with_byte_pairs() {
+    let folder = folder_with_text();
+    let folder = folder.path();
+    stopped_training(folder, &["--byte-pairs", "280"]);
+    let steps = (SavedTraining::read(folder.join("part.training")).unwrap().step() + 10).to_string();
+    let again =
+        ["train", "--preset", "original", "--data", "mine.txt", "--out", "part.safetensors", "--byte-pairs", "280"];
+    succeeds(folder, &[&again[..], &["--resume", "--steps", &steps]].concat());
+}
+
+#[test]
+fn pressed_twice_it_ends_at_once_and_in_order() {
+    let folder = folder_with_text();
+    let long = ["train", "--preset", "small", "--data", "mine.txt", "--steps", "100000", "--config", "brief.toml"];
+    std::fs::write(folder.path().join("brief.toml"), "[train_config]\nreports = 100000\n").unwrap();
+    for pause in [5, 5, 200] {
+        let mut command = command(folder.path());
+        let mut child = command.args(long).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.by_ref().any(|line| line.unwrap().starts_with("step ")));
+        for _ in 0..2 {
+            // SAFETY: a signal to a process that is waited for below.
+            unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+            std::thread::sleep(std::time::Duration::from_millis(pause));
+        }
+        let said: String = lines.map(|line| line.unwrap() + "\n").collect();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+        assert!(!said.contains("ASSERT"), "{said}");
+        let _ = std::fs::remove_file(folder.path().join("model.training"));
+    }
+}
+
+#[test]
+fn where_nothing_can_be_written_is_told_before_the_first_step() {
+    let folder = folder_with_text();
+    std::fs::create_dir(folder.path().join("there.safetensors")).unwrap();
+    for more in [
+        &["--out", "there.safetensors"][..],
+        &["--out", "mine.txt/model.safetensors"],
+        &["--film", "mine.txt/film.json"],
+        &["--film", "model.safetensors"],
+        &["--film", "model.training"],
+        &["--batch-size", "1000000000000"],
+    ] {
+        let said = fails(folder.path(), &[&SHORT_TRAINING[..], more].concat());
+        assert!(!said.contains("step ") && !said.contains("memory"), "{more:?}: {said}");
+        assert!(!folder.path().join("model.safetensors").exists(), "{more:?}");
+    }
 }
 
 #[test]

@@ -141,6 +141,7 @@ fn what_is_wrong_ends_with_1_and_a_sentence() {
         (&server.address, &["fetch", "--split", "train"], "neither the pinned files"),
         ("mirror", &["fetch"], "GLASSLAB_HUB"),
         (&server.address, &["prepare", "nowhere.parquet"], "nowhere.parquet"),
+        (&server.address, &["prepare", "own.txt", "--out", "own.txt"], "name it own.tokens"),
         (&server.address, &["inspect", "nowhere.tokens"], "nowhere.tokens"),
     ] {
         let output = run(folder.path(), hub, arguments);

@@ -135,8 +135,8 @@ pub struct Train {
     #[serde(skip)]
     resume: bool,
     /// Begin with this model that was kept, and its sizes, instead of a new one: so a training that has ended goes on,
-    /// with settings of its own.
-    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    /// with settings of its own. With --resume it is what the stopped training began with, and not read again.
+    #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
     /// Any field of the model's config (only in the file).
     #[arg(skip)]
@@ -177,10 +177,11 @@ pub enum Begin {
 
 impl Settings {
     pub fn of(flags: &Train) -> Result<Settings> {
-        let options = match &flags.config {
+        let mut options = match &flags.config {
             Some(path) => flags.clone().or(read(path)?),
             None => flags.clone(),
         };
+        options.settle(flags)?;
         let out = options.out.clone().unwrap_or_else(|| PathBuf::from("model.safetensors"));
         if out.extension().is_none_or(|name| name != "safetensors") {
             return Err(Error::Config(format!("--out must end in .safetensors, got {}", out.display())));
@@ -188,11 +189,11 @@ impl Settings {
         let state = out.with_extension("training");
         check_state(&state, options.resume)?;
         let mut begin = match &options.from {
+            _ if options.resume => Begin::Stopped(Box::new(SavedTraining::read(&state)?)),
             Some(path) => Begin::From(Box::new(AnyModel::load(path, best_device())?)),
-            None if options.resume => Begin::Stopped(Box::new(SavedTraining::read(&state)?)),
             None => Begin::Anew,
         };
-        if options.byte_pairs.is_some() && !matches!(begin, Begin::Anew) {
+        if options.byte_pairs.is_some() && matches!(begin, Begin::From(_)) {
             return Err(Error::Config(
                 "--byte-pairs is for a new model; this one has its tokenizer already".to_owned(),
             ));
@@ -226,6 +227,12 @@ impl Settings {
                 return Err(Error::Config(
                     "--film begins with a training's first step: leave it out to resume this one".to_owned(),
                 ));
+            }
+            (Some(film), ..) if *film == out || Some(film) == training.autosave.as_ref() => {
+                return Err(Error::Config(format!(
+                    "--film {} is the file of the model, or of its training: give it another name",
+                    film.display()
+                )));
             }
             _ => {}
         }
@@ -330,6 +337,41 @@ impl Train {
         }
     }
 
+    /// Flags have the last word, also over the tables of the file; what stands in the file twice is refused.
+    fn settle(&mut self, flags: &Train) -> Result<()> {
+        let given = |options: &Train| {
+            [
+                ("length", options.steps.is_some() || options.seconds.is_some()),
+                ("batch_size", options.batch_size.is_some()),
+                ("context_len", options.context_len.is_some()),
+                ("emb_dim", options.emb_dim.is_some()),
+                ("n_layers", options.n_layers.is_some()),
+                ("n_heads", options.n_heads.is_some()),
+                ("head_dim", options.head_dim.is_some()),
+                ("n_hidden", options.n_hidden.is_some()),
+                ("optimiser", options.optimiser.is_some()),
+                ("lr", options.lr.is_some()),
+                ("matrix_lr", options.matrix_lr.is_some()),
+                ("clip", options.clip.is_some()),
+                ("weight_decay", options.weight_decay.is_some()),
+                ("seed", options.seed.is_some()),
+            ]
+        };
+        for ((name, by_flag), (_, is_given)) in given(flags).into_iter().zip(given(self)) {
+            for (table, fields) in [("model_config", &mut self.model_config), ("train_config", &mut self.train_config)]
+            {
+                // Of a run of a sweep, which has no file, all is from one.
+                if by_flag && flags.config.is_some() {
+                    fields.remove(name);
+                } else if is_given && fields.contains_key(name) {
+                    let twice = format!("{name} is given twice, by itself and in [{table}]: leave one out");
+                    return Err(Error::Config(twice));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn model(&self) -> Result<ModelConfig> {
         let seed = i64::from(self.seed.unwrap_or(0));
         let preset = match (self.model.unwrap_or(Model::Transformer), self.preset) {
@@ -380,7 +422,9 @@ impl Train {
         let (asked, own) = (fields(&asked), fields(&kept));
         let value = |value: Option<&toml::Value>| value.map_or("not there".to_owned(), toml::Value::to_string);
         // Its numbers are there already, so no seed makes them.
-        let other = asked.iter().filter(|(name, asked)| *name != "seed" && own.get(*name) != Some(asked));
+        // How many byte pairs there are, its tokenizer knows.
+        let is_free = |name: &str| name == "seed" || name == "n_vocab" && self.byte_pairs.is_some();
+        let other = asked.iter().filter(|(name, asked)| !is_free(name) && own.get(*name) != Some(asked));
         let other: Vec<String> =
             other.map(|(name, asked)| format!("{name} is {} and not {asked}", value(own.get(name)))).collect();
         match other.is_empty() {
@@ -444,6 +488,12 @@ impl Train {
 /// A config with the fields that a table of the TOML file names.
 fn changed<T: Serialize + DeserializeOwned>(config: T, fields: &Table, name: &str) -> Result<T> {
     let wrong = |error: toml::de::Error| Error::Config(format!("[{name}]: {}", error.message()));
+    let known = serde_json::to_value(&config).unwrap_or_default();
+    if let Some(other) = fields.keys().find(|field| known.get(field).is_none() || *field == "autosave") {
+        let known: Vec<&str> = known.as_object().into_iter().flatten().map(|(field, _)| field.as_str()).collect();
+        let known = known.into_iter().filter(|field| *field != "autosave").collect::<Vec<_>>().join(", ");
+        return Err(Error::Config(format!("[{name}]: unknown field {other}, expected one of {known}")));
+    }
     let mut all = Table::try_from(config).map_err(|error| Error::Config(format!("[{name}]: {error}")))?;
     all.extend(fields.clone());
     all.try_into().map_err(wrong)

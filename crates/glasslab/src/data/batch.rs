@@ -48,7 +48,7 @@ pub(super) fn check(tokens: &Tokens, batch_size: usize, context_len: usize) -> R
     match tokens.stories().any(|story| story.len() > context_len) {
         true => Ok(()),
         false => Err(Error::Data(format!(
-            "no story is longer than context_len = {context_len} characters: lower context_len, or give longer texts"
+            "no story is longer than context_len = {context_len} tokens: lower context_len, or give longer texts"
         ))),
     }
 }

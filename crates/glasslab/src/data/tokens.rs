@@ -211,7 +211,10 @@ impl fmt::Display for Lost {
         write!(out, ". The way out: ")?;
         match examples.iter().any(is_mark) {
             true => write!(out, "`glasslab prepare --clean-up` makes such marks plain"),
-            false => write!(out, "tokens of bytes, `BytePair::train(&data.train, 1024)?`, which lose nothing"),
+            false => write!(
+                out,
+                "tokens of bytes, which lose nothing: `BytePair::train(&data.train, 1024)?`, or `glasslab train --byte-pairs 1024`"
+            ),
         }
     }
 }

@@ -4,6 +4,9 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// Tokens of a batch that no machine has the memory for: the scores alone, of 256 ids each, are 17 GB.
+const LARGEST_BATCH: usize = 1 << 24;
+
 /// How to train.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
@@ -115,6 +118,12 @@ impl TrainConfig {
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             return Err(Error::Config(format!("weight_decay must be 0 or above, got {}", self.weight_decay)));
+        }
+        if self.batch_size.checked_mul(self.context_len).is_none_or(|tokens| tokens > LARGEST_BATCH) {
+            let (batch_size, context_len) = (self.batch_size, self.context_len);
+            return Err(Error::Config(format!(
+                "batch_size {batch_size} of context_len {context_len} are more than {LARGEST_BATCH} tokens a step: lower batch_size"
+            )));
         }
         match self.length {
             Length::Steps(0) => Err(Error::Config("train for at least 1 step".to_owned())),

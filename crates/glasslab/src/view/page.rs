@@ -143,6 +143,9 @@ impl Page {
                 path.with_extension("html").display()
             )));
         }
+        if let Some(film) = self.film.as_ref().filter(|film| !self.models.iter().any(|model| film.may_show(model))) {
+            return Err(Error::Config(format!("{film} is of another training: leave it out, or take its own model")));
+        }
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let html = self.html(self.title.as_deref().unwrap_or(&name))?;
         write_whole(path, |part| std::fs::write(part, &html).map_err(file_error(part)))?;

@@ -31,6 +31,12 @@ fn flags_have_the_last_word_then_the_file_then_the_preset() {
     let config = transformer("--n-layers 4", file);
     assert_eq!((config.n_layers, config.emb_dim), (4, 32));
     assert_eq!(config.positions, glasslab::model::Positions::Rotary);
+    // Also over the file's tables.
+    let tables = "[model_config]\nn_layers = 2\ncontext_len = 24\n[train_config]\nlr = 0.5\nlength = { steps = 5 }";
+    let made = settings("--n-layers 1 --context-len 8 --lr 0.25 --seconds 2", tables).unwrap();
+    assert_eq!((made.training.context_len, made.training.lr, made.training.length), (8, 0.25, Length::Seconds(2.0)));
+    let config = transformer("--n-layers 1 --context-len 8", tables);
+    assert_eq!((config.n_layers, config.context_len), (1, 8));
 }
 
 #[test]
@@ -64,11 +70,20 @@ fn what_the_file_has_wrong_is_named() {
         ("[model_config]\nn_heds = 3", "n_heds"),
         ("[train_config]\nlr = \"high\"", "train_config"),
         ("seconds = 1\nsteps = 1", "not both"),
+        ("n_layers = 1\n[model_config]\nn_layers = 2", "n_layers is given twice"),
+        ("[train_config]\nwarmup = 0.5", "unknown field warmup, expected one of batch_size, clip"),
+        ("[train_config]\nautosave = \"there\"", "unknown field autosave"),
         ("model = \"cnn\"", "cnn"),
     ] {
         let message = settings("", file).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
+}
+
+#[test]
+fn what_a_run_of_a_sweep_is_given_twice_is_refused() {
+    let run: Table = toml::from_str("n_layers = 1\n[model_config]\nn_layers = 2").unwrap();
+    assert!(Settings::of_run(&run).unwrap_err().to_string().contains("n_layers is given twice"));
 }
 
 #[test]

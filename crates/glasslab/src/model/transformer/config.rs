@@ -259,10 +259,19 @@ impl TransformerConfig {
 
     pub(super) fn check(&self) -> Result<()> {
         let TransformerConfig { n_vocab, context_len, emb_dim, n_layers, n_heads, head_dim, n_hidden, .. } = *self;
-        let sizes = [n_vocab, context_len, emb_dim, n_heads, head_dim, n_hidden];
-        if !sizes.iter().all(|size| (1..=LARGEST).contains(size)) || !(0..=LARGEST).contains(&n_layers) {
+        let sizes = [
+            ("n_vocab", n_vocab),
+            ("context_len", context_len),
+            ("emb_dim", emb_dim),
+            ("n_heads", n_heads),
+            ("head_dim", head_dim),
+            ("n_hidden", n_hidden),
+            ("n_layers", n_layers),
+        ];
+        let is_right = |name: &str, size: i64| (i64::from(name != "n_layers")..=LARGEST).contains(&size);
+        if let Some((name, size)) = sizes.into_iter().find(|&(name, size)| !is_right(name, size)) {
             return Err(Error::Config(format!(
-                "every size must be from 1 to {LARGEST} (n_layers from 0), got {self:?}"
+                "every size must be from 1 to {LARGEST} (n_layers from 0), and {name} is {size}"
             )));
         }
         let wrong = |what: &str| Err(Error::Config(what.to_owned()));

@@ -4,8 +4,10 @@ use super::super::Film;
 use super::super::explorer::packed;
 use crate::error::{Error, Result};
 use crate::file::{file_error, write_whole};
+use crate::model::{AnyModel, LanguageModel, ModelConfig};
 use crate::train::History;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::Path;
 
 /// What the attention of all moments may take, in bytes.
@@ -25,6 +27,25 @@ pub struct Reel {
     frames: Vec<ReelFrame>,
     /// Steps, training losses, and held-out losses where they were measured, in nats per character.
     curve: Vec<(usize, Option<f64>, Option<f64>)>,
+}
+
+impl Reel {
+    /// Whether a model has the layers, heads and tokens that the film shows.
+    pub(super) fn may_show(&self, model: &AnyModel) -> bool {
+        match model.config() {
+            ModelConfig::Transformer(config) => {
+                (config.n_layers as usize, config.n_heads) == (self.layers, self.heads)
+                    && model.tokenizer().unit().one == self.unit
+            }
+            ModelConfig::Mlp(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Reel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "a film of {} layers of {} heads over each {}", self.layers, self.heads, self.unit)
+    }
 }
 
 /// One moment.

@@ -54,6 +54,11 @@ fn a_small_model_takes_less_than_2_mb_with_everything_and_16_bits_hardly_change_
     let mut film = Film::new("Once upon a time, there was a little girl named Lily. She");
     (0..3).for_each(|step| film.take(&model, step).unwrap());
     let reel = film.reel(&crate::train::History::default()).unwrap();
+    let fewer = TransformerLm::new(TransformerConfig { n_layers: 2, ..model.config }, Device::Cpu).unwrap();
+    for other in [Page::new(&mlp), Page::new(&fewer)] {
+        let wrong = other.unwrap().film(reel.clone()).write("film.html").unwrap_err().to_string();
+        assert!(wrong.contains("of 3 layers of 4 heads over each character is of another training"), "{wrong}");
+    }
     let page = Page::new(&mlp).unwrap().beside(&model).unwrap().film(reel);
     let html = html(&page);
     assert!(html.len() < 2_000_000, "{}", html.len());
