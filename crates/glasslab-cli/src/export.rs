@@ -1,6 +1,7 @@
 //! `glasslab export`: a model of ours becomes one of others.
 
 use crate::fetch::end;
+use crate::import::check_out;
 use clap::{Args, ValueEnum};
 use glasslab::model::AnyModel;
 use glasslab_data::Result;
@@ -38,6 +39,7 @@ impl Export {
     }
 
     fn export(&self, as_json: bool) -> Result<()> {
+        check_out(&self.model, &self.out)?;
         let form = match self.form {
             As::Hf => Form::HuggingFace,
             As::Gguf => Form::Gguf,

@@ -57,17 +57,20 @@ impl Import {
     }
 }
 
-/// What is imported must stay what it is: a folder's own file has the name that is usual here, too.
-fn check_out(from: &Path, out: &Path) -> Result<()> {
+/// What is read must stay what it is: a Hugging Face folder's file has the name that is usual for a model of ours, too.
+pub fn check_out(from: &Path, out: &Path) -> Result<()> {
     let whole = |path: &Path| path.canonicalize().ok();
     let folder = match out.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    match whole(from) {
-        Some(from) if whole(out).as_ref() == Some(&from) || whole(folder).as_ref() == Some(&from) => {
-            Err(Error::Wrong(format!("{} would lie in what is imported: give --out another place", out.display())))
+    let Some(from) = whole(from) else { return Ok(()) };
+    let is_source = |place: &Path| whole(place).is_some_and(|place| place == from);
+    match is_source(out) || is_source(folder) || whole(out).as_deref() == from.parent() {
+        true => {
+            let (out, from) = (out.display(), from.display());
+            Err(Error::Wrong(format!("{out} might take the place of {from}, which is read: give --out another place")))
         }
-        _ => Ok(()),
+        false => Ok(()),
     }
 }

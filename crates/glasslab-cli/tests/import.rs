@@ -59,9 +59,13 @@ fn what_is_no_model_is_told_and_nothing_is_written() {
     assert!(!folder.join("out.safetensors").exists());
     // A Hugging Face folder's own file has the name that is usual here.
     std::fs::write(folder.join("model.safetensors"), "numbers of others").unwrap();
-    for arguments in
-        [&["import", "."][..], &["import", "model.safetensors"], &["import", "notes.txt", "--out", "notes.txt"]]
-    {
+    for arguments in [
+        &["import", "."][..],
+        &["import", "model.safetensors"],
+        &["import", "notes.txt", "--out", "notes.txt"],
+        &["export", "model.safetensors", "--as", "hf", "--out", "."],
+        &["export", "model.safetensors", "--as", "gguf", "--out", "model.safetensors"],
+    ] {
         let said = String::from_utf8_lossy(&glasslab(folder, arguments).stderr).into_owned();
         assert!(said.contains("give --out another place"), "{arguments:?}: {said}");
     }
