@@ -47,6 +47,7 @@ mod memory;
 pub mod model;
 mod numbers;
 pub mod prelude;
+mod products;
 pub mod proofs;
 pub mod rng;
 mod slices;

@@ -117,6 +117,20 @@ pub trait Trainable: LanguageModel {
         None
     }
 
+    /// The loss, and its gradient for each parameter: of [`LanguageModel::loss`], unless a model knows a sooner way to the same
+    /// numbers.
+    ///
+    /// # Shapes
+    /// `ids`, `targets`: (B, T) → () and those of the parameters
+    ///
+    /// # Errors
+    /// As [`LanguageModel::loss`], and if it does not depend on one of the parameters.
+    fn loss_and_gradients(&self, ids: &Tensor, targets: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        let loss = self.loss(ids, targets)?;
+        let gradients = gradients(&self.parameters(), &loss)?;
+        Ok((loss.detach(), gradients))
+    }
+
     /// Told at the end of a training, so that a kept model can tell it.
     fn learnt_from(&mut self, _trained: Trained) {}
 
@@ -287,6 +301,25 @@ fn places_from(x: &Tensor, first: i64) -> Result<Tensor> {
     match first {
         0 => Ok(x.shallow_clone()), // a part, even the whole, has a gradient that is copied
         _ => Ok(x.f_narrow(1, first, x.size().get(1).copied().unwrap_or(0) - first)?),
+    }
+}
+
+/// The gradient of the loss for each parameter, in the parameter's shape.
+pub(crate) fn gradients(parameters: &[Parameter], loss: &Tensor) -> Result<Vec<Tensor>> {
+    if let Some(frozen) = parameters.iter().find(|parameter| !parameter.tensor.requires_grad()) {
+        return Err(Error::Config(format!(
+            "{} is not to be learnt (requires_grad is false): leave it out of `parameters`, or make it with `set_requires_grad(true)`",
+            frozen.name
+        )));
+    }
+    let tensors: Vec<&Tensor> = parameters.iter().map(|parameter| &parameter.tensor).collect();
+    let gradients = Tensor::f_run_backward(&[loss], &tensors, false, false)?;
+    match gradients.iter().position(|gradient| !gradient.defined()) {
+        None => Ok(gradients),
+        Some(place) => Err(Error::Config(format!(
+            "the loss does not depend on {}: use it in `forward`, or leave it out of `parameters`",
+            parameters[place].name
+        ))),
     }
 }
 

@@ -145,6 +145,13 @@ impl AnyModel {
 }
 
 impl Trainable for AnyModel {
+    fn loss_and_gradients(&self, ids: &Tensor, targets: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        match self {
+            AnyModel::Mlp(model) => model.loss_and_gradients(ids, targets),
+            AnyModel::Transformer(model) => model.loss_and_gradients(ids, targets),
+        }
+    }
+
     fn parameters(&self) -> Vec<Parameter> {
         AnyModel::parameters(self)
     }

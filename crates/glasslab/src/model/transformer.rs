@@ -28,7 +28,7 @@ use super::norm::Norm;
 use super::rotary::{Rotary, Speeds};
 use super::start::Start;
 use super::{
-    LanguageModel, ModelConfig, Parameter, Probe, Trainable, Trained, fitting, ids_on, linear, places_from,
+    LanguageModel, ModelConfig, Parameter, Probe, Trainable, Trained, fitting, gradients, ids_on, linear, places_from,
     to_precision,
 };
 use crate::error::{Error, Result};
@@ -390,6 +390,16 @@ impl Trainable for TransformerLm {
         TransformerLm::parameters(self)
     }
 
+    fn loss_and_gradients(&self, ids: &Tensor, targets: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(found) = loops::learning::loss_and_gradients(self, ids, targets)? {
+            return Ok(found);
+        }
+        let loss = self.loss(ids, targets)?;
+        let gradients = gradients(&self.parameters(), &loss)?;
+        Ok((loss.detach(), gradients))
+    }
+
     fn settings(&self) -> Option<ModelConfig> {
         Some(ModelConfig::Transformer(self.config))
     }
@@ -576,6 +586,73 @@ mod tests {
             }
             assert!(model.logits_from(&ids, 10).is_err() && model.logits_from(&ids, -10).is_err());
         }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_gradients_by_loops_are_libtorchs() {
+        let small = TransformerConfig::small();
+        let layer = TransformerConfig { norm: NormKind::Layer, ..small };
+        let more = [
+            TransformerConfig { n_layers: 0, ..small },
+            TransformerConfig { activation: Activation::Silu, gated: true, norms_after: true, ..small },
+            TransformerConfig {
+                activation: Activation::GeluTanh,
+                scaled_embedding: true,
+                n_heads: 1,
+                n_kv_heads: 1,
+                ..layer
+            },
+            TransformerConfig {
+                activation: Activation::Gelu,
+                positions: Positions::Learned,
+                qk_norm: false,
+                n_vocab: 250,
+                ..layer
+            },
+            TransformerConfig {
+                window: Some(Window { len: 3, except: None }),
+                emb_dim: 10,
+                head_dim: 6,
+                n_hidden: 17,
+                ..small
+            },
+        ];
+        for config in variants().into_iter().chain(more) {
+            let by_loops = config.weighting == Weighting::Softmax && !config.previous_head && !config.qk_scale;
+            let mut model = awake(config);
+            for norm in model.blocks.iter_mut().flat_map(|block| [&mut block.norm1, &mut block.norm2]) {
+                for learnt in [&mut norm.scale, &mut norm.shift].into_iter().flatten() {
+                    let mut rng = Rng::new(7);
+                    let random = crate::model::random_tensor(&mut rng, &learnt.size(), 0.5).unwrap();
+                    *learnt = random.set_requires_grad(true);
+                }
+            }
+            for (texts, time) in [(1, 1), (5, 19), (9, 60)] {
+                let mut rng = Rng::new(1);
+                let ids: Vec<i64> = (0..texts * (time + 1)).map(|_| rng.below(250) as i64).collect();
+                let ids = Tensor::from_slice(&ids).view([texts, time + 1]);
+                let (inputs, targets) = (ids.narrow(1, 0, time), ids.narrow(1, 1, time));
+                let found = loops::learning::loss_and_gradients(&model, &inputs, &targets).unwrap();
+                assert_eq!(found.is_some(), by_loops, "{config:?}");
+                let Some((loss, slopes)) = found else { continue };
+                let expected = model.loss(&inputs, &targets).unwrap();
+                assert!(difference(&loss, &expected) < 1e-5, "{config:?}");
+                let parameters = model.parameters();
+                let expected = gradients(&parameters, &expected).unwrap();
+                let most = length_of(&expected);
+                for ((parameter, slopes), expected) in parameters.iter().zip(slopes).zip(expected) {
+                    assert_eq!(slopes.size(), expected.size());
+                    let off = (&slopes - &expected).norm().double_value(&[]);
+                    let own = expected.norm().double_value(&[]);
+                    assert!(off <= 1e-5 * own + 1e-7 * most, "{}: {off} of {own}, {config:?}", parameter.name);
+                }
+            }
+        }
+    }
+
+    fn length_of(gradients: &[Tensor]) -> f64 {
+        gradients.iter().map(|gradient| gradient.norm().double_value(&[]).powi(2)).sum::<f64>().sqrt()
     }
 
     #[test]

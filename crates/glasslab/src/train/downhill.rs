@@ -14,7 +14,6 @@
 
 use super::config::TrainConfig;
 use super::course::Kept;
-use super::optimiser::gradients;
 use crate::data::{Batches, Tokens};
 use crate::error::{Error, Result};
 use crate::model::Trainable;
@@ -52,9 +51,7 @@ impl Downhill {
     pub fn from(model: &impl Trainable, tokens: &Tokens, config: &TrainConfig) -> Result<Downhill> {
         let TrainConfig { batch_size, context_len, seed, .. } = *config;
         let batch = Batches::new(tokens, batch_size, context_len, seed)?.next_batch(model.device())?;
-        let loss = model.loss(&batch.inputs, &batch.targets)?;
-        let parameters = model.parameters();
-        let gradients = gradients(&parameters, &loss)?;
+        let (loss, gradients) = model.loss_and_gradients(&batch.inputs, &batch.targets)?;
         let _guard = tch::no_grad_guard();
         let number = |tensor: &Tensor| -> Result<f64> { Ok(tensor.f_double_value(&[])?) };
         let loss = number(&loss)?;

@@ -29,7 +29,7 @@ pub(super) use muon::{MOMENTUM, look_ahead, orthogonalised, size};
 
 use super::config::{OptimiserKind, TrainConfig};
 use crate::error::{Error, Result};
-use crate::model::{Parameter, Trainable};
+use crate::model::{Parameter, Trainable, gradients};
 use flat::Flat;
 pub(super) use memory::Memory;
 use muon::Muon;
@@ -88,21 +88,30 @@ impl Optimiser {
     /// # Errors
     /// If the loss does not depend on one of the parameters, and what libtorch fails with.
     pub fn step(&mut self, model: &mut impl Trainable, loss: &Tensor, lr: f64, matrix_lr: f64) -> Result<()> {
-        let parameters = model.parameters();
-        let gradients = gradients(&parameters, loss)?;
-        self.descend(&parameters, gradients, lr, matrix_lr).map(drop)
+        let gradients = gradients(&model.parameters(), loss)?;
+        self.step_along(model, gradients, lr, matrix_lr)
+    }
+
+    /// One step down these gradients.
+    pub(super) fn step_along(
+        &mut self,
+        model: &mut impl Trainable,
+        gradients: Vec<Tensor>,
+        lr: f64,
+        matrix_lr: f64,
+    ) -> Result<()> {
+        self.descend(&model.parameters(), gradients, lr, matrix_lr).map(drop)
     }
 
     /// The same step, of which everything is kept.
     pub(super) fn step_in_slow_motion(
         &mut self,
         model: &mut impl Trainable,
-        loss: &Tensor,
+        gradients: Vec<Tensor>,
         lr: f64,
         matrix_lr: f64,
     ) -> Result<SlowMotion> {
         let parameters = model.parameters();
-        let gradients = gradients(&parameters, loss)?;
         let copy = |parameter: &Parameter| parameter.tensor.detach().copy();
         let before: Vec<Tensor> = parameters.iter().map(copy).collect();
         let memories = self.memories(&parameters)?;
@@ -189,25 +198,6 @@ impl Optimiser {
 
 fn is_muons(kind: OptimiserKind, parameter: &Parameter) -> bool {
     kind == OptimiserKind::Muon && parameter.hidden_matrix
-}
-
-/// The gradient of the loss for each parameter, in the parameter's shape.
-pub(super) fn gradients(parameters: &[Parameter], loss: &Tensor) -> Result<Vec<Tensor>> {
-    if let Some(frozen) = parameters.iter().find(|parameter| !parameter.tensor.requires_grad()) {
-        return Err(Error::Config(format!(
-            "{} is not to be learnt (requires_grad is false): leave it out of `parameters`, or make it with              `set_requires_grad(true)`",
-            frozen.name
-        )));
-    }
-    let tensors: Vec<&Tensor> = parameters.iter().map(|parameter| &parameter.tensor).collect();
-    let gradients = Tensor::f_run_backward(&[loss], &tensors, false, false)?;
-    match gradients.iter().position(|gradient| !gradient.defined()) {
-        None => Ok(gradients),
-        Some(place) => Err(Error::Config(format!(
-            "the loss does not depend on {}: use it in `forward`, or leave it out of `parameters`",
-            parameters[place].name
-        ))),
-    }
 }
 
 /// The length of all gradients together, as one vector (Pascanu et al. 2013).

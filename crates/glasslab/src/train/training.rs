@@ -203,16 +203,15 @@ impl Training {
     ) -> Result<(Tensor, Option<SlowMotion>)> {
         let Training { state, optimiser, sum, .. } = self;
         let batch = batches.next_batch(model.device())?;
-        let loss = model.loss(&batch.inputs, &batch.targets)?;
+        let (loss, gradients) = model.loss_and_gradients(&batch.inputs, &batch.targets)?;
         let (lr, matrix_lr) = (state.config.lr * rate, state.config.matrix_lr * rate);
         let seen = match look {
-            true => Some(optimiser.step_in_slow_motion(model, &loss, lr, matrix_lr)?),
+            true => Some(optimiser.step_in_slow_motion(model, gradients, lr, matrix_lr)?),
             false => {
-                optimiser.step(model, &loss, lr, matrix_lr)?;
+                optimiser.step_along(model, gradients, lr, matrix_lr)?;
                 None
             }
         };
-        let loss = loss.detach();
         // Summed where it is: reading a number from a GPU every step would make it wait.
         *sum = sum.f_add(&loss)?;
         state.summed += 1;

@@ -4,12 +4,17 @@
 //! longer than computing them. Here the same steps, in the same order, are loops over numbers; many texts are shared out to threads.
 //! The scores are those of libtorch within 1e-5. Who looks (a probe) is shown the forward pass itself.
 
+#[cfg(target_arch = "x86_64")]
+pub(super) mod learning;
+
 use super::{Activation, Ngrams, TransformerConfig, TransformerLm};
 use crate::error::Result;
 use crate::model::attention::{AttentionConfig, Weighting};
 use crate::model::cache::{Cache, KvCache};
 use crate::model::norm::Norm;
+use crate::products::{HIGH, WIDE, products};
 use crate::slices::{is_walkable, walk, walk_mut};
+use std::borrow::Cow;
 use tch::{Kind, Tensor};
 
 /// Of a model with more numbers, a product is worth a call of libtorch.
@@ -18,10 +23,6 @@ const MOST_NUMBERS: i64 = 8_000_000;
 const MOST_AT_ONCE: i64 = 128;
 /// So many characters are worth a thread.
 const WORTH_A_THREAD: usize = 16;
-/// So many rows of a weight lie beside each other, ...
-const WIDE: usize = 16;
-/// ... and are multiplied with so many characters at a time: their sums stay in the processor's registers.
-const HIGH: usize = 6;
 /// So many values that a head mixes lie near enough to be gone through several times.
 const NEAR: usize = 64;
 
@@ -109,12 +110,65 @@ fn is_for_loops(model: &TransformerLm) -> bool {
 #[derive(Debug)]
 struct Loops {
     config: TransformerConfig,
-    embedding: Vec<f32>,
-    position: Option<Vec<f32>>,
-    ngrams: Option<(Ngrams, Vec<f32>)>,
+    tables: Tables<'static>,
     blocks: Vec<Block>,
     last: Option<Scaled>,
     head: Linear,
+}
+
+/// What the first block reads.
+#[derive(Debug)]
+struct Tables<'a> {
+    embedding: Cow<'a, [f32]>,
+    /// What its rows are multiplied by, if they are.
+    scale: Option<f32>,
+    position: Option<Cow<'a, [f32]>>,
+    ngrams: Option<(Ngrams, Cow<'a, [f32]>)>,
+}
+
+impl<'a> Tables<'a> {
+    /// `None` if a tensor is not what the config says; `numbers` of that size.
+    fn of<'m>(
+        model: &'m TransformerLm,
+        numbers: impl Fn(&'m Tensor, &[i64]) -> Option<Cow<'a, [f32]>>,
+    ) -> Option<Tables<'a>> {
+        let TransformerConfig { n_vocab, emb_dim, context_len, ngrams, scaled_embedding, .. } = model.config;
+        Some(Tables {
+            embedding: numbers(&model.embedding, &[n_vocab, emb_dim])?,
+            scale: scaled_embedding.then(|| (emb_dim as f32).sqrt()),
+            position: optional(model.position.as_ref(), |position| numbers(position, &[context_len, emb_dim]))?,
+            ngrams: optional(ngrams.as_ref(), |&ngrams| {
+                Some((ngrams, numbers(model.ngrams.as_ref()?, &[ngrams.rows, emb_dim])?))
+            })?,
+        })
+    }
+
+    /// The rows of each text's ids, the first of which stands at `first`.
+    ///
+    /// # Shapes
+    /// `known`: B · (those before that n-grams reach + T) → B · T · `width`
+    #[inline(always)]
+    fn read(&self, known: &[i64], first: usize, time: usize, width: usize) -> Vec<f32> {
+        let before = self.ngrams.as_ref().map_or(0, |(ngrams, _)| ngrams.before());
+        let mut x = Vec::with_capacity(known.len() * width);
+        for text in known.chunks(before + time) {
+            text[before..].iter().for_each(|&id| x.extend_from_slice(&self.embedding[id as usize * width..][..width]));
+        }
+        if let Some(scale) = self.scale {
+            x.iter_mut().for_each(|x| *x *= scale);
+        }
+        if let Some(position) = &self.position {
+            let place = |number| &position[(first + number % time) * width..][..width];
+            x.chunks_exact_mut(width).enumerate().for_each(|(number, x)| add(x, place(number)));
+        }
+        if let Some((ngrams, table)) = &self.ngrams {
+            let groups = known.chunks(before + time).flat_map(|text| text.windows(before + 1));
+            for (x, group) in x.chunks_exact_mut(width).zip(groups) {
+                ngrams.rows_of(group).into_iter().for_each(|row| add(x, &table[row as usize * width..][..width]));
+            }
+        }
+        x
+    }
 }
 
 #[derive(Debug)]
@@ -151,7 +205,7 @@ fn numbers(tensor: &Tensor, size: &[i64]) -> Option<Vec<f32>> {
 }
 
 /// `Some(None)` if there is no such tensor.
-fn optional<T, U>(tensor: Option<&T>, make: impl FnOnce(&T) -> Option<U>) -> Option<Option<U>> {
+fn optional<'a, T, U>(tensor: Option<&'a T>, make: impl FnOnce(&'a T) -> Option<U>) -> Option<Option<U>> {
     tensor.map_or(Some(None), |tensor| make(tensor).map(Some))
 }
 
@@ -193,12 +247,7 @@ impl Loops {
         };
         Some(Loops {
             config: model.config,
-            embedding: numbers(&model.embedding, &[n_vocab, emb_dim])?,
-            position: optional(model.position.as_ref(), |position| numbers(position, &[context_len, emb_dim]))?,
-            ngrams: match model.config.ngrams {
-                None => None,
-                Some(ngrams) => Some((ngrams, numbers(model.ngrams.as_ref()?, &[ngrams.rows, emb_dim])?)),
-            },
+            tables: Tables::of(model, |tensor, size| numbers(tensor, size).map(Cow::Owned))?,
             blocks: model.blocks.iter().map(block).collect::<Option<_>>()?,
             last: optional(model.final_norm.as_ref(), scaled)?,
             head: Linear::of(model.head.as_ref().unwrap_or(&model.embedding), [n_vocab, emb_dim], None)?,
@@ -232,25 +281,7 @@ impl Loops {
     #[inline(always)]
     fn pass(&self, known: &[i64], first: usize, time: usize, kept: Vec<[&mut [f32]; 2]>) -> Vec<f32> {
         let width = self.config.emb_dim as usize;
-        let before = self.config.ngrams.map_or(0, Ngrams::before);
-        let mut x = Vec::with_capacity(known.len() * width); // B · T · C
-        for text in known.chunks(before + time) {
-            text[before..].iter().for_each(|&id| x.extend_from_slice(&self.embedding[id as usize * width..][..width]));
-        }
-        if self.config.scaled_embedding {
-            let scale = (width as f32).sqrt();
-            x.iter_mut().for_each(|x| *x *= scale);
-        }
-        if let Some(position) = &self.position {
-            let place = |number| &position[(first + number % time) * width..][..width];
-            x.chunks_exact_mut(width).enumerate().for_each(|(number, x)| add(x, place(number)));
-        }
-        if let Some((ngrams, table)) = &self.ngrams {
-            let groups = known.chunks(before + time).flat_map(|text| text.windows(before + 1));
-            for (x, group) in x.chunks_exact_mut(width).zip(groups) {
-                ngrams.rows_of(group).into_iter().for_each(|row| add(x, &table[row as usize * width..][..width]));
-            }
-        }
+        let mut x = self.tables.read(known, first, time, width); // B · T · C
         let last =
             |x: &[f32]| x.chunks_exact(time * width).flat_map(|text| &text[(time - 1) * width..]).copied().collect();
         for (number, (block, kept)) in self.blocks.iter().zip(kept).enumerate() {
@@ -376,7 +407,7 @@ impl Linear {
             }
         }
         for (first, weight) in (0..self.rows).step_by(WIDE).zip(self.weight.chunks_exact(self.columns)) {
-            let (sums, there) = (products(&across, weight), WIDE.min(self.rows - first));
+            let (sums, there) = (products::<X, false>(&across, weight), WIDE.min(self.rows - first));
             for row in 0..X {
                 let out = &mut out[row * self.rows + first..][..there];
                 out.copy_from_slice(&sums[row][..there]);
@@ -390,21 +421,6 @@ impl Linear {
 
 // What takes the time counts its places instead of joining iterators: so it becomes vector instructions in whatever way the crate is
 // compiled.
-
-/// Characters, lying across, by rows of a weight: their sums of products.
-#[inline(always)]
-fn products<const X: usize>(x: &[[f32; X]], weight: &[[f32; WIDE]]) -> [[f32; WIDE]; X] {
-    let columns = x.len().min(weight.len());
-    let (x, weight, mut sums) = (&x[..columns], &weight[..columns], [[0.0; WIDE]; X]);
-    for column in 0..columns {
-        for row in 0..X {
-            for lane in 0..WIDE {
-                sums[row][lane] += x[column][row] * weight[column][lane];
-            }
-        }
-    }
-    sums
-}
 
 /// The sum of the products, in eight sums that don't wait for each other.
 #[inline(always)]

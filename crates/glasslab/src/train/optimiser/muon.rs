@@ -1,8 +1,16 @@
 //! Muon: what moves the matrices between hidden layers, those of each shape together.
 
+#[cfg(target_arch = "x86_64")]
+mod loops;
+
 use super::memory::{Memory, decay};
 use crate::error::Result;
 use crate::model::Parameter;
+#[cfg(target_arch = "x86_64")]
+use crate::{
+    products,
+    slices::{is_walkable, walk, walk_mut},
+};
 use tch::{Kind, Tensor};
 
 pub(crate) const MOMENTUM: f64 = 0.95;
@@ -43,6 +51,13 @@ impl Muon {
     }
 
     pub(super) fn step(&mut self, gradients: &[Tensor], lr: f64, weight_decay: f64) -> Result<()> {
+        #[cfg(target_arch = "x86_64")]
+        if products::is_here() && self.stacks.iter().all(|stack| is_walkable(&stack.parameters)) {
+            let lying: Vec<Tensor> =
+                gradients.iter().map(|one| one.f_contiguous()).collect::<std::result::Result<_, _>>()?;
+            self.step_by_loops(&lying, lr, lr * weight_decay);
+            return Ok(());
+        }
         for Stack { places, parameters, momentum } in &mut self.stacks {
             let own: Vec<&Tensor> = places.iter().map(|&place| &gradients[place]).collect();
             let gradient = Tensor::f_stack(&own, 0)?; // (N, R, K)
@@ -53,6 +68,26 @@ impl Muon {
             let _ = parameters.f_sub_(&change.f_mul_scalar(lr * size(rows, columns))?)?;
         }
         Ok(())
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn step_by_loops(&mut self, gradients: &[Tensor], lr: f64, decay: f64) {
+        let mut matrices = Vec::new();
+        for Stack { places, parameters, momentum } in &mut self.stacks {
+            let [_, rows, columns] = parameters.size()[..] else { continue };
+            let (size, each) = ([rows as usize, columns as usize], (rows * columns) as usize);
+            // SAFETY: these numbers are the optimiser's own, and no model computes while it is moved.
+            let (parameters, momentum) = unsafe { (walk_mut(parameters), walk_mut(momentum)) };
+            let own = parameters.chunks_mut(each).zip(momentum.chunks_mut(each)).zip(&*places);
+            matrices.extend(own.map(|((parameters, momentum), &place)| loops::Matrix {
+                size,
+                parameters,
+                momentum,
+                gradient: walk(&gradients[place]),
+            }));
+        }
+        // SAFETY: the processor is one for them, as was asked before.
+        unsafe { loops::step(matrices, lr, decay) };
     }
 
     /// What it remembers of one of its matrices: a copy of the whole stack, because the stack is made orthogonal together.
@@ -85,6 +120,14 @@ pub(crate) fn size(rows: i64, columns: i64) -> f64 {
 
 /// [`orthogonal`] in the precision that its author chose: on a GPU bfloat16, which the iteration forgives.
 pub(crate) fn orthogonalised(matrices: &Tensor) -> Result<Tensor> {
+    #[cfg(target_arch = "x86_64")]
+    if let ([_, rows, columns], true) = (matrices.size().as_slice(), products::is_here() && is_walkable(matrices)) {
+        let size = [*rows as usize, *columns as usize];
+        // SAFETY: the processor is one for them.
+        let orthogonal = |matrix: &[f32]| unsafe { loops::orthogonal(matrix, size) };
+        let all: Vec<f32> = walk(matrices).chunks(size[0] * size[1]).flat_map(orthogonal).collect();
+        return Ok(Tensor::f_from_slice(&all)?.f_view(&matrices.size()[..])?);
+    }
     let precision = if matrices.device().is_cuda() { Kind::BFloat16 } else { matrices.kind() };
     orthogonal(&matrices.f_to_kind(precision)?)
 }
@@ -94,6 +137,12 @@ const STEPS: usize = 5;
 const A: f64 = 3.4445;
 const B: f64 = -4.7750;
 const C: f64 = 2.0315;
+
+/// Whether matrices are so long that they are multiplied once, at the end, by the product of the steps, each of which is computed from
+/// x xᵀ alone.
+fn is_long(rows: i64, columns: i64) -> bool {
+    rows.max(columns) >= 2 * rows.min(columns)
+}
 
 /// Almost the nearest matrices whose rows (or columns) are orthogonal and of length 1, by five steps of a
 /// Newton–Schulz iteration, which needs products only.
@@ -107,9 +156,8 @@ fn orthogonal(matrices: &Tensor) -> Result<Tensor> {
     let lengths = x.f_square()?.f_sum_dim_intlist([1, 2].as_slice(), true, matrices.kind())?.f_sqrt()?; // (N, 1, 1)
     x = x.f_div(&lengths.f_add_scalar(1e-7)?)?;
     let mut gram = x.f_bmm(&x.f_transpose(1, 2)?)?; // (N, R, R)
-    // Long matrices are multiplied once, at the end, by the product of the steps, each of which is computed from x xᵀ alone;
-    // eight bits (bfloat16) are too few for that.
-    let at_the_end = rows.max(columns) >= 2 * rows.min(columns) && matrices.kind() != Kind::BFloat16;
+    // Eight bits (bfloat16) are too few for the product of the steps.
+    let at_the_end = is_long(rows, columns) && matrices.kind() != Kind::BFloat16;
     let mut all: Option<Tensor> = None; // (N, R, R)
     for step in 1..=STEPS {
         let is_last = step == STEPS;
@@ -142,7 +190,11 @@ mod tests {
             [[8, 20], [20, 8], [8, 8]].iter().flat_map(|size| [(size, Kind::Float), (size, Kind::BFloat16)])
         {
             let matrix = random_tensor(&mut rng, size, 1.0).unwrap().unsqueeze(0);
-            let matrix = orthogonal(&matrix.to_kind(precision)).unwrap().squeeze().to_kind(Kind::Float);
+            let by_loops = orthogonalised(&matrix).unwrap();
+            let matrix = orthogonal(&matrix.to_kind(precision)).unwrap();
+            let off = (&by_loops - matrix.to_kind(Kind::Float)).abs().max().double_value(&[]);
+            assert!(off < if precision == Kind::Float { 1e-5 } else { 0.05 }, "{size:?}: by loops {off} off");
+            let matrix = matrix.squeeze().to_kind(Kind::Float);
             let (_, singular, _) = matrix.svd(true, true);
             let (least, most) = (singular.min().double_value(&[]), singular.max().double_value(&[]));
             assert!(least > 0.5 && most < 1.3, "{size:?}: {least} to {most}");
