@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import time
-import tomllib
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,9 +111,9 @@ def crates() -> dict[str, str]:
     its program has the library's name; docs/command.md is about it."""
     names = {}
     for path in sorted(ROOT.glob("crates/*/Cargo.toml")):
-        manifest = tomllib.loads(path.read_text(encoding="utf-8"))
-        name = manifest["package"]["name"]
-        if (path.parent / "src" / "lib.rs").exists() or any(program["name"] == name for program in manifest.get("bin", [])):
+        # Python 3.10 reads no TOML: a manifest's first name is the package's, the others are its programs'.
+        name, *programs = re.findall(r'^name = "(.+)"$', path.read_text(encoding="utf-8"), re.M)
+        if (path.parent / "src" / "lib.rs").exists() or name in programs:
             names[path.parent.relative_to(ROOT).as_posix()] = name.replace("-", "_")
     return names
 
@@ -189,8 +188,9 @@ def _rows(titles: list[tuple[str, str]]) -> list[str]:
 def _crates() -> list[str]:
     told = []
     for folder, name in crates().items():
-        package = tomllib.loads((ROOT / folder / "Cargo.toml").read_text(encoding="utf-8"))["package"]
-        told.append(f'- <a class="api" href="api/{name}/index.html">{package["name"]}</a>: {package["description"]}')
+        manifest = (ROOT / folder / "Cargo.toml").read_text(encoding="utf-8")
+        package, about = (re.search(rf'^{key} = "(.+)"$', manifest, re.M)[1] for key in ("name", "description"))
+        told.append(f'- <a class="api" href="api/{name}/index.html">{package}</a>: {about}')
     return told
 
 

@@ -1,5 +1,6 @@
 """scripts/lab on machines where something is missing: a clear sentence, never a stack trace."""
 
+import ast
 import errno
 import io
 import os
@@ -218,6 +219,21 @@ class Sentences(unittest.TestCase):
     def test_an_old_python_is_told(self):
         with mock.patch.object(sys, "version_info", (3, 9)), self.assertRaisesRegex(SystemExit, "needs Python 3.10 or newer"):
             runpy.run_path(str(ROOT / "scripts" / "labkit" / "__init__.py"))
+
+    def test_nothing_is_imported_that_the_oldest_python_does_not_have(self):
+        newer = {"tomllib", "annotationlib", "compression"}  # of 3.11 and later
+        for path in [*(ROOT / "scripts").rglob("*.py"), *(ROOT / "deploy").rglob("*.py")]:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                self.assertFalse(newer & {name.split(".")[0] for name in names}, path)
+
+    def test_the_scripts_run_in_the_oldest_python(self):
+        oldest = shutil.which("python3.10")
+        if not oldest or subprocess.run([oldest, "--version"], capture_output=True).returncode != 0:
+            self.skipTest("needs Python 3.10")
+        for name in ("lab", "test", "bench"):
+            tools.run([oldest, "-B", ROOT / "scripts" / name, "--help"], f"scripts/{name} does not run in Python 3.10.")
 
     def test_a_path_that_no_linker_takes_is_told(self):
         for path in ("/home/me/a:b/.lab", "/home/me/a,b/.lab"):
