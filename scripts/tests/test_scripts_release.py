@@ -3,7 +3,9 @@
 import copy
 import io
 import json
+import os
 import re
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -133,6 +135,16 @@ class Pages(unittest.TestCase):
                     self.assertIn(part, named, row)
             for exercise in re.findall(r"`(\w+)`", row):
                 self.assertIn(f" = {exercise}(", named, row)
+
+
+    def test_the_teachers_page_makes_a_course_outside_of_the_project(self):
+        commands = re.search(r"1\. Make a folder for the course.*?```sh\n(.*?)```", (ROOT / "docs/teaching.md").read_text(), re.S)[1]
+        with tempfile.TemporaryDirectory() as folder:
+            project = Path(folder) / "glasslab"
+            (project / "notebooks").mkdir(parents=True)
+            (project / "notebooks/solutions").symlink_to(SOLUTIONS)
+            subprocess.run(["sh", "-ec", f"{commands}\ntest -d source/lab"], cwd=project, check=True)
+            self.assertEqual(os.listdir(project), ["notebooks"])
 
 
 def stream(text, name="stdout"):
