@@ -170,14 +170,16 @@ def refresh() -> None:
 
 
 def clean() -> int:
-    """Removes everything that set-up made; not a target folder elsewhere, which other projects may share."""
+    """Removes everything that set-up made; not a person's results, nor a target folder elsewhere, which other projects may share."""
     target = kernel.target_folder()
-    for folder in (LAB, work_folder(), target, OUT):
+    for folder in (LAB, work_folder(), target):
         if folder == target and ROOT not in target.parents:
             line(f"keeping {target} (CARGO_TARGET_DIR)")
         elif folder.exists():
             line(f"removing {folder}")
             shutil.rmtree(folder)
+    if OUT.exists():
+        line(f"keeping {OUT}: your results")
     CARGO_CONFIG.unlink(missing_ok=True)
     if CARGO_CONFIG.parent.exists() and not any(CARGO_CONFIG.parent.iterdir()):
         CARGO_CONFIG.parent.rmdir()
@@ -239,7 +241,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     install_.add_argument("prefix", metavar="PREFIX", help="where versions of it stand side by side, for example /opt")
     install_.add_argument("--hub", action="store_true", help="also what a JupyterHub needs (see deploy/hub)")
     commands.add_parser("hub", help="start a JupyterHub with the configuration of deploy/hub; all that follows is for JupyterHub")
-    commands.add_parser("clean", help="remove everything that set-up made")
+    commands.add_parser("clean", help="remove everything that set-up made, but no results (out/)")
     # `singleuser` is what the hub starts.
     if arguments[:1] and arguments[0] in ("nbgrader", "dask", "hub", "singleuser"):
         return argparse.Namespace(command=arguments[0], rest=arguments[1:])

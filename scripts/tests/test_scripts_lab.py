@@ -107,6 +107,14 @@ class FreshClone(unittest.TestCase):
     def test_cleaning_where_nothing_is_does_nothing(self):
         self.assertEqual(self.lab("clean").returncode, 0)
 
+    def test_cleaning_keeps_a_persons_results(self):
+        for home in (self.root, self.root.parent / "mine"):
+            (home / "out").mkdir(parents=True)
+            (home / "out" / "leaderboard.html").touch()
+            self.env["GLASSLAB_HOME"] = str(home)
+            self.assertIn(f"keeping {home / 'out'}: your results", self.lab("clean").stdout)
+            self.assertTrue((home / "out" / "leaderboard.html").exists())
+
     def test_cleaning_keeps_a_target_folder_that_other_projects_share(self):
         shared, own = self.root.parent / "shared target", self.root / "target"
         for folder in (shared, own):
