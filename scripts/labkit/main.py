@@ -12,6 +12,7 @@ from pathlib import Path
 from . import book, dask, doctor, gallery, hub, install, kernel, leaderboard, libtorch, own, pack, python_env, release, tools
 from .grading import command as grading
 from .layout import CARGO_CONFIG, IS_SHARED, KERNEL_NAME, LAB, LEARNERS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
+from .outputs import executed
 from .say import Problem, explain, line, step
 
 
@@ -132,7 +133,21 @@ def _ready_for(paths: list[str], folder: Path) -> list[Path]:
     for path in notebooks:
         if not path.is_file():
             raise Problem(f"There is no notebook {path}. The lab's notebooks are in {LEARNERS}.")
+    _require_places(notebooks)
     return notebooks
+
+
+def _require_places(notebooks: list[Path]) -> None:
+    """Stops before one notebook's results are written over another's, or over the notebook itself."""
+    places = {}
+    for path in notebooks:
+        place = executed(path, OUT)
+        if place.resolve() == path.resolve():
+            raise Problem(f"{path} is where results are written: move it to another folder, then run it there.")
+        if place in places:
+            raise Problem(f"The results of {places[place]} and {path} would both go to {place}: rename one of them, or run one and move its "
+                          "results before you run the other.")
+        places[place] = path
 
 
 def _execute(notebooks: list[Path], *options: str, kernel_name: str = KERNEL_NAME) -> int:

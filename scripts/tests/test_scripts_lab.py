@@ -209,6 +209,29 @@ class SideBySide(unittest.TestCase):
         self.assertEqual(seen, [None, main.BRIEF_SECONDS])
 
 
+class Places(unittest.TestCase):
+    """Where the results of notebooks go."""
+
+    def run_them(self, *names):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in names:
+                (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                (Path(folder) / name).touch()
+            with (mock.patch.object(main, "is_set_up", return_value=True), mock.patch.object(main, "refresh"),
+                  mock.patch.object(main, "OUT", Path(folder) / "out"), mock.patch.object(main, "_execute", return_value=0) as execute):
+                main.run([str(Path(folder) / name) for name in names], html=False, stock=False)
+            return execute.called
+
+    def test_results_that_would_be_written_over_each_other_or_over_the_notebook_are_told_before_anything_runs(self):
+        with self.assertRaisesRegex(Problem, "ada/lab/02.ipynb and .*bob/lab/02.ipynb would both go to .*out/02.ipynb"):
+            self.run_them("ada/lab/02.ipynb", "bob/lab/02.ipynb")
+        with self.assertRaisesRegex(Problem, "out/02.ipynb is where results are written"):
+            self.run_them("out/02.ipynb")
+        with self.assertRaisesRegex(Problem, "out/solutions/02.ipynb is where results are written"):
+            self.run_them("out/solutions/02.ipynb")
+        self.assertTrue(self.run_them("notebooks/02.ipynb", "notebooks/solutions/02.ipynb", "notebooks/03.ipynb"))
+
+
 class Sentences(unittest.TestCase):
     def test_a_program_that_fails_has_the_last_word(self):
         with self.assertRaisesRegex(Problem, "Mend it.(.|\n)*the reason"):
