@@ -4,6 +4,7 @@ import ast
 import errno
 import io
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from labkit import doctor, kernel, layout, libtorch, machines, main, python_env, tools
+from labkit import book, doctor, kernel, layout, libtorch, machines, main, python_env, tools
 from labkit.benches import data
 from labkit.say import Problem, explain
 
@@ -289,6 +290,28 @@ class RustVersion(unittest.TestCase):
         wanted = ".".join(map(str, layout.MIN_RUSTC))
         for name, sign in [("README.md", "[Rust](https://rustup.rs) {} or newer"), ("Dockerfile", "FROM rust:{}-")]:
             self.assertIn(sign.format(wanted), (ROOT / name).read_text(), name)
+
+
+class Image(unittest.TestCase):
+    """What the Dockerfile, and those who start its image, say."""
+
+    def test_a_learners_work_outlives_the_container(self):
+        dockerfile = (ROOT / "Dockerfile").read_text()
+        self.assertRegex(dockerfile, "install -d -o learner -g learner .*/home/learner/mine")
+        for text in (dockerfile, (ROOT / "docs" / "machines.md").read_text()):
+            for command in re.findall("docker run --rm.*", text):
+                self.assertIn("-e GLASSLAB_HOME=/home/learner/mine -v glasslab-mine:/home/learner/mine", command)
+
+    def test_it_has_all_documents_of_the_book(self):
+        copied = re.findall(r"^COPY --chown=learner (.*) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
+        self.assertLessEqual({name.split("/")[0] for name in book.DOCUMENTS}, {name for names in copied for name in names.split()})
+
+    def test_all_that_compose_asks_for_is_set_first(self):
+        text = (ROOT / "deploy" / "hub" / "compose.yaml").read_text()
+        wanted = re.findall(r"\$\{(\w+):\?", text)
+        self.assertTrue(wanted)
+        for name in wanted:
+            self.assertRegex(text, f"#   export .*{name}=.*\n(#.*\n)*#   docker compose")
 
 
 class Folders(unittest.TestCase):
