@@ -272,12 +272,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
     try:
-        own.require_allowed(options.command)
+        # `install` comes back to the place that it has made, for what a hub needs.
+        is_installing = options.command == "setup" and options.for_all
+        if not is_installing:
+            own.require_allowed(options.command)
         match options.command:
             case "open":
                 return open_lab(options.rest, options.archive)
             case "setup":
-                setup(options.torch_from, options.archive)
+                if not IS_SHARED:
+                    setup(options.torch_from, options.archive)
                 if options.for_all:
                     install.finish(options.hub, lambda first: run(first, html=False, stock=False, brief=True))
                 elif options.hub:

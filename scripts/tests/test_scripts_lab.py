@@ -302,6 +302,9 @@ class Image(unittest.TestCase):
             for command in re.findall("docker run --rm.*", text):
                 self.assertIn("-e GLASSLAB_HOME=/home/learner/mine -v glasslab-mine:/home/learner/mine", command)
 
+    def test_models_that_somebody_trained_do_not_come_along(self):
+        self.assertIn("**/models", (ROOT / ".dockerignore").read_text().splitlines())
+
     def test_it_has_all_documents_of_the_book(self):
         copied = re.findall(r"^COPY --chown=learner (.*) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
         self.assertLessEqual({name.split("/")[0] for name in book.DOCUMENTS}, {name for names in copied for name in names.split()})
