@@ -317,6 +317,29 @@ class Image(unittest.TestCase):
             self.assertRegex(text, f"#   export .*{name}=.*\n(#.*\n)*#   docker compose")
 
 
+class Environment(unittest.TestCase):
+    def test_it_is_kept_whatever_python_it_is_asked_by_and_made_anew_where_its_own_is_another(self):
+        with tempfile.TemporaryDirectory() as folder:
+            made, requirements, stamp = (Path(folder) / name for name in ("venv", "requirements.txt", "stamp"))
+            requirements.write_text("# nothing\n")
+            venv.create(made, symlinks=True)
+            stamp.write_text(python_env._state(made, requirements))
+            is_made = lambda: python_env.is_made(made, requirements, stamp)
+            with mock.patch.object(sys, "version", "3.14.1 | another's"), mock.patch.dict(os.environ, {"PYTHONHOME": "/nowhere"}):
+                self.assertTrue(is_made())
+            own = made / "bin" / "python"
+            own.unlink()
+            for script in ("echo 3 9", "exit 1"):
+                own.write_text(f"#!/bin/sh\n{script}\n")
+                own.chmod(0o755)
+                self.assertFalse(is_made(), script)
+            own.unlink()
+            own.symlink_to("python3")
+            self.assertTrue(is_made())
+            requirements.write_text("# something\n")
+            self.assertFalse(is_made())
+
+
 class Folders(unittest.TestCase):
     def test_the_working_folder_never_has_a_space(self):
         with mock.patch.object(layout, "LAB", Path("/home/me/my lab/.lab")):
