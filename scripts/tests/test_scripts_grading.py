@@ -246,6 +246,17 @@ class CourseTest(InAFolder):
         (self.folder / "submitted" / "eve").symlink_to(self.folder / "submitted" / "ada")
         return course.open_course(self.folder, None)
 
+    def test_a_bubblewrap_that_is_not_here_and_one_that_may_not_are_told_apart(self):
+        self.course()
+        grade = lambda: command.grade(command.Wish(str(self.folder)))
+        with mock.patch.dict(os.environ, {"PATH": str(self.folder)}):
+            with self.assertRaisesRegex(Problem, "apt install bubblewrap.*--no-sandbox"):
+                grade()
+            (self.folder / "bwrap").write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+            (self.folder / "bwrap").chmod(0o755)
+            with self.assertRaisesRegex(Problem, "may not make a sandbox: bwrap: setting up uid map: Permission denied.*AppArmor.*--no-sandbox"):
+                grade()
+
     def test_a_learner_is_a_folder_with_a_name_that_is_one(self):
         self.assertEqual(self.course().learners(), (["ada"], ["*", "eve"]))
 

@@ -50,7 +50,8 @@ def grade(wish: Wish) -> int:
         raise Problem(f"Nothing is handed in: expected {course.folder / 'submitted'}/LEARNER/{course.assignment}/NOTEBOOK.ipynb.")
     bwrap = sandbox.bubblewrap()
     if bwrap is None and wish.sandboxed:
-        raise Problem(sandbox.ADVICE)
+        raise Problem(f"{sandbox.why_not()} Without a sandbox, `--no-sandbox` runs the learners' code as you, with all that you may do: only for "
+                      "code that you have read.")
     release.ensure()
     grading = Grading(course, wish, bwrap if wish.sandboxed else None)
     results = grading.all([name for name in learners if name in (wish.learners or learners)])
