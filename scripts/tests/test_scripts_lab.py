@@ -161,6 +161,17 @@ class Libtorch(unittest.TestCase):
         with self.assertRaisesRegex(Problem, "2.11.0.*made for 2.13.*cargo update -p tch --precise 0.24.0"):
             self.find()
 
+    def test_a_choice_of_set_up_that_fits_no_longer_is_told_with_how_to_take_it_back(self):
+        self.make("2.11.0")
+        choice = self.folder / "libtorch.path"
+        choice.write_text(f"{self.folder}\n")
+        with mock.patch.object(libtorch, "CHOICE", choice), mock.patch.dict(os.environ, {"LIBTORCH": ""}):
+            with self.assertRaisesRegex(Problem, f"chosen at set-up.*remove {choice} and run `scripts/lab setup`"):
+                libtorch.find()
+            shutil.rmtree(self.folder / "lib")
+            with self.assertRaisesRegex(Problem, f"No libtorch at.*remove {choice}"):
+                libtorch.find()
+
     def test_a_version_that_no_tch_is_made_for_is_told(self):
         self.make("1.13.1")
         with self.assertRaisesRegex(Problem, "use torch 2.13"):
