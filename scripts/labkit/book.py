@@ -88,7 +88,8 @@ def require_own(target: Path) -> None:
     written = (target / WRITTEN).read_text(encoding="utf-8").split("\n") if (target / WRITTEN).exists() else []
     if not target.is_dir() or (others := sorted({*files(target)} - {*written, WRITTEN})):
         what = f", {others[0]}" if target.is_dir() else ""
-        raise Problem(f"{target} holds something else than a book{what}: name a new folder, or move what is yours out of this one.")
+        raise Problem(f"{target} holds something else than a book{what}: name a new folder, or move what is yours out of this one. "
+                      "(If it is a book of an earlier version, remove it.)")
 
 
 def replace(target: Path, site: Path) -> None:

@@ -183,7 +183,8 @@ class Stale(unittest.TestCase):
         made = notebook(code(SOLVED, id="solution"), code(TEST, id="test", outputs=[], execution_count=3))
         made["metadata"] = {"kernelspec": {"language": "rust", "name": "glasslab", "display_name": "Rust"}}
         (self.solutions / "01.ipynb").write_text(json.dumps(made))
-        for name, value in [("SOLUTIONS", self.solutions), ("NOTEBOOKS", self.notebooks), ("ROOT", self.root), ("WRITTEN", self.root / "released.json")]:
+        for name, value in [("SOLUTIONS", self.solutions), ("NOTEBOOKS", self.notebooks), ("ROOT", self.root),
+                            ("WRITTEN", self.root / "released.json")]:
             patch = mock.patch.object(release, name, value)
             patch.start()
             self.addCleanup(patch.stop)

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import tools
 from . import cgroup
 
 # How often the watch looks. Seconds.
@@ -51,7 +52,7 @@ def why_not() -> str:
 
 
 def _tried(program: str) -> subprocess.CompletedProcess:
-    return subprocess.run([program, *ISOLATED, "--ro-bind", "/", "/", "--proc", "/proc", "true"], capture_output=True, encoding="utf-8", errors="replace")
+    return subprocess.run([program, *ISOLATED, "--ro-bind", "/", "/", "--proc", "/proc", "true"], capture_output=True, **tools.TEXT)
 
 
 ISOLATED = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
