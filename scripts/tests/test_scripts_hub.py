@@ -185,8 +185,11 @@ class Install(Folder):
             install.require_nobodys_work()
             self.write("notebooks/01.ipynb", "my answers")
             self.write("notebooks/my own é.ipynb")
-            with self.assertRaisesRegex(Problem, "^notebooks/01.ipynb, notebooks/my own é.ipynb: not as committed"):
-                install.require_nobodys_work()
+            with mock.patch.object(install, "name", return_value="glasslab-1"), mock.patch.object(install, "require"), \
+                    mock.patch.object(install, "copy_project") as copied, \
+                    self.assertRaisesRegex(Problem, "^notebooks/01.ipynb, notebooks/my own é.ipynb: not as committed"):
+                install.install(str(self.folder / "opt"), False)
+            copied.assert_not_called()
 
     def test_what_a_hub_needs_can_be_added_to_a_place_that_is_finished(self):
         with (mock.patch.object(main, "IS_SHARED", True), mock.patch.object(own, "IS_SHARED", True), mock.patch.object(main, "setup") as setup,
