@@ -1,8 +1,9 @@
 # JupyterLab with the lab ready, on x86-64 and aarch64:
 #
 #   docker build -t glasslab .
-#   docker run --rm -p 127.0.0.1:8888:8888 glasslab        then open the address with the token that it prints
+#   docker run --rm -p 127.0.0.1:8888:8888 -e GLASSLAB_HOME=/home/learner/mine -v glasslab-mine:/home/learner/mine glasslab
 #
+# Then open the address with the token that it prints. Notebooks and results are in the volume glasslab-mine, which stays.
 # Everything is set up by the same scripts as on a machine of your own; scripts/try-docker proves these steps without docker.
 
 # The tools, and a person to use them. This much is .devcontainer's machine, too.
@@ -13,7 +14,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 # Binder asks for this number. The folder of Rust is one that everybody may write to already.
-# In `mine` a hub keeps what is a learner's (deploy/hub).
+# In `mine` is what is a learner's: a volume, of theirs or of a hub (deploy/hub).
 RUN useradd --create-home --uid 1000 learner && install -d -o learner -g learner /home/learner/glasslab /home/learner/mine
 USER learner
 
@@ -33,7 +34,7 @@ RUN scripts/lab setup $HUB
 COPY --chown=learner notebooks notebooks
 COPY --chown=learner docs docs
 COPY --chown=learner deploy deploy
-COPY --chown=learner README.md LICENSE-APACHE LICENSE-MIT ./
+COPY --chown=learner README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md LICENSE-APACHE LICENSE-MIT ./
 
 # Binder starts `jupyter` itself.
 ENV PATH=/home/learner/glasslab/.lab/python/bin:$PATH

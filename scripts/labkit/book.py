@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import time
-import tomllib
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,8 @@ DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.
 SECONDS, MLP_SECONDS = 60, 5
 # Bytes: what a host of files takes without asking, and a phone in a train.
 LARGEST = 60_000_000
+# In the book: the names of all its files.
+WRITTEN = ".written"
 
 
 @dataclass
@@ -51,9 +52,8 @@ def make(wish: Wish, out: str | None, show: bool) -> int:
     """Makes the whole book anew, and says what it found. An older one stays until the new one is whole."""
     started = time.monotonic()
     ensure()
-    target = Path(out).absolute() if out else OUT / "book"
-    if target.exists() and not (target / "live.html").is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise Problem(f"{target} holds something else than a book: name a new folder.")
+    target = Path(out).resolve() if out else OUT / "book"
+    require_own(target)
     page = live_page(wish)
     api = code_documentation()
     line("Putting the pages together.")
@@ -67,14 +67,40 @@ def make(wish: Wish, out: str | None, show: bool) -> int:
     if size > LARGEST:
         raise Problem(f"The book has {size / 1e6:.0f} MB, more than {LARGEST / 1e6:.0f}: give it a smaller model, or draw less in the notebooks.")
     pages = sum(1 for path in site.rglob("*.html") if "api" not in path.parts)
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(site, target)
+    (site / WRITTEN).write_text("\n".join(files(site)), encoding="utf-8")
+    replace(target, site)
     line(f"{pages} pages and the documentation of the code, {size / 1e6:.1f} MB, every link checked, {time.monotonic() - started:.0f} s.")
     line(f"{target / 'index.html'}: open it in a browser, or put the folder on any host of files")
     if show:
         webbrowser.open((target / "index.html").as_uri())
     return 0
+
+
+def files(folder: Path) -> list[str]:
+    """All that a folder holds but folders, by its path in it."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def require_own(target: Path) -> None:
+    """Stops before anything is made if there is something in the book's place that no book before it has written."""
+    if not target.exists():
+        return
+    written = (target / WRITTEN).read_text(encoding="utf-8").split("\n") if (target / WRITTEN).exists() else []
+    if not target.is_dir() or (others := sorted({*files(target)} - {*written, WRITTEN})):
+        what = f", {others[0]}" if target.is_dir() else ""
+        raise Problem(f"{target} holds something else than a book{what}: name a new folder, or move what is yours out of this one. "
+                      "(If it is a book of an earlier version, remove it.)")
+
+
+def replace(target: Path, site: Path) -> None:
+    """Puts the new book in the place of the old one, which is removed only then."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        target.rename(old)
+    shutil.move(site, target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def live_page(wish: Wish) -> Path:
@@ -112,9 +138,9 @@ def crates() -> dict[str, str]:
     its program has the library's name; docs/command.md is about it."""
     names = {}
     for path in sorted(ROOT.glob("crates/*/Cargo.toml")):
-        manifest = tomllib.loads(path.read_text(encoding="utf-8"))
-        name = manifest["package"]["name"]
-        if (path.parent / "src" / "lib.rs").exists() or any(program["name"] == name for program in manifest.get("bin", [])):
+        # Python 3.10 reads no TOML: a manifest's first name is the package's, the others are its programs'.
+        name, *programs = re.findall(r'^name = "(.+)"$', path.read_text(encoding="utf-8"), re.M)
+        if (path.parent / "src" / "lib.rs").exists() or name in programs:
             names[path.parent.relative_to(ROOT).as_posix()] = name.replace("-", "_")
     return names
 
@@ -189,8 +215,9 @@ def _rows(titles: list[tuple[str, str]]) -> list[str]:
 def _crates() -> list[str]:
     told = []
     for folder, name in crates().items():
-        package = tomllib.loads((ROOT / folder / "Cargo.toml").read_text(encoding="utf-8"))["package"]
-        told.append(f'- <a class="api" href="api/{name}/index.html">{package["name"]}</a>: {package["description"]}')
+        manifest = (ROOT / folder / "Cargo.toml").read_text(encoding="utf-8")
+        package, about = (re.search(rf'^{key} = "(.+)"$', manifest, re.M)[1] for key in ("name", "description"))
+        told.append(f'- <a class="api" href="api/{name}/index.html">{package}</a>: {about}')
     return told
 
 

@@ -67,16 +67,24 @@ def find_wheel(index: str, package: str, filename: str) -> str:
     for link in links:
         address = urllib.parse.urljoin(base, link).split("#")[0]
         if urllib.parse.unquote(address).rsplit("/", 1)[-1] == filename:
-            return address
+            return _with_login_of(index, address)
     raise Problem(f"The package index has no {filename}. If you use a mirror, ask for it to carry "
                   f"{package}, or set LIBTORCH to a libtorch that you have.")
 
 
 def _open(address: str, headers: dict[str, str]):
-    """Opens an address, with retries on what may pass."""
+    """Opens an address, with retries on what may pass. A login in it (https://user:token@host) is sent, to that host alone, and
+    never told."""
+    parts = urllib.parse.urlsplit(address)
+    login, _, host = parts.netloc.rpartition("@")
+    address = parts._replace(netloc=host).geturl()
+    request = urllib.request.Request(address, headers=headers)
+    if login:
+        user, _, token = map(urllib.parse.unquote, login.partition(":"))
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(f'{user}:{token}'.encode()).decode()}")
     for attempt in range(TRIES):
         try:
-            return urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=60)
+            return urllib.request.urlopen(request, timeout=60)
         except urllib.error.HTTPError as error:
             if error.code not in (408, 429, 500, 502, 503, 504) or attempt == TRIES - 1:
                 raise Problem(f"The package index answered {error.code} {error.reason} for "
@@ -89,6 +97,13 @@ def _open(address: str, headers: dict[str, str]):
                               "again; what is there already is kept.") from None
         time.sleep(0.5 * 2**attempt)
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _with_login_of(index: str, address: str) -> str:
+    """An address on the index's own host, with the login that the index has."""
+    parts = urllib.parse.urlsplit(address)
+    login, at, host = urllib.parse.urlsplit(index).netloc.rpartition("@")
+    return parts._replace(netloc=f"{login}{at}{host}").geturl() if parts.netloc == host else address
 
 
 def _short(address: str) -> str:

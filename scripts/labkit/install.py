@@ -32,6 +32,7 @@ def install(prefix: str, with_hub: bool) -> int:
     base = Path(os.path.expanduser(prefix)).absolute()
     place = base / name()
     require(place)
+    require_nobodys_work()
     if not (place / INSTALLED.relative_to(ROOT)).exists():
         total = 3
         step(1, total, f"the project's files in {place}", "What all users of this machine read, and nobody writes to.")
@@ -78,6 +79,9 @@ def require(place: Path) -> None:
         raise Problem(f"{place} lies inside of this project: choose a PREFIX outside of it, for example /opt.")
     if found := re.search(r"[\s:,]", str(place)):
         raise Problem(f"{place} holds `{found[0]}`, and compilers divide their options there: choose another PREFIX.")
+    link = place.parent / LINK
+    if link.exists() and not link.is_symlink():
+        raise Problem(f"{link} is there already, and the link to the installed version has that name: move it, or choose another PREFIX.")
     place.parent.mkdir(parents=True, exist_ok=True)
     for what, path, advice in [
         ("PREFIX", place.parent, "Choose one that all users may read, for example /opt."),
@@ -88,6 +92,13 @@ def require(place: Path) -> None:
     ]:
         if closed := closed_to_others(path):
             raise Problem(f"{what} ({path}) can't be used by others: {closed} is closed to them. {advice}")
+
+
+def require_nobodys_work() -> None:
+    """Stops if somebody's own work in the notebooks would become everybody's."""
+    if changed := tools.changed(ROOT, NOTEBOOKS):
+        raise Problem(f"{', '.join(changed)}: not as committed, and all users would get it. Commit what is meant for them (`git commit`), and put "
+                      "your own work aside (`git stash -u`), then run the same command again.")
 
 
 def closed_to_others(path: Path) -> Path | None:

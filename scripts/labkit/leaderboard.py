@@ -51,6 +51,8 @@ def make(folder: str, text: str | None, budget: float, page: str | None) -> int:
     held_out = Path(text).absolute() if text else OPEN_TEXT
     if not held_out.exists():
         raise Problem(f"There is no text {held_out}.")
+    if sandbox.bubblewrap() is None:
+        line(f"There is no sandbox: the models are opened as you, unconfined. {sandbox.why_not()}")
     entries = []
     for path in models:
         name = str(path.relative_to(Path(folder).absolute()).with_suffix(""))

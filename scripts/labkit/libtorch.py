@@ -48,6 +48,7 @@ CPU_LIBRARIES = {
 }
 
 CHOICE = LAB / "libtorch.path"
+CHOSEN = "chosen at set-up"
 
 
 @dataclass
@@ -88,7 +89,7 @@ def find(torch_from: str | None = None) -> Libtorch | None:
     if CHOICE.exists():
         folder = Path(CHOICE.read_text().strip())
         if folder.exists():
-            return _checked(folder, "chosen at set-up")
+            return _checked(folder, CHOSEN)
     for kind in ("cuda", "cpu"):
         folder = cached_folder(kind)
         if (folder / "build-version").exists() and (kind == "cpu" or has_nvidia_gpu()):
@@ -115,7 +116,7 @@ def _checked(folder: Path, origin: str) -> Libtorch:
     library = folder / "lib" / f"libtorch_cpu{machines.LIBRARY}"
     if not library.exists() or not all(numbers):
         raise Problem(f"No libtorch at {folder} ({origin}): it should hold lib/{library.name} and include/torch. "
-                      "Set LIBTORCH to a whole libtorch, or unset it: set-up then fetches one.")
+                      f"Set LIBTORCH to a whole libtorch, or {_forgetting(origin)}: set-up then fetches one.")
     version = ".".join(number.group(1) for number in numbers)
     wanted = wanted_version()
     if not version.startswith(wanted + "."):
@@ -123,9 +124,13 @@ def _checked(folder: Path, origin: str) -> Libtorch:
         other = (f"run `cargo update -p tch --precise {fitting}.0` and then the same command again (tch {fitting} is made for it)"
                  if fitting else f"use torch {wanted}")
         raise Problem(f"libtorch at {folder} ({origin}) is version {version}, but Cargo.lock pins a tch made for "
-                      f"{wanted}. Either {other}, or unset LIBTORCH and leave out --torch-from: set-up then fetches "
-                      f"{TORCH_VERSION}.")
+                      f"{wanted}. Either {other}, or {_forgetting(origin)}: set-up then fetches {TORCH_VERSION}.")
     return Libtorch(folder, version, origin)
+
+
+def _forgetting(origin: str) -> str:
+    """How a libtorch that does not fit is used no longer."""
+    return f"remove {CHOICE} and run `scripts/lab setup`" if origin == CHOSEN else "unset LIBTORCH and leave out --torch-from"
 
 
 def ensure(torch_from: str | None = None) -> Libtorch:

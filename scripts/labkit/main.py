@@ -12,6 +12,7 @@ from pathlib import Path
 from . import book, dask, doctor, gallery, hub, install, kernel, leaderboard, libtorch, own, pack, python_env, release, tools
 from .grading import command as grading
 from .layout import CARGO_CONFIG, IS_SHARED, KERNEL_NAME, LAB, LEARNERS, OUT, ROOT, SOLUTIONS, STOCK_KERNEL_NAME, work_folder
+from .outputs import executed
 from .say import Problem, explain, line, step
 
 
@@ -132,7 +133,21 @@ def _ready_for(paths: list[str], folder: Path) -> list[Path]:
     for path in notebooks:
         if not path.is_file():
             raise Problem(f"There is no notebook {path}. The lab's notebooks are in {LEARNERS}.")
+    _require_places(notebooks)
     return notebooks
+
+
+def _require_places(notebooks: list[Path]) -> None:
+    """Stops before one notebook's results are written over another's, or over the notebook itself."""
+    places = {}
+    for path in notebooks:
+        place = executed(path, OUT)
+        if place.resolve() == path.resolve():
+            raise Problem(f"{path} is where results are written: move it to another folder, then run it there.")
+        if place in places:
+            raise Problem(f"The results of {places[place]} and {path} would both go to {place}: rename one of them, or run one and move its "
+                          "results before you run the other.")
+        places[place] = path
 
 
 def _execute(notebooks: list[Path], *options: str, kernel_name: str = KERNEL_NAME) -> int:
@@ -170,14 +185,16 @@ def refresh() -> None:
 
 
 def clean() -> int:
-    """Removes everything that set-up made; not a target folder elsewhere, which other projects may share."""
+    """Removes everything that set-up made; not a person's results, nor a target folder elsewhere, which other projects may share."""
     target = kernel.target_folder()
-    for folder in (LAB, work_folder(), target, OUT):
+    for folder in (LAB, work_folder(), target):
         if folder == target and ROOT not in target.parents:
             line(f"keeping {target} (CARGO_TARGET_DIR)")
         elif folder.exists():
             line(f"removing {folder}")
             shutil.rmtree(folder)
+    if OUT.exists():
+        line(f"keeping {OUT}: your results")
     CARGO_CONFIG.unlink(missing_ok=True)
     if CARGO_CONFIG.parent.exists() and not any(CARGO_CONFIG.parent.iterdir()):
         CARGO_CONFIG.parent.rmdir()
@@ -239,7 +256,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     install_.add_argument("prefix", metavar="PREFIX", help="where versions of it stand side by side, for example /opt")
     install_.add_argument("--hub", action="store_true", help="also what a JupyterHub needs (see deploy/hub)")
     commands.add_parser("hub", help="start a JupyterHub with the configuration of deploy/hub; all that follows is for JupyterHub")
-    commands.add_parser("clean", help="remove everything that set-up made")
+    commands.add_parser("clean", help="remove everything that set-up made, but no results (out/)")
     # `singleuser` is what the hub starts.
     if arguments[:1] and arguments[0] in ("nbgrader", "dask", "hub", "singleuser"):
         return argparse.Namespace(command=arguments[0], rest=arguments[1:])
@@ -255,12 +272,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
     try:
-        own.require_allowed(options.command)
+        # `install` comes back to the place that it has made, for what a hub needs.
+        is_installing = options.command == "setup" and options.for_all
+        if not is_installing:
+            own.require_allowed(options.command)
         match options.command:
             case "open":
                 return open_lab(options.rest, options.archive)
             case "setup":
-                setup(options.torch_from, options.archive)
+                if not IS_SHARED:
+                    setup(options.torch_from, options.archive)
                 if options.for_all:
                     install.finish(options.hub, lambda first: run(first, html=False, stock=False, brief=True))
                 elif options.hub:

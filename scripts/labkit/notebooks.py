@@ -20,7 +20,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from labkit.outputs import join_streams
+from labkit.outputs import executed, join_streams
 
 # A notebook with its results is read on the web, too: bytes.
 LARGEST = 1_000_000
@@ -105,20 +105,18 @@ def run(path: Path, out: Path, kernel: str, library: str, html: bool, keep: bool
         problem = error
     seconds = time.monotonic() - started
     join_streams(notebook.cells)
-    out.mkdir(parents=True, exist_ok=True)
-    # A solved notebook has its learners' one's name.
-    executed = out / ("solutions" if client.solved else "") / path.name
-    executed.parent.mkdir(exist_ok=True)
-    nbformat.write(notebook, executed)
+    target = executed(path, out)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, target)
     done = sum(1 for cell in cells if cell.execution_count)
     opening = f", first result after {client.first - started:.1f} s" if client.first else ""
     exercises = f", {client.unwritten} exercises not written yet" if client.unwritten else ""
     print(f"{'ok    ' if problem is None else 'FAILED'} {path.name}: {done} of {len(cells)} cells, "
-          f"{seconds:.1f} s{opening}{exercises}, {0 if problem is None else 1} errors → {executed}", flush=True)
+          f"{seconds:.1f} s{opening}{exercises}, {0 if problem is None else 1} errors → {target}", flush=True)
     if problem is not None:
         print("    " + _plain(problem, cells).replace("\n", "\n    "), flush=True)
     if html:
-        write_html(notebook, executed.with_suffix(".html"))
+        write_html(notebook, target.with_suffix(".html"))
     if keep and problem is None:
         return keep_results(notebook, path)
     return problem is None

@@ -1,4 +1,11 @@
-"""What a notebook keeps of its cells' outputs."""
+"""What a notebook keeps of its cells' outputs, and where it is written."""
+
+from pathlib import Path
+
+
+def executed(path: Path, out: Path) -> Path:
+    """Where a notebook's results go; a solved one has its learners' one's name."""
+    return out / ("solutions" if path.parent.name == "solutions" else "") / path.name
 
 
 def join_streams(cells) -> None:

@@ -22,11 +22,16 @@ def python() -> Path:
 
 def is_made(venv: Path, requirements: Path, stamp: Path) -> bool:
     """Whether an environment has what its requirements name."""
-    return stamp.exists() and stamp.read_text() == _wanted(requirements) and (venv / "bin" / "python").exists()
+    return stamp.exists() and stamp.read_text() == _state(venv, requirements)
 
 
-def _wanted(requirements: Path) -> str:
-    return hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+def _state(venv: Path, requirements: Path) -> str | None:
+    """The requirements, and the environment's own Python, whichever else this is run with; none if that does not start."""
+    try:
+        version = tools.run([venv / "bin" / "python", "-c", "import sys; print(*sys.version_info[:2])"], "", env=own())
+    except Problem:
+        return None
+    return hashlib.sha256(requirements.read_bytes() + version.encode()).hexdigest()
 
 
 def make(venv: Path, requirements: Path, stamp: Path, what: str) -> None:
@@ -43,7 +48,7 @@ def make(venv: Path, requirements: Path, stamp: Path, what: str) -> None:
         raise Problem(f"pip could not install {what} (its message stands above). Check the connection, the proxy "
                       "and the free disk space, then run the same command again.")
     stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(_wanted(requirements))
+    stamp.write_text(_state(venv, requirements))
 
 
 def ensure_own(venv: Path, requirements: Path, stamp: Path, what: str, cost: str) -> None:

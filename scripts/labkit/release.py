@@ -1,5 +1,7 @@
 """scripts/lab release: the learners' notebooks from the solved ones, by nbgrader."""
 
+import hashlib
+import json
 import os
 import subprocess
 import tempfile
@@ -11,6 +13,8 @@ from .outputs import join_streams
 from .say import Problem, line
 
 VENV = LAB / "nbgrader"
+# The digests of the learners' notebooks that were written last, by name.
+WRITTEN = STAMPS / "released.json"
 REQUIREMENTS = ROOT / "scripts" / "requirements-nbgrader.txt"
 
 
@@ -18,6 +22,8 @@ def release(check: bool) -> int:
     """Writes what is out of date; with `check` only says so, and answers 1 if anything is."""
     wanted = generate()
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if not check:
+        require_nobodys([path for path in stale if path.parent == NOTEBOOKS and path.exists()])
     orphans = sorted(set(NOTEBOOKS.glob("*.ipynb")) - set(wanted))
     for path in orphans:
         line(f"{path.relative_to(ROOT)} has no solved notebook in {SOLUTIONS.relative_to(ROOT)}/ and is not generated.")
@@ -28,8 +34,24 @@ def release(check: bool) -> int:
     if check:
         line("Run `scripts/lab release`." if stale else f"{len(wanted)} notebooks are up to date.")
     else:
+        WRITTEN.parent.mkdir(parents=True, exist_ok=True)
+        WRITTEN.write_text(json.dumps({path.name: _digest(path) for path in wanted if path.parent == NOTEBOOKS}))
         line(f"{len(stale)} of {len(wanted)} notebooks written, the others were up to date.")
     return 1 if orphans or (check and stale) else 0
+
+
+def require_nobodys(paths: list[Path]) -> None:
+    """Stops if somebody has worked in a notebook that would be written over: it is not what was written last, and not as committed."""
+    written = json.loads(WRITTEN.read_text()) if WRITTEN.exists() else {}
+    changed = tools.changed(ROOT, NOTEBOOKS)
+    for path in paths:
+        if str(path.relative_to(ROOT)) in changed and written.get(path.name) != _digest(path):
+            raise Problem(f"{path.relative_to(ROOT)} is neither as committed nor as `scripts/lab release` wrote it: somebody has worked in it. Nothing "
+                          "was written: move it out of there (or remove it), and run the same command again.")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def generate() -> dict[Path, str]:

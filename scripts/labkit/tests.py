@@ -122,7 +122,7 @@ def jobs(suites, quick: bool) -> list[Job]:
 
 
 # What takes long, and depends little on the code of the library.
-SLOW = ("test_scripts_bench",)
+SLOW = ("test_scripts_bench", "test_scripts_gradebook")
 
 
 def _size(path: Path) -> int:

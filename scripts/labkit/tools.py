@@ -45,6 +45,18 @@ def run(command: list, advice: str, **options) -> str:
     return answer.stdout
 
 
+def changed(root: Path, folder: Path) -> list[str]:
+    """What lies in a folder of a project and is not as committed; nothing, where the project is no clone or git is not here."""
+    if not (root / ".git").exists():
+        return []
+    try:
+        told = run(["git", "-c", f"safe.directory={root}", "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", folder],
+                   "git does not say what has changed.", cwd=root)
+    except Problem:
+        return []
+    return [entry[3:] for entry in told.split("\0") if entry]
+
+
 def cxx() -> str | None:
     names = [os.environ.get("CXX"), "c++", "g++", "clang++"]
     return next((path for name in names if name and (path := shutil.which(name))), None)

@@ -299,6 +299,34 @@ class Making(unittest.TestCase):
             book.make(book.Wish(None, None, 1), str(self.folder), False)
         self.assertTrue((self.folder / "thesis.txt").exists())
 
+    def test_a_book_takes_the_place_of_a_book_and_of_nothing_that_somebody_has_put_there(self):
+        target, made = self.folder / "site", []
+
+        def build(_, site):
+            made.append(len(made))
+            (site / "docs").mkdir(parents=True)
+            (site / "docs" / f"{made[-1]}.html").touch()
+            return site
+
+        (self.folder / "live.html").touch()
+        (self.folder / "api").mkdir()
+        with (mock.patch.object(book, "ensure"), mock.patch.object(book, "live_page", return_value=self.folder / "live.html"),
+              mock.patch.object(book, "code_documentation", return_value=self.folder / "api"), mock.patch.object(book, "write_sources"),
+              mock.patch.object(book, "build", build), mock.patch.object(book, "check"), mock.patch("builtins.print")):
+            make = lambda: book.make(book.Wish(None, None, 1), str(target), False)
+            make()
+            make()
+            self.assertEqual(sorted(path.name for path in target.rglob("*.html")), ["1.html", "index.html", "live.html"])
+            for name in (".git/HEAD", "CNAME", "docs/mine.html"):
+                (target / name).parent.mkdir(exist_ok=True)
+                (target / name).touch()
+                with self.assertRaisesRegex(Problem, f"something else than a book, {name}"):
+                    make()
+                self.assertTrue((target / name).exists())
+                (target / name).unlink()
+        self.assertEqual(made, [0, 1])
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["api", "live.html", "site", "work"])
+
     def test_references_that_lead_nowhere_are_an_error(self):
         (self.folder / "a.html").write_text('<a href="gone.html">')
         with self.assertRaisesRegex(Problem, "a.html: it refers to gone.html"):

@@ -50,6 +50,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.html = False
         self.cut_after: int | None = None
         self.failures = 0
+        self.login: str | None = None
         self.asked: list[int] = []  # the length of each range
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -68,6 +69,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.server.failures > 0:
             self.server.failures -= 1
             self.send_error(503)
+        elif self.server.login and self.headers.get("Authorization") != f"Basic {base64.b64encode(self.server.login.encode()).decode()}":
+            self.send_error(401)
         elif self.path == "/simple/thing/":
             link = f"../../files/{WHEEL}#sha256=0"
             page = f'<a href="{link}">x</a>' if self.server.html else json.dumps({"files": [{"url": f"/files/{WHEEL}"}]})
@@ -192,6 +195,19 @@ class FetchTest(unittest.TestCase):
     def test_an_index_without_the_wheel_is_told(self):
         with self.assertRaisesRegex(Problem, "LIBTORCH"):
             download.find_wheel(self.server.index, "thing", "thing-2.0-py3-none-any.whl")
+
+    def test_a_login_in_the_address_of_the_index_is_used_for_its_files_too_and_never_told(self):
+        self.server.login = "me:to/k@n"
+        plain = self.server.index
+        with mock.patch.object(Server, "index", plain.replace("//", "//me:to%2Fk%40n@")):
+            self.fetch()
+            self.assert_whole()
+        for index in (plain.replace("//", "//me:another@"), "http://me:another@127.0.0.1:9"):
+            with self.assertRaises(Problem) as told:
+                download.find_wheel(index, "thing", WHEEL)
+            self.assertNotIn("another", str(told.exception))
+        elsewhere = "http://127.0.0.2/x.whl"
+        self.assertEqual(download._with_login_of("http://me:token@127.0.0.1/simple", elsewhere), elsewhere)
 
     def test_no_network_is_told(self):
         with self.assertRaisesRegex(Problem, "needs the network once"):

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import socket
+import sqlite3
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -244,6 +246,17 @@ class CourseTest(InAFolder):
         (self.folder / "submitted" / "eve").symlink_to(self.folder / "submitted" / "ada")
         return course.open_course(self.folder, None)
 
+    def test_a_bubblewrap_that_is_not_here_and_one_that_may_not_are_told_apart(self):
+        self.course()
+        grade = lambda: command.grade(command.Wish(str(self.folder)))
+        with mock.patch.dict(os.environ, {"PATH": str(self.folder)}):
+            with self.assertRaisesRegex(Problem, "apt install bubblewrap.*--no-sandbox"):
+                grade()
+            (self.folder / "bwrap").write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+            (self.folder / "bwrap").chmod(0o755)
+            with self.assertRaisesRegex(Problem, "may not make a sandbox: bwrap: setting up uid map: Permission denied.*AppArmor.*--no-sandbox"):
+                grade()
+
     def test_a_learner_is_a_folder_with_a_name_that_is_one(self):
         self.assertEqual(self.course().learners(), (["ada"], ["*", "eve"]))
 
@@ -270,6 +283,87 @@ class CourseTest(InAFolder):
         self.assertIsNone(course.kept(result, course.key(path, MASTER, "another state")))
         result.write_text('{"key": ')
         self.assertIsNone(course.kept(result, wanted))
+
+    def test_points_stay_in_the_table_for_whom_nothing_is_graded_now_and_what_failed_is_a_row_without_points(self):
+        self.course()
+        for name in ("bob", "cid"):
+            (self.folder / f"submitted/{name}/lab").mkdir(parents=True)
+            (self.folder / f"submitted/{name}/lab/one.ipynb").write_text(json.dumps({"cells": [name]}))
+
+        def graded(path, *_):
+            if "bob" in str(path):
+                raise Problem("the disk is full")
+            return {**command.Grading.without_answers(grading, "one", "right", True), "cells": [], "told": [], "given": []}
+
+        def points():
+            with (self.folder / "grading/lab/points.csv").open(newline="") as file:
+                return {row["learner"]: (row["points"], row["of"]) for row in csv.DictReader(file)}
+
+        wish = command.Wish(str(self.folder), sandboxed=False)
+        with (mock.patch.object(command.kernel, "PREPARED", self.folder / "source/lab/one.ipynb"), mock.patch.object(command.release, "ensure"),
+              mock.patch.object(command.run, "grade", graded), mock.patch.object(command.Gradebook, "record") as record,
+              contextlib.redirect_stdout(io.StringIO()) as said):
+            grading = command.Grading(course.open_course(self.folder, None), wish, None)
+            command.grade(command.Wish(str(self.folder), learners=("ada",), sandboxed=False))
+            self.assertEqual(points(), {"ada": ("1", "1"), "bob": ("", "1"), "cid": ("", "1")})
+            self.assertEqual(command.grade(wish), 1)
+            self.assertEqual(points(), {"ada": ("1", "1"), "bob": ("", "1"), "cid": ("1", "1")})
+            command.grade(command.Wish(str(self.folder), learners=("ada",), again=True, sandboxed=False))
+            self.assertEqual(points(), {"ada": ("1", "1"), "bob": ("", "1"), "cid": ("1", "1")})
+        self.assertIn(mock.call("bob"), record.call_args_list, "other notebooks of theirs may be graded")
+        self.assertIn("?/1", said.getvalue())
+        self.assertIn("could not be graded: bob one: the disk is full", said.getvalue())
+        self.assertFalse(list(self.folder.rglob("*.part")))
+
+    def test_whom_nbgrader_does_not_take_keeps_nobody_else_from_being_graded(self):
+        made = self.course()
+        (self.folder / "submitted/bob/lab").mkdir(parents=True)
+        wish = command.Wish(str(self.folder), sandboxed=False)
+        with (mock.patch.object(command.kernel, "PREPARED", self.folder / "source/lab/one.ipynb"),
+              mock.patch.object(command.run, "grade", return_value={"verdicts": {}, "metadata": {}, "remarks": [], "seconds": 0, "memory": 0}),
+              mock.patch.object(command.Gradebook, "record", side_effect=Problem("not this one")) as record,
+              contextlib.redirect_stdout(io.StringIO())):
+            grading = command.Grading(made, wish, None)
+            self.assertEqual(list(grading.all(["ada", "bob"])), ["ada", "bob"])
+        self.assertEqual((record.call_count, grading.failed), (2, ["not this one"] * 2))
+
+    def test_nbgrader_is_told_once_and_another_gradebook_again(self):
+        made = self.course()
+        course.keep(made.result("ada", "one"), {})
+        talk = "import sys\nfor line in sys.stdin: print('{\"problem\": null, \"remark\": null}', flush=True)"
+
+        def started():
+            with mock.patch.object(command.Gradebook, "_start", autospec=True) as start, command.Gradebook(made) as gradebook:
+                def begin(it):
+                    it.process = subprocess.Popen([sys.executable, "-c", talk], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                    return it.process
+                start.side_effect = begin
+                gradebook.record("ada")
+            return start.called
+
+        for told in (True, False):
+            self.assertEqual(started(), told)
+        for number in (1, 2):
+            (self.folder / "gradebook.db").unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(self.folder / "gradebook.db")) as book:
+                book.execute("CREATE TABLE assignment (id, name)")
+                book.execute("INSERT INTO assignment VALUES (?, 'lab')", [number])
+                book.commit()
+            self.assertEqual([started(), started()], [True, False])
+
+    def test_an_nbgrader_that_ends_is_told_and_another_is_started_for_the_next_learner(self):
+        made = self.course()
+        for name in ("ada", "bob"):
+            course.keep(made.result(name, "one"), {})
+        with mock.patch.object(command.release, "environment", lambda: None), mock.patch.object(command.release, "VENV", self.folder), \
+                command.Gradebook(made) as gradebook:
+            (self.folder / "bin").mkdir()
+            (self.folder / "bin" / "python").write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
+            (self.folder / "bin" / "python").chmod(0o755)
+            for name in ("ada", "bob"):
+                with self.assertRaisesRegex(Problem, f"status 3 at the points of {name}"):
+                    gradebook.record(name)
+        self.assertEqual((made.results / "nbgrader.log").read_text(), "broken\n" * 2)
 
     def test_what_is_no_course_says_what_one_is(self):
         with self.assertRaisesRegex(Problem, "no course of nbgrader"):

@@ -1,5 +1,6 @@
 """A lab that many share: what `scripts/lab install` makes, what its users may do, and the hub's configuration."""
 
+import io
 import json
 import os
 import stat
@@ -7,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from labkit import hub, install, own, pack, python_env, tools
+from labkit import hub, install, main, own, pack, python_env, tools
 from labkit.say import Problem
 
 DEPLOY = ROOT / "deploy" / "hub"
@@ -160,10 +162,42 @@ class Install(Folder):
             install.require(self.folder / "my prefix" / "glasslab-1")
         with self.assertRaisesRegex(Problem, "outside of it"):
             install.require(ROOT / "out" / "glasslab-1")
+        (self.folder / "glasslab").mkdir()
+        with self.assertRaisesRegex(Problem, f"{self.folder}/glasslab is there already"):
+            install.require(self.folder / "glasslab-1")
+        (self.folder / "glasslab").rmdir()
         self.assertEqual(os.listdir(self.folder), [])
         self.folder.chmod(0o700)
         with self.assertRaisesRegex(Problem, f"PREFIX.*{self.folder} is closed"):
             install.require(self.folder / "glasslab-1")
+
+    def test_somebodys_own_work_is_not_installed_for_all(self):
+        self.write("notebooks/01.ipynb")
+        self.write("notebooks/models/mine.safetensors")
+        self.write(".gitignore", "models/\n")
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+        with mock.patch.object(install, "ROOT", self.folder), mock.patch.object(install, "NOTEBOOKS", self.folder / "notebooks"):
+            self.write("notebooks/02.ipynb", "in no clone, nobody knows")
+            install.require_nobodys_work()
+            (self.folder / "notebooks/02.ipynb").unlink()
+            for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "All"]):
+                subprocess.run([*git, *command], cwd=self.folder, check=True)
+            install.require_nobodys_work()
+            self.write("notebooks/01.ipynb", "my answers")
+            self.write("notebooks/my own é.ipynb")
+            with mock.patch.object(install, "name", return_value="glasslab-1"), mock.patch.object(install, "require"), \
+                    mock.patch.object(install, "copy_project") as copied, \
+                    self.assertRaisesRegex(Problem, "^notebooks/01.ipynb, notebooks/my own é.ipynb: not as committed"):
+                install.install(str(self.folder / "opt"), False)
+            copied.assert_not_called()
+
+    def test_what_a_hub_needs_can_be_added_to_a_place_that_is_finished(self):
+        with (mock.patch.object(main, "IS_SHARED", True), mock.patch.object(own, "IS_SHARED", True), mock.patch.object(main, "setup") as setup,
+              mock.patch.object(install, "finish") as finish, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO())):
+            self.assertEqual(main.main(["setup", "--for-all", "--hub"]), 0)
+            self.assertEqual(finish.call_args[0][0], True)
+            self.assertEqual(main.main(["setup", "--hub"]), 1)
+        setup.assert_not_called()
 
     def test_everybody_may_read_what_is_installed_and_nobody_else_may_write(self):
         program, text = self.write("place/bin/program"), self.write("place/text")

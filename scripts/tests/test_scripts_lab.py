@@ -1,8 +1,10 @@
 """scripts/lab on machines where something is missing: a clear sentence, never a stack trace."""
 
+import ast
 import errno
 import io
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -17,7 +19,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from labkit import doctor, kernel, layout, libtorch, machines, main, python_env, tools
+from labkit import book, doctor, kernel, layout, libtorch, machines, main, python_env, tools
 from labkit.benches import data
 from labkit.say import Problem, explain
 
@@ -106,6 +108,14 @@ class FreshClone(unittest.TestCase):
     def test_cleaning_where_nothing_is_does_nothing(self):
         self.assertEqual(self.lab("clean").returncode, 0)
 
+    def test_cleaning_keeps_a_persons_results(self):
+        for home in (self.root, self.root.parent / "mine"):
+            (home / "out").mkdir(parents=True)
+            (home / "out" / "leaderboard.html").touch()
+            self.env["GLASSLAB_HOME"] = str(home)
+            self.assertIn(f"keeping {home / 'out'}: your results", self.lab("clean").stdout)
+            self.assertTrue((home / "out" / "leaderboard.html").exists())
+
     def test_cleaning_keeps_a_target_folder_that_other_projects_share(self):
         shared, own = self.root.parent / "shared target", self.root / "target"
         for folder in (shared, own):
@@ -150,6 +160,17 @@ class Libtorch(unittest.TestCase):
         self.make("2.11.0")
         with self.assertRaisesRegex(Problem, "2.11.0.*made for 2.13.*cargo update -p tch --precise 0.24.0"):
             self.find()
+
+    def test_a_choice_of_set_up_that_fits_no_longer_is_told_with_how_to_take_it_back(self):
+        self.make("2.11.0")
+        choice = self.folder / "libtorch.path"
+        choice.write_text(f"{self.folder}\n")
+        with mock.patch.object(libtorch, "CHOICE", choice), mock.patch.dict(os.environ, {"LIBTORCH": ""}):
+            with self.assertRaisesRegex(Problem, f"chosen at set-up.*remove {choice} and run `scripts/lab setup`"):
+                libtorch.find()
+            shutil.rmtree(self.folder / "lib")
+            with self.assertRaisesRegex(Problem, f"No libtorch at.*remove {choice}"):
+                libtorch.find()
 
     def test_a_version_that_no_tch_is_made_for_is_told(self):
         self.make("1.13.1")
@@ -200,6 +221,29 @@ class SideBySide(unittest.TestCase):
         self.assertEqual(seen, [None, main.BRIEF_SECONDS])
 
 
+class Places(unittest.TestCase):
+    """Where the results of notebooks go."""
+
+    def run_them(self, *names):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in names:
+                (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                (Path(folder) / name).touch()
+            with (mock.patch.object(main, "is_set_up", return_value=True), mock.patch.object(main, "refresh"),
+                  mock.patch.object(main, "OUT", Path(folder) / "out"), mock.patch.object(main, "_execute", return_value=0) as execute):
+                main.run([str(Path(folder) / name) for name in names], html=False, stock=False)
+            return execute.called
+
+    def test_results_that_would_be_written_over_each_other_or_over_the_notebook_are_told_before_anything_runs(self):
+        with self.assertRaisesRegex(Problem, "ada/lab/02.ipynb and .*bob/lab/02.ipynb would both go to .*out/02.ipynb"):
+            self.run_them("ada/lab/02.ipynb", "bob/lab/02.ipynb")
+        with self.assertRaisesRegex(Problem, "out/02.ipynb is where results are written"):
+            self.run_them("out/02.ipynb")
+        with self.assertRaisesRegex(Problem, "out/solutions/02.ipynb is where results are written"):
+            self.run_them("out/solutions/02.ipynb")
+        self.assertTrue(self.run_them("notebooks/02.ipynb", "notebooks/solutions/02.ipynb", "notebooks/03.ipynb"))
+
+
 class Sentences(unittest.TestCase):
     def test_a_program_that_fails_has_the_last_word(self):
         with self.assertRaisesRegex(Problem, "Mend it.(.|\n)*the reason"):
@@ -218,6 +262,21 @@ class Sentences(unittest.TestCase):
     def test_an_old_python_is_told(self):
         with mock.patch.object(sys, "version_info", (3, 9)), self.assertRaisesRegex(SystemExit, "needs Python 3.10 or newer"):
             runpy.run_path(str(ROOT / "scripts" / "labkit" / "__init__.py"))
+
+    def test_nothing_is_imported_that_the_oldest_python_does_not_have(self):
+        newer = {"tomllib", "annotationlib", "compression"}  # of 3.11 and later
+        for path in [*(ROOT / "scripts").rglob("*.py"), *(ROOT / "deploy").rglob("*.py")]:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                self.assertFalse(newer & {name.split(".")[0] for name in names}, path)
+
+    def test_the_scripts_run_in_the_oldest_python(self):
+        oldest = shutil.which("python3.10")
+        if not oldest or subprocess.run([oldest, "--version"], capture_output=True).returncode != 0:
+            self.skipTest("needs Python 3.10")
+        for name in ("lab", "test", "bench"):
+            tools.run([oldest, "-B", ROOT / "scripts" / name, "--help"], f"scripts/{name} does not run in Python 3.10.")
 
     def test_a_path_that_no_linker_takes_is_told(self):
         for path in ("/home/me/a:b/.lab", "/home/me/a,b/.lab"):
@@ -242,6 +301,54 @@ class RustVersion(unittest.TestCase):
         wanted = ".".join(map(str, layout.MIN_RUSTC))
         for name, sign in [("README.md", "[Rust](https://rustup.rs) {} or newer"), ("Dockerfile", "FROM rust:{}-")]:
             self.assertIn(sign.format(wanted), (ROOT / name).read_text(), name)
+
+
+class Image(unittest.TestCase):
+    """What the Dockerfile, and those who start its image, say."""
+
+    def test_a_learners_work_outlives_the_container(self):
+        dockerfile = (ROOT / "Dockerfile").read_text()
+        self.assertRegex(dockerfile, "install -d -o learner -g learner .*/home/learner/mine")
+        for text in (dockerfile, (ROOT / "docs" / "machines.md").read_text()):
+            for command in re.findall("docker run --rm.*", text):
+                self.assertIn("-e GLASSLAB_HOME=/home/learner/mine -v glasslab-mine:/home/learner/mine", command)
+
+    def test_models_that_somebody_trained_do_not_come_along(self):
+        self.assertIn("**/models", (ROOT / ".dockerignore").read_text().splitlines())
+
+    def test_it_has_all_documents_of_the_book(self):
+        copied = re.findall(r"^COPY --chown=learner (.*) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
+        self.assertLessEqual({name.split("/")[0] for name in book.DOCUMENTS}, {name for names in copied for name in names.split()})
+
+    def test_all_that_compose_asks_for_is_set_first(self):
+        text = (ROOT / "deploy" / "hub" / "compose.yaml").read_text()
+        wanted = re.findall(r"\$\{(\w+):\?", text)
+        self.assertTrue(wanted)
+        for name in wanted:
+            self.assertRegex(text, f"#   export .*{name}=.*\n(#.*\n)*#   docker compose")
+
+
+class Environment(unittest.TestCase):
+    def test_it_is_kept_whatever_python_it_is_asked_by_and_made_anew_where_its_own_is_another(self):
+        with tempfile.TemporaryDirectory() as folder:
+            made, requirements, stamp = (Path(folder) / name for name in ("venv", "requirements.txt", "stamp"))
+            requirements.write_text("# nothing\n")
+            venv.create(made, symlinks=True)
+            stamp.write_text(python_env._state(made, requirements))
+            is_made = lambda: python_env.is_made(made, requirements, stamp)
+            with mock.patch.object(sys, "version", "3.14.1 | another's"), mock.patch.dict(os.environ, {"PYTHONHOME": "/nowhere"}):
+                self.assertTrue(is_made())
+            own = made / "bin" / "python"
+            own.unlink()
+            for script in ("echo 3 9", "exit 1"):
+                own.write_text(f"#!/bin/sh\n{script}\n")
+                own.chmod(0o755)
+                self.assertFalse(is_made(), script)
+            own.unlink()
+            own.symlink_to("python3")
+            self.assertTrue(is_made())
+            requirements.write_text("# something\n")
+            self.assertFalse(is_made())
 
 
 class Folders(unittest.TestCase):

@@ -67,6 +67,15 @@ class PlaceTest(unittest.TestCase):
             self.assertFalse({"\u202e", "\x1b"} & set(shown))
 
 
+class WithoutASandboxTest(unittest.TestCase):
+    def test_it_is_said(self):
+        with (tempfile.TemporaryDirectory() as folder, mock.patch.object(leaderboard.sandbox, "bubblewrap", return_value=None),
+              mock.patch.object(leaderboard, "measured", return_value=({}, "it is a link")), contextlib.redirect_stdout(io.StringIO()) as said):
+            (Path(folder) / "mine.safetensors").touch()
+            leaderboard.make(folder, None, 60, str(Path(folder) / "page.html"))
+        self.assertIn("no sandbox: the models are opened as you, unconfined", said.getvalue())
+
+
 class MeasuredTest(unittest.TestCase):
     """Models of the real command."""
 

@@ -3,7 +3,9 @@
 import copy
 import io
 import json
+import os
 import re
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -135,6 +137,16 @@ class Pages(unittest.TestCase):
                 self.assertIn(f" = {exercise}(", named, row)
 
 
+    def test_the_teachers_page_makes_a_course_outside_of_the_project(self):
+        commands = re.search(r"1\. Make a folder for the course.*?```sh\n(.*?)```", (ROOT / "docs/teaching.md").read_text(), re.S)[1]
+        with tempfile.TemporaryDirectory() as folder:
+            project = Path(folder) / "glasslab"
+            (project / "notebooks").mkdir(parents=True)
+            (project / "notebooks/solutions").symlink_to(SOLUTIONS)
+            subprocess.run(["sh", "-ec", f"{commands}\ntest -d source/lab"], cwd=project, check=True)
+            self.assertEqual(os.listdir(project), ["notebooks"])
+
+
 def stream(text, name="stdout"):
     return {"output_type": "stream", "name": name, "text": text}
 
@@ -171,7 +183,8 @@ class Stale(unittest.TestCase):
         made = notebook(code(SOLVED, id="solution"), code(TEST, id="test", outputs=[], execution_count=3))
         made["metadata"] = {"kernelspec": {"language": "rust", "name": "glasslab", "display_name": "Rust"}}
         (self.solutions / "01.ipynb").write_text(json.dumps(made))
-        for name, value in [("SOLUTIONS", self.solutions), ("NOTEBOOKS", self.notebooks), ("ROOT", self.root)]:
+        for name, value in [("SOLUTIONS", self.solutions), ("NOTEBOOKS", self.notebooks), ("ROOT", self.root),
+                            ("WRITTEN", self.root / "released.json")]:
             patch = mock.patch.object(release, name, value)
             patch.start()
             self.addCleanup(patch.stop)
@@ -192,6 +205,26 @@ class Stale(unittest.TestCase):
         self.assertNotIn("2 * x", given)
         (self.notebooks / "01.ipynb").write_text(given.replace("your turn", "2 * x"))
         self.assertEqual(self.release(check=True)[0], 1)
+
+    def test_a_notebook_that_somebody_has_worked_in_is_not_written_over(self):
+        given, solved = self.notebooks / "01.ipynb", self.solutions / "01.ipynb"
+        self.release(check=False)
+        for command in (["init", "-q"], ["add", "notebooks"], ["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q", "-m", "All"]):
+            subprocess.run(["git", *command], cwd=self.root, check=True)
+        # What was released and not committed is nobody's work.
+        for title in ("one", "another"):
+            made = exercises.read(solved)
+            made["cells"][0]["source"] = SOLVED.replace("exercise: double", f"exercise: double\n// {title}")
+            solved.write_text(exercises.text(made))
+            self.release(check=False)
+            self.assertIn(title, given.read_text())
+        given.write_text(given.read_text().replace("your turn", "3 * x"))
+        with self.assertRaisesRegex(Problem, "notebooks/01.ipynb is neither as committed nor"):
+            self.release(check=False)
+        self.assertIn("3 * x", given.read_text())
+        given.unlink()
+        self.release(check=False)
+        self.assertIn("your turn", given.read_text())
 
     def test_releasing_joins_results_that_are_in_pieces(self):
         self.release(check=False)

@@ -48,6 +48,10 @@ class Course:
     def result(self, learner: str, notebook: str) -> Path:
         return self.results / learner / f"{notebook}.json"
 
+    def told(self, learner: str) -> Path:
+        """Which results nbgrader has been told."""
+        return self.results / learner / "told"
+
 
 def open_course(folder: Path, assignment: str | None) -> Course:
     """A course, and the one assignment that is named, or that there is."""
@@ -89,18 +93,22 @@ def digest(paths: list[Path]) -> str:
     return whole.hexdigest()
 
 
-def keep(path: Path, result: dict) -> None:
-    """Writes a result under another name first: half a result never has a result's name."""
+def write(path: Path, text: str) -> None:
+    """Writes under another name first: half a file never has the file's name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(result, ensure_ascii=False, indent=1), encoding="utf-8")
+    part.write_text(text, encoding="utf-8")
     part.replace(path)
 
 
-def kept(path: Path, wanted: str) -> dict | None:
-    """The result that is there, if it is of what is there now."""
+def keep(path: Path, result: dict) -> None:
+    write(path, json.dumps(result, ensure_ascii=False, indent=1))
+
+
+def kept(path: Path, wanted: str | None = None) -> dict | None:
+    """The result that is there; with a key, only if it is of what is there now."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return result if result.get("key") == wanted else None
+    return result if wanted in (None, result.get("key")) else None

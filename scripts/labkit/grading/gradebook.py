@@ -1,7 +1,7 @@
 """Tells nbgrader what came of submissions: its gradebook, its graded notebooks, its page for each learner.
 
 This file is run by the Python of nbgrader's environment, in the course's folder: gradebook.py ASSIGNMENT RESULTS. Each line of
-its input is a learner whose results lie in RESULTS/LEARNER/; each line of its output is `{"learner": …, "problem": null}`.
+its input is a learner whose results lie in RESULTS/LEARNER/; each line of its output is `{"learner": …, "problem": null, "remark": null}`.
 
 nbgrader does here what it does in `nbgrader autograde`, with notebooks that have been run already: so its cells, points
 that were given by hand, late submissions and whatever is added to its settings are what they are there.
@@ -21,6 +21,7 @@ from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import (AssignLatePenalties, CheckCellMetadata, DeduplicateIds, OverwriteCells, OverwriteKernelspec,
                                     SaveAutoGrades)
+from nbgrader.utils import parse_utc
 
 
 def notebook(result: dict):
@@ -68,8 +69,8 @@ class Gradebook:
         self.app.initialize([])
         self.app.log.setLevel(logging.ERROR)
 
-    def record(self, learner: str) -> None:
-        """A learner's points, graded notebooks and page."""
+    def record(self, learner: str) -> str | None:
+        """A learner's points, graded notebooks and page; what the teacher should know of it."""
         shutil.rmtree(self.ready, ignore_errors=True)
         folder = self.ready / learner / self.assignment
         folder.mkdir(parents=True)
@@ -78,8 +79,13 @@ class Gradebook:
         course = CourseDirectory(parent=self.app)
         course.assignment_id, course.student_id = self.assignment, learner
         time = Path(course.format_path(course.submitted_directory, learner, self.assignment)) / "timestamp.txt"
+        remark = None
         if time.is_file() and not time.is_symlink() and time.stat().st_size < 200:
-            shutil.copyfile(time, folder / time.name)
+            try:
+                parse_utc(time.read_text(encoding="utf-8").strip())
+                shutil.copyfile(time, folder / time.name)
+            except Exception:  # it is a stranger's, and nbgrader would take no points for it
+                remark = f"{time.name} holds no time, and was not looked at: whether this came late is not known."
         submitted, course.submitted_directory = course.submitted_directory, str(self.ready.relative_to(course.root))
         grades = Autograde(coursedir=course, parent=self.app)
         grades.force = True
@@ -91,6 +97,7 @@ class Gradebook:
         page.force = True
         page.start()
         shutil.rmtree(self.ready)
+        return remark
 
 
 def main(assignment: str, results: Path) -> None:
@@ -99,12 +106,12 @@ def main(assignment: str, results: Path) -> None:
     os.dup2(2, 1)
     gradebook = Gradebook(assignment, results)
     for line in sys.stdin:
-        learner, problem = line.strip(), None
+        learner, problem, remark = line.strip(), None, None
         try:
-            gradebook.record(learner)
+            remark = gradebook.record(learner)
         except (Exception, SystemExit) as error:  # of one learner; the others' points are not lost for it
             problem = f"{type(error).__name__}: {error}"
-        print(json.dumps({"learner": learner, "problem": problem}), file=lines, flush=True)
+        print(json.dumps({"learner": learner, "problem": problem, "remark": remark}), file=lines, flush=True)
 
 
 if __name__ == "__main__":

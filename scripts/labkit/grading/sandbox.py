@@ -15,11 +15,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import tools
 from . import cgroup
 
-ADVICE = ("bubblewrap is not here (the program bwrap), in which learners' code is run so that it can do no harm. On Debian and Ubuntu: "
-          "`apt install bubblewrap`. Without it, `--no-sandbox` runs their code as you, with all that you may do: only for code that "
-          "you have read.")
 # How often the watch looks. Seconds.
 WATCH = 0.1
 # The most that a sandbox may say in all. Bytes.
@@ -40,10 +38,21 @@ class Limits:
 def bubblewrap() -> str | None:
     """The program, if it is here and may make a sandbox: in some containers it may not."""
     program = shutil.which("bwrap")
+    return program if program and _tried(program).returncode == 0 else None
+
+
+def why_not() -> str:
+    """Why there is no sandbox here, and what to do."""
+    program = shutil.which("bwrap")
     if program is None:
-        return None
-    tried = subprocess.run([program, *ISOLATED, "--ro-bind", "/", "/", "--proc", "/proc", "true"], capture_output=True)
-    return program if tried.returncode == 0 else None
+        return "bubblewrap is not here (the program bwrap), which makes the sandbox. On Debian and Ubuntu: `apt install bubblewrap`."
+    said = (_tried(program).stderr.strip().splitlines() or ["it does not say why"])[-1]
+    return (f"bwrap is here but may not make a sandbox: {said}. On Ubuntu 24.04 and later, AppArmor forbids it: give bwrap a profile that allows "
+            "`userns` (docs/teaching.md, Grading, has one). In a container, allow it to make user namespaces.")
+
+
+def _tried(program: str) -> subprocess.CompletedProcess:
+    return subprocess.run([program, *ISOLATED, "--ro-bind", "/", "/", "--proc", "/proc", "true"], capture_output=True, **tools.TEXT)
 
 
 ISOLATED = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]

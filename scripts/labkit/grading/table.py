@@ -10,7 +10,7 @@ COLUMNS = ["learner", "notebook", "exercise", "points", "of", "said", "seconds",
 
 
 def points(result: dict) -> tuple[float, float]:
-    """The points of a notebook, and how many there are."""
+    """The points of a notebook, and how many there are; what nobody knows, as what could not be graded, gives none."""
     got = [(result["metadata"][name].get("points", 0), verdict["right"]) for name, verdict in result["verdicts"].items()]
     return sum(count for count, right in got if right), sum(count for count, _ in got)
 
@@ -25,9 +25,9 @@ def as_csv(results: dict[str, dict[str, dict]]) -> str:
             remarks = "; ".join(result["remarks"])
             for name, verdict in result["verdicts"].items():
                 of = result["metadata"][name].get("points", 0)
+                got = "" if verdict["right"] is None else of if verdict["right"] else 0
                 said = verdict["said"].split("\n")[0]
-                rows.writerow([_cell(word) for word in (learner, notebook, verdict["exercise"], of if verdict["right"] else 0, of, said,
-                                                        result["seconds"], remarks)])
+                rows.writerow([_cell(word) for word in (learner, notebook, verdict["exercise"], got, of, said, result["seconds"], remarks)])
     return text.getvalue()
 
 
@@ -46,7 +46,9 @@ def as_text(results: dict[str, dict[str, dict]], pages: Path) -> str:
         got = {notebook: points(result) for notebook, result in notebooks.items()}
         total = [sum(count) for count in zip((0, 0), *got.values())]
         seconds = sum(result["seconds"] for result in notebooks.values())
-        rows.append([learner, *(_of(got[name]) if name in got else "" for name in names), _of(total), f"{seconds:.0f}"])
+        is_known = {name: all(verdict["right"] is not None for verdict in result["verdicts"].values()) for name, result in notebooks.items()}
+        cells = [(_of(got[name]) if is_known[name] else f"?/{got[name][1]:g}") if name in got else "" for name in names]
+        rows.append([learner, *cells, _of(total), f"{seconds:.0f}"])
         remarks[learner] = [f"{notebook}: {remark}" for notebook, result in notebooks.items() for remark in result["remarks"]]
     widths = [max(_width(row[column]) for row in [head, *rows]) for column in range(len(head))]
     line = lambda row: "  ".join(word + " " * (width - _width(word)) for word, width in zip(row, widths)).rstrip()
