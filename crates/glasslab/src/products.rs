@@ -78,27 +78,32 @@ mod fused {
         #[target_feature(enable = "avx2,fma")]
         fn lay<const N: usize>(&self, first: usize, out: &mut Vec<[f32; N]>) {
             let there = N.min(self.rows - first);
-            let start = out.len();
-            if self.turned && there == N {
-                out.extend((0..self.columns).map(|column| {
-                    *self.numbers[column * self.stride + first..].first_chunk::<N>().expect("a row is so wide")
-                }));
-                return;
-            }
-            out.resize(start + self.columns, [0.0; N]);
-            for lane in 0..there {
-                let out = &mut out[start..][..self.columns];
-                if self.turned {
-                    for column in 0..self.columns {
-                        out[column][lane] = self.numbers[column * self.stride + first + lane];
+            out.reserve(self.columns);
+            let room = &mut out.spare_capacity_mut()[..self.columns];
+            // Loops and no closures, which a function of the standard library, compiled for any processor, could not take in.
+            if self.turned {
+                for column in 0..self.columns {
+                    let numbers = &self.numbers[column * self.stride + first..];
+                    match numbers.first_chunk() {
+                        Some(all) if there == N => _ = room[column].write(*all),
+                        _ => room[column].write([0.0; N])[..there].copy_from_slice(&numbers[..there]),
                     }
-                } else {
-                    let row = &self.numbers[(first + lane) * self.stride..][..self.columns];
-                    for column in 0..self.columns {
-                        out[column][lane] = row[column];
+                }
+            } else {
+                // For a row that is not there, the last one once more.
+                let mut rows = [&self.numbers[..0]; N];
+                for lane in 0..N {
+                    rows[lane] = &self.numbers[(first + lane.min(there - 1)) * self.stride..][..self.columns];
+                }
+                for column in 0..self.columns {
+                    let lanes = room[column].write([0.0; N]);
+                    for lane in 0..N {
+                        lanes[lane] = rows[lane][column];
                     }
                 }
             }
+            // SAFETY: so many have just been written.
+            unsafe { out.set_len(out.len() + self.columns) };
         }
     }
 
@@ -155,17 +160,21 @@ mod fused {
                     };
                     let sums = products::<HIGH, true>(&across[needed.clone()], &panel[needed]);
                     for row in first..end {
-                        let (out, sums) = (&mut out[row * stride + column..][..there], &sums[row - first]);
-                        if ADD {
-                            for lane in 0..there {
-                                out[lane] += sums[lane];
-                            }
-                        } else {
-                            out.copy_from_slice(&sums[..there]);
+                        let (out, sums) = (&mut out[row * stride + column..], &sums[row - first]);
+                        match out.first_chunk_mut::<WIDE>() {
+                            Some(out) if there == WIDE => put::<ADD>(out, sums),
+                            _ => put::<ADD>(&mut out[..there], sums),
                         }
                     }
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    fn put<const ADD: bool>(out: &mut [f32], sums: &[f32; WIDE]) {
+        for lane in 0..out.len().min(WIDE) {
+            out[lane] = if ADD { out[lane] + sums[lane] } else { sums[lane] };
         }
     }
 }

@@ -19,10 +19,13 @@ use crate::products::{self, Causal, Panels, View, multiply};
 use crate::slices::{is_walkable, walk, walk_mut};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use tch::{Kind, Tensor};
 
 /// So many characters, in whole texts, go through the blocks at a time.
 const AT_ONCE: usize = 256;
+/// So many sizes of tensors a step needs at most.
+const SHAPES: usize = 40;
 
 /// The loss of [`TransformerLm::loss`](LanguageModel::loss), and its gradient for each parameter; `None` if the model or this processor
 /// is none for loops, or something is wrong: then libtorch computes them, or says what.
@@ -284,7 +287,7 @@ impl<'a> Lesson<'a> {
         slopes: &mut [&mut [f32]],
     ) -> (f64, Vec<f32>) {
         let (texts, reach) = (AT_ONCE.div_ceil(time), known.len() / (targets.len() / time));
-        let (mut loss, mut all_dx, mut room) = (0.0, Vec::with_capacity(targets.len() * self.width), Room::default());
+        let (mut loss, mut all_dx, mut room) = (0.0, Vec::with_capacity(targets.len() * self.width), Room::open());
         for (known, targets) in known.chunks(texts * reach).zip(targets.chunks(texts * time)) {
             let mut x = self.tables.read(known, 0, time, self.width);
             let kept: Vec<Kept> =
@@ -304,6 +307,7 @@ impl<'a> Lesson<'a> {
             all_dx.extend_from_slice(&dx);
             room.back(dx);
         }
+        room.close();
         (loss, all_dx)
     }
 
@@ -330,7 +334,21 @@ impl<'a> Lesson<'a> {
 #[derive(Default)]
 struct Room(HashMap<usize, Vec<Vec<f32>>>);
 
+/// The threads' memory between steps: the system would have to clear it anew each time.
+static ROOMS: Mutex<Vec<Room>> = Mutex::new(Vec::new());
+
 impl Room {
+    fn open() -> Room {
+        ROOMS.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Keeps it for the next step, unless it holds what other shapes have needed.
+    fn close(self) {
+        if self.0.len() <= SHAPES {
+            ROOMS.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        }
+    }
+
     fn take(&mut self, numbers: usize) -> Vec<f32> {
         self.0.get_mut(&numbers).and_then(Vec::pop).unwrap_or_else(|| vec![0.0; numbers])
     }
@@ -392,8 +410,8 @@ impl Scaled<'_> {
         sized.copy_from_slice(x);
         for (row, by) in sized.chunks_exact_mut(width).zip(&mut by) {
             if self.shift.is_some() {
-                let mean = row.iter().sum::<f32>() / width as f32;
-                row.iter_mut().for_each(|x| *x -= mean);
+                let mean = sum(row) / width as f32;
+                scale_and_shift(row, 1.0, -mean);
             }
             *by = bring_to_size(row, self.epsilon);
         }
@@ -424,8 +442,8 @@ impl Scaled<'_> {
                 }
             }
             if self.shift.is_some() {
-                let mean = dy.iter().sum::<f32>() / width as f32;
-                dy.iter_mut().for_each(|dy| *dy -= mean);
+                let mean = sum(dy) / width as f32;
+                scale_and_shift(dy, 1.0, -mean);
             }
             back_to_size(dy, sized, *by);
         }
@@ -437,7 +455,7 @@ impl Scaled<'_> {
 #[target_feature(enable = "avx2,fma")]
 fn bring_to_size(x: &mut [f32], epsilon: f64) -> f32 {
     let by = (f64::from(dot(x, x)) / x.len() as f64 + epsilon).sqrt().recip() as f32;
-    x.iter_mut().for_each(|x| *x *= by);
+    scale_and_shift(x, by, 0.0);
     by
 }
 
@@ -671,9 +689,20 @@ fn back_normed(
 /// Pairs turned by the angles of a place; with `way` −1 back.
 #[target_feature(enable = "avx2,fma")]
 fn turn(numbers: &mut [f32], turns: &[f32], way: f32) {
-    for ([a, b], [cos, sin]) in numbers.as_chunks_mut::<2>().0.iter_mut().zip(turns.as_chunks::<2>().0) {
-        let sin = sin * way;
-        (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+    let (pairs, turns) = (numbers.as_chunks_mut::<2>().0, turns.as_chunks::<2>().0);
+    let turns = &turns[..pairs.len()];
+    for place in 0..pairs.len() {
+        let ([a, b], [cos, sin]) = (pairs[place], [turns[place][0], turns[place][1] * way]);
+        pairs[place] = [a * cos - b * sin, a * sin + b * cos];
+    }
+}
+
+// Loops and no closures: a function of the standard library, compiled for any processor, could not take them in.
+
+#[target_feature(enable = "avx2,fma")]
+fn scale_and_shift(x: &mut [f32], scale: f32, shift: f32) {
+    for place in 0..x.len() {
+        x[place] = x[place] * scale + shift;
     }
 }
 
@@ -683,6 +712,19 @@ fn times(x: &mut [f32], by: &[f32]) {
     for place in 0..x.len() {
         x[place] *= by[place];
     }
+}
+
+/// In eight sums that don't wait for each other.
+#[target_feature(enable = "avx2,fma")]
+fn sum(numbers: &[f32]) -> f32 {
+    let (eights, rest) = numbers.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for eight in eights {
+        for lane in 0..8 {
+            sums[lane] += eight[lane];
+        }
+    }
+    sums.iter().chain(rest).sum()
 }
 
 /// The highest number; none, if one is none.
@@ -721,7 +763,7 @@ fn powers(numbers: &mut [f32], scale: f32) -> f32 {
 #[target_feature(enable = "avx2,fma")]
 fn softmax(scores: &mut [f32], scale: f32) {
     let share = powers(scores, scale).recip();
-    scores.iter_mut().for_each(|weight| *weight *= share);
+    scale_and_shift(scores, share, 0.0);
 }
 
 /// Makes the gradient of the mean of `all` losses of logits; gives the sum of those that are here.
@@ -733,7 +775,7 @@ fn cross_entropy(logits: &mut [f32], targets: &[i64], all: usize) -> f64 {
         let sum = powers(row, 1.0);
         loss += f64::from(sum.ln() - own);
         let share = (sum * all as f32).recip();
-        row.iter_mut().for_each(|slope| *slope *= share);
+        scale_and_shift(row, share, 0.0);
         row[target] -= (all as f32).recip();
     }
     loss

@@ -56,11 +56,18 @@ fn one(Matrix { size: [rows, columns], parameters, momentum, gradient }: Matrix<
 /// R · K → R · K
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn orthogonal(matrix: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
-    let length = matrix.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32 + 1e-7;
+    let mut square = 0.0;
+    for x in matrix {
+        square += f64::from(*x) * f64::from(*x);
+    }
+    let length = square.sqrt() as f32 + 1e-7;
     let view = View::of(matrix, columns, [rows, columns]);
     let (few, many) = (rows.min(columns), rows.max(columns));
     let across = if rows > columns { view.turned() } else { view };
-    let mut x: Vec<f32> = across.numbers().map(|number| number / length).collect(); // few · many
+    let mut x: Vec<f32> = across.numbers().collect(); // few · many
+    for x in &mut x {
+        *x /= length;
+    }
     let mut gram = times(&x, &x, many); // few · few
     let mut all: Option<Vec<f32>> = None;
     for step in 1..=STEPS {
