@@ -21,6 +21,7 @@ from labkit.layout import NOTEBOOKS, SOLUTIONS
 from labkit.say import Problem
 
 GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+TERMS = glossary.read(GLOSSARY)
 HOSTILE = "</code></details></section>```\n<script>alert(1)</script>\n```` & \"q\""
 
 
@@ -53,6 +54,25 @@ class Words(unittest.TestCase):
         for name, words in links:
             if words != "glossary":
                 self.assertIsNotNone(glossary.find(terms, words), f"{name} links “{words}” to the glossary: add it there, or to labkit/glossary.py's ALIASES")
+
+    def test_a_word_is_met_where_the_glossary_says(self):
+        books = {}  # in their order: which words each links or emphasises, and all that can be read in it
+        for path in sorted(SOLUTIONS.glob("*.ipynb"), key=lambda path: path.name.split("_")[0]):
+            cells = exercises.read(path)["cells"]
+            told = "\n".join(exercises.source(one) for one in cells if one["cell_type"] == "markdown")
+            marked = re.findall(r"\[([^\]]+)\]\([./]+docs/glossary\.md\)", told) + re.findall(r"(?<!\*)\*{1,2}([^*\n]+?)\*{1,2}(?!\*)", told)
+            outputs = [output for one in cells for output in one.get("outputs", [])]
+            shown = ["".join(output.get("text") or output.get("data", {}).get("text/plain", "")) for output in outputs]
+            read = "\n".join([exercises.source(one) for one in cells] + shown).lower().replace("ngram", "n-gram")
+            books[path.name] = ([glossary.find(TERMS, words) for words in marked], read)
+        entries = [glossary.ENTRY.match(line) for line in GLOSSARY.splitlines()]
+        for entry, term in zip(filter(None, entries), TERMS, strict=True):
+            said = re.search(r"\(\.\./notebooks/(.+?)\)", entry["where"] or "")
+            first = next((name for name, (marked, _) in books.items() if term in marked), None)
+            if first:
+                self.assertEqual(said and said[1], first, f"{term.head}: the glossary names another notebook than the first that marks the word")
+            elif said:
+                self.assertTrue(any(name.lower()[:5] in books[said[1]][1] for name in term.names), f"{term.head}: {said[1]} doesn't have the word")
 
     def test_each_word_has_a_place_of_its_own_and_its_meaning_in_plain_text(self):
         terms = glossary.read(GLOSSARY)

@@ -1,8 +1,8 @@
 //! The file of a sweep: what all runs have in common, what is varied, and what they learn from.
 //!
 //! ```toml
-//! data = "tinystories-train.txt"        # from where this file lies; without it, the stories of the lab
-//! held_out = "tinystories-valid.txt"
+//! data = "mine-train.txt"               # from where this file lies; without it, the stories of the lab
+//! held_out = "mine-valid.txt"
 //! seeds = [0, 1, 2]
 //!
 //! [settings]                            # of every run: options of `glasslab train` by their names, and `chars`

@@ -100,7 +100,7 @@ exercise! {
            (T, O) → the gradients of x (T, I), of weight (O, I) and of bias (O), in this order. What a number did in several \
            places is summed.",
     hints: [
-        "Let the shapes lead: which product of (T, O) and (O, I) is (T, I) Which of (T, O) and (T, I) is (O, I), and sums over T?",
+        "Let the shapes lead: which product of (T, O) and (O, I) is (T, I)? Which of (T, O) and (T, I) is (O, I), and sums over T?",
         "gradient.matmul(weight) is (T, I). gradient.tr() is (O, T), so gradient.tr().matmul(…) can be (O, I). The bias was added at \
          each of the T places: its gradient is the sum over them, gradient.sum_dim_intlist(0, false, Kind::Float).",
         "(gradient.matmul(weight), gradient.tr().matmul(…), gradient.sum_dim_intlist(0, …))",

@@ -34,10 +34,10 @@ exercise! {
         "From top to bottom: embedded = the rows of the table, (B, T, C); x = embedded + the first T positions; x = x + attention(norm1(x)); \
          x = x + mlp(norm2(x)); logits = x · embeddingᵀ. A norm here is layer norm, times its weight, plus its bias.",
         "The matrix block.0.attn.qkv.weight makes queries, keys and values at once, (B, T, 3·D): \
-         normed.linear(&self.qkv, None::<&Tensor>).chunk(3, -1) gives the three, each (B, T, D). The output's weight brings (B, T, D) back \
-         to (B, T, C). Only the MLP has biases.",
-        "Name each step as the library does, let x = probe.at(\"positioned\", …);, then this check names the first one that is not right. \
-         The last line is Ok(probe.at(\"logits\", x.linear(&self.embedding, None::<&Tensor>))).",
+         normed.matmul(&self.get(\"block.0.attn.qkv.weight\").tr()).chunk(3, -1) gives the three, each (B, T, D). The output's weight brings \
+         (B, T, D) back to (B, T, C). Only the MLP has biases.",
+        "Name each step as the library does, let x = keep(\"positioned\", …);, then this check names the first one that is not right. \
+         The last line is Ok(keep(\"logits\", x.matmul(&self.get(\"embedding\").tr()))).",
     ],
     input: Weighted::random,
     given: it,
