@@ -60,9 +60,11 @@ pub(in super::super) fn loss_and_gradients(
     let Some(lesson) = lesson else { return Ok(None) };
     let _guard = tch::no_grad_guard();
     let mut gradients: Vec<Tensor> =
-        parameters.iter().map(|parameter| Ok(parameter.tensor.f_zeros_like()?)).collect::<Result<_>>()?;
+        parameters.iter().map(|parameter| Ok(parameter.tensor.f_empty_like()?)).collect::<Result<_>>()?;
     // SAFETY: these tensors are new, and nobody else has a handle to them.
     let mut slopes: Vec<&mut [f32]> = gradients.iter_mut().map(|gradient| unsafe { walk_mut(gradient) }).collect();
+    // Not by libtorch, whose threads wait for more to do for a while, and hold up those here.
+    slopes.iter_mut().for_each(|slopes| slopes.fill(0.0));
     let (time, before) = (time as usize, model.config.ngrams.map_or(0, Ngrams::before));
     let known: Vec<i64> = ids.chunks(time).flat_map(|text| [&vec![-1; before], text].concat()).collect();
     let share = (texts as usize).div_ceil(tch::get_num_threads().max(1) as usize); // texts of a thread
