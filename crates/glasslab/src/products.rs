@@ -82,18 +82,18 @@ mod fused {
             let room = &mut out.spare_capacity_mut()[..self.columns];
             // Loops and no closures, which a function of the standard library, compiled for any processor, could not take in.
             if self.turned {
-                for column in 0..self.columns {
+                for (column, room) in room.iter_mut().enumerate() {
                     let numbers = &self.numbers[column * self.stride + first..];
                     match numbers.first_chunk() {
-                        Some(all) if there == N => _ = room[column].write(*all),
-                        _ => room[column].write([0.0; N])[..there].copy_from_slice(&numbers[..there]),
+                        Some(all) if there == N => _ = room.write(*all),
+                        _ => room.write([0.0; N])[..there].copy_from_slice(&numbers[..there]),
                     }
                 }
             } else {
                 // For a row that is not there, the last one once more.
                 let mut rows = [&self.numbers[..0]; N];
-                for lane in 0..N {
-                    rows[lane] = &self.numbers[(first + lane.min(there - 1)) * self.stride..][..self.columns];
+                for (lane, row) in rows.iter_mut().enumerate() {
+                    *row = &self.numbers[(first + lane.min(there - 1)) * self.stride..][..self.columns];
                 }
                 for column in 0..self.columns {
                     let lanes = room[column].write([0.0; N]);

@@ -1,0 +1,199 @@
+//! What blocks are made of, there and back: products with weights, and norms.
+
+use super::functions::{back_to_size, bring_to_size, scale_and_shift, sum};
+use crate::model::transformer::loops::add;
+use crate::products::{Causal, Panels, View, multiply};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// So many sizes of tensors a step needs at most.
+const SHAPES: usize = 40;
+
+/// Memory that is used again: what lies in it is of no meaning.
+#[derive(Default)]
+pub(super) struct Room(HashMap<usize, Vec<Vec<f32>>>);
+
+/// The threads' memory between steps: the system would have to clear it anew each time.
+static ROOMS: Mutex<Vec<Room>> = Mutex::new(Vec::new());
+
+impl Room {
+    pub(super) fn open() -> Room {
+        ROOMS.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Keeps it for the next step, unless it holds what other shapes have needed.
+    pub(super) fn close(self) {
+        if self.0.len() <= SHAPES {
+            ROOMS.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        }
+    }
+
+    pub(super) fn take(&mut self, numbers: usize) -> Vec<f32> {
+        self.0.get_mut(&numbers).and_then(Vec::pop).unwrap_or_else(|| vec![0.0; numbers])
+    }
+
+    pub(super) fn zeros(&mut self, numbers: usize) -> Vec<f32> {
+        let mut zeros = self.take(numbers);
+        zeros.fill(0.0);
+        zeros
+    }
+
+    pub(super) fn back(&mut self, numbers: Vec<f32>) {
+        self.0.entry(numbers.len()).or_default().push(numbers);
+    }
+}
+
+/// Numbers that are learnt, and their place among the parameters.
+pub(super) type Learnt<'a> = (&'a [f32], usize);
+
+/// A norm's scale and shift, and its ε.
+pub(super) struct Scaled<'a> {
+    pub(super) scale: Option<Learnt<'a>>,
+    pub(super) shift: Option<Learnt<'a>>,
+    pub(super) epsilon: f64,
+}
+
+/// A weight of N rows and K columns for the way there and the way back.
+pub(super) struct Linear<'a> {
+    pub(super) there: Panels,
+    pub(super) back: Panels,
+    pub(super) size: [usize; 2],
+    pub(super) place: usize,
+    pub(super) bias: Option<Learnt<'a>>,
+}
+
+/// What a norm has made of rows.
+pub(super) struct Normed {
+    /// Each row brought to size, before scale and shift.
+    pub(super) sized: Vec<f32>,
+    /// By what each row was multiplied.
+    pub(super) by: Vec<f32>,
+    /// After them, if it has any.
+    pub(super) scaled: Option<Vec<f32>>,
+}
+
+impl Linear<'_> {
+    /// x Wᵀ + b
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn forward(&self, x: &[f32], room: &mut Room) -> Vec<f32> {
+        let [wide, width] = self.size;
+        let rows = x.len() / width;
+        let mut out = room.take(rows * wide);
+        multiply::<false>(View::of(x, width, [rows, width]), &self.there, Causal::No, &mut out, wide);
+        self.bias.iter().for_each(|(bias, _)| out.chunks_exact_mut(wide).for_each(|row| add(row, bias)));
+        out
+    }
+
+    /// The gradient of x; those of W and b are added.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn backward(&self, x: &[f32], dy: &[f32], slopes: &mut [&mut [f32]], room: &mut Room) -> Vec<f32> {
+        let [wide, width] = self.size;
+        let rows = x.len() / width;
+        let dy_rows = View::of(dy, wide, [rows, wide]);
+        let x_columns = Panels::of(View::of(x, width, [rows, width]).turned());
+        multiply::<true>(dy_rows.turned(), &x_columns, Causal::No, slopes[self.place], width);
+        if let Some((_, place)) = self.bias {
+            dy.chunks_exact(wide).for_each(|row| add(slopes[place], row));
+        }
+        let mut dx = room.take(rows * width);
+        multiply::<false>(dy_rows, &self.back, Causal::No, &mut dx, width);
+        dx
+    }
+}
+
+impl Normed {
+    pub(super) fn out(&self) -> &[f32] {
+        self.scaled.as_ref().unwrap_or(&self.sized)
+    }
+
+    pub(super) fn back(self, room: &mut Room) {
+        [Some(self.sized), Some(self.by), self.scaled].into_iter().flatten().for_each(|numbers| room.back(numbers));
+    }
+}
+
+impl Scaled<'_> {
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn forward(&self, x: &[f32], width: usize, room: &mut Room) -> Normed {
+        let (mut sized, mut by) = (room.take(x.len()), room.take(x.len() / width));
+        sized.copy_from_slice(x);
+        for (row, by) in sized.chunks_exact_mut(width).zip(&mut by) {
+            if self.shift.is_some() {
+                let mean = sum(row) / width as f32;
+                scale_and_shift(row, 1.0, -mean);
+            }
+            *by = bring_to_size(row, self.epsilon);
+        }
+        let scaled = self.scale.map(|(scale, _)| {
+            let mut scaled = room.take(x.len());
+            for (row, out) in sized.chunks_exact(width).zip(scaled.chunks_exact_mut(width)) {
+                for place in 0..width {
+                    out[place] = row[place] * scale[place];
+                }
+                self.shift.iter().for_each(|(shift, _)| add(out, shift));
+            }
+            scaled
+        });
+        Normed { sized, by, scaled }
+    }
+
+    /// Makes the gradient of x of that of the norm's output; those of scale and shift are added.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn backward(
+        &self,
+        normed: Normed,
+        dy: &mut [f32],
+        width: usize,
+        slopes: &mut [&mut [f32]],
+        room: &mut Room,
+    ) {
+        let rows = dy.chunks_exact_mut(width).zip(normed.sized.chunks_exact(width)).zip(&normed.by);
+        for ((dy, sized), by) in rows {
+            self.shift.iter().for_each(|&(_, place)| add(slopes[place], dy));
+            if let Some((scale, place)) = self.scale {
+                let slopes = &mut slopes[place][..width];
+                for number in 0..width {
+                    slopes[number] += dy[number] * sized[number];
+                    dy[number] *= scale[number];
+                }
+            }
+            if self.shift.is_some() {
+                let mean = sum(dy) / width as f32;
+                scale_and_shift(dy, 1.0, -mean);
+            }
+            back_to_size(dy, sized, *by);
+        }
+        normed.back(room);
+    }
+}
+
+/// Adds a part's output to the stream, through its norm, if it has one.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn add_normed(
+    norm: Option<&Scaled<'_>>,
+    output: Vec<f32>,
+    x: &mut [f32],
+    width: usize,
+    room: &mut Room,
+) -> Option<Normed> {
+    let normed = norm.map(|norm| norm.forward(&output, width, room));
+    add(x, normed.as_ref().map_or(&output, Normed::out));
+    room.back(output);
+    normed
+}
+
+/// The gradient of a part's output, if that of the stream has to come through a norm.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn back_normed(
+    norm: Option<&Scaled<'_>>,
+    normed: Option<Normed>,
+    dx: &[f32],
+    width: usize,
+    slopes: &mut [&mut [f32]],
+    room: &mut Room,
+) -> Option<Vec<f32>> {
+    let (norm, normed) = norm.zip(normed)?;
+    let mut dy = room.take(dx.len());
+    dy.copy_from_slice(dx);
+    norm.backward(normed, &mut dy, width, slopes, room);
+    Some(dy)
+}
