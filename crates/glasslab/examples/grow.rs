@@ -65,8 +65,8 @@ fn learn(config: TransformerConfig, texts: i64, ms: i64) -> Result<Value> {
     let mut optimiser = Optimiser::new(&mut model, &TrainConfig::default())?;
     let ids = Tensor::f_randint(config.n_vocab, [texts, config.context_len], (Kind::Int64, Device::Cpu))?;
     let seconds = best(ms, || {
-        let loss = model.loss(&ids, &ids)?;
-        optimiser.step(&mut model, &loss, 1e-3, 1e-3)
+        let (_, gradients) = model.loss_and_gradients(&ids, &ids)?;
+        optimiser.step_along(&mut model, gradients, 1e-3, 1e-3)
     })?;
     let (chars, numbers) = ((texts * config.context_len) as f64, count_parameters(&model) as f64);
     // The way back is twice the way there. Of a character, a block keeps its stream, norms, queries, keys, values, hidden units.

@@ -92,8 +92,11 @@ impl Optimiser {
         self.step_along(model, gradients, lr, matrix_lr)
     }
 
-    /// One step down these gradients.
-    pub(super) fn step_along(
+    /// One step down these gradients, as [`Trainable::loss_and_gradients`] gives them.
+    ///
+    /// # Errors
+    /// If they are not one for each parameter, of its shape and kind, and what libtorch fails with.
+    pub fn step_along(
         &mut self,
         model: &mut impl Trainable,
         gradients: Vec<Tensor>,
@@ -137,6 +140,20 @@ impl Optimiser {
         matrix_lr: f64,
     ) -> Result<Option<Tensor>> {
         let _guard = tch::no_grad_guard();
+        let fits = |(parameter, gradient): (&Parameter, &Tensor)| {
+            parameter.tensor.size() == gradient.size() && parameter.tensor.kind() == gradient.kind()
+        };
+        if parameters.len() != gradients.len() || !parameters.iter().zip(&gradients).all(fits) {
+            return Err(Error::Config(
+                "the gradients must be one for each parameter, of its shape and kind: see `loss_and_gradients`"
+                    .to_owned(),
+            ));
+        }
+        // What is moved must not be what it is moved along: a model's own way to a gradient may give a parameter itself.
+        let own: Vec<_> = parameters.iter().map(|parameter| parameter.tensor.data_ptr()).collect();
+        for gradient in gradients.iter_mut().filter(|gradient| own.contains(&gradient.data_ptr())) {
+            *gradient = gradient.copy();
+        }
         let mut scale = None;
         if let Some(clip) = self.clip {
             // Without asking for the number, so that a GPU need not wait.
@@ -296,6 +313,28 @@ mod tests {
             }
             let off = (model.1.detach() - matrix("end")).abs().max().double_value(&[]);
             assert!(off < 1e-4, "{name} is off by {off}");
+        }
+    }
+
+    #[test]
+    fn a_gradient_that_is_the_parameter_itself_moves_it_and_one_of_another_shape_is_refused() {
+        for kind in [OptimiserKind::Adamw, OptimiserKind::Muon] {
+            let matrix =
+                || Tensor::from_slice(&[1.0_f32, -2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]).set_requires_grad(true);
+            let config = TrainConfig { optimiser: kind, ..TrainConfig::default() };
+            let moved = |itself: bool| {
+                let mut model = Two(Tensor::from_slice(&[1.0_f32]).set_requires_grad(true), matrix(), true);
+                let mut optimiser = Optimiser::new(&mut model, &config).unwrap();
+                let gradients = [&model.0, &model.1].map(|tensor| match itself {
+                    true => tensor.detach(),
+                    false => tensor.detach().copy(),
+                });
+                optimiser.step_along(&mut model, gradients.into(), 0.1, 0.1).unwrap();
+                let message = optimiser.step_along(&mut model, vec![matrix(), matrix()], 0.1, 0.1).unwrap_err();
+                assert!(message.to_string().contains("of its shape and kind"), "{message}");
+                model.1.detach()
+            };
+            assert_eq!(moved(true), moved(false));
         }
     }
 

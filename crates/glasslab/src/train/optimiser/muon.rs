@@ -14,6 +14,8 @@ use crate::{
 use tch::{Kind, Tensor};
 
 pub(crate) const MOMENTUM: f64 = 0.95;
+#[cfg(target_arch = "x86_64")]
+const LARGEST_BY_LOOPS: i64 = 512;
 
 /// Muon on the matrices of each shape together.
 #[derive(Debug)]
@@ -52,13 +54,11 @@ impl Muon {
 
     pub(super) fn step(&mut self, gradients: &[Tensor], lr: f64, weight_decay: f64) -> Result<()> {
         #[cfg(target_arch = "x86_64")]
-        if products::is_here() && self.stacks.iter().all(|stack| is_walkable(&stack.parameters)) {
-            let lying: Vec<Tensor> =
-                gradients.iter().map(|one| one.f_contiguous()).collect::<std::result::Result<_, _>>()?;
-            self.step_by_loops(&lying, lr, lr * weight_decay);
-            return Ok(());
-        }
+        self.step_by_loops(gradients, lr, lr * weight_decay)?;
         for Stack { places, parameters, momentum } in &mut self.stacks {
+            if is_for_loops(parameters) {
+                continue;
+            }
             let own: Vec<&Tensor> = places.iter().map(|&place| &gradients[place]).collect();
             let gradient = Tensor::f_stack(&own, 0)?; // (N, R, K)
             let _ = momentum.f_mul_scalar_(MOMENTUM)?.f_add_(&gradient)?;
@@ -71,10 +71,14 @@ impl Muon {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn step_by_loops(&mut self, gradients: &[Tensor], lr: f64, decay: f64) {
+    fn step_by_loops(&mut self, gradients: &[Tensor], lr: f64, decay: f64) -> Result<()> {
+        let lying: Vec<Tensor> = gradients.iter().map(|one| Ok(one.f_contiguous()?)).collect::<Result<_>>()?;
         let mut matrices = Vec::new();
         for Stack { places, parameters, momentum } in &mut self.stacks {
-            let [_, rows, columns] = parameters.size()[..] else { continue };
+            if !is_for_loops(parameters) {
+                continue;
+            }
+            let (_, rows, columns) = parameters.size3()?;
             let (size, each) = ([rows as usize, columns as usize], (rows * columns) as usize);
             // SAFETY: these numbers are the optimiser's own, and no model computes while it is moved.
             let (parameters, momentum) = unsafe { (walk_mut(parameters), walk_mut(momentum)) };
@@ -83,11 +87,14 @@ impl Muon {
                 size,
                 parameters,
                 momentum,
-                gradient: walk(&gradients[place]),
+                gradient: walk(&lying[place]),
             }));
         }
-        // SAFETY: the processor is one for them, as was asked before.
-        unsafe { loops::step(matrices, lr, decay) };
+        if !matrices.is_empty() {
+            // SAFETY: the processor is one for them, as was asked of each.
+            unsafe { loops::step(matrices, lr, decay) };
+        }
+        Ok(())
     }
 
     /// What it remembers of one of its matrices: a copy of the whole stack, because the stack is made orthogonal together.
@@ -121,8 +128,9 @@ pub(crate) fn size(rows: i64, columns: i64) -> f64 {
 /// [`orthogonal`] in the precision that its author chose: on a GPU bfloat16, which the iteration forgives.
 pub(crate) fn orthogonalised(matrices: &Tensor) -> Result<Tensor> {
     #[cfg(target_arch = "x86_64")]
-    if let ([_, rows, columns], true) = (matrices.size().as_slice(), products::is_here() && is_walkable(matrices)) {
-        let size = [*rows as usize, *columns as usize];
+    if is_for_loops(matrices) {
+        let (_, rows, columns) = matrices.size3()?;
+        let size = [rows as usize, columns as usize];
         // SAFETY: the processor is one for them.
         let orthogonal = |matrix: &[f32]| unsafe { loops::orthogonal(matrix, size) };
         let all: Vec<f32> = walk(matrices).chunks(size[0] * size[1]).flat_map(orthogonal).collect();
@@ -130,6 +138,15 @@ pub(crate) fn orthogonalised(matrices: &Tensor) -> Result<Tensor> {
     }
     let precision = if matrices.device().is_cuda() { Kind::BFloat16 } else { matrices.kind() };
     orthogonal(&matrices.f_to_kind(precision)?)
+}
+
+/// Whether a stack (N, R, K) is computed by loops, here, a matrix at a time on each thread: larger ones are worth all threads.
+fn is_for_loops(stack: &Tensor) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if let [_, rows, columns] = stack.size()[..] {
+        return (1..=LARGEST_BY_LOOPS).contains(&rows.min(columns)) && products::is_here() && is_walkable(stack);
+    }
+    false
 }
 
 /// Each step of the iteration: x ← a x + b (x xᵀ) x + c (x xᵀ)² x.

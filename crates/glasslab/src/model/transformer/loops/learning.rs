@@ -18,6 +18,7 @@ mod layers;
 
 use super::{Activation, Ngrams, Tables, TransformerLm, add, is_for_loops, numbers, optional};
 use crate::error::Result;
+use crate::model::attention::AttentionConfig;
 use crate::model::norm::Norm;
 use crate::products::{self, Panels, View};
 use crate::slices::{is_walkable, walk, walk_mut};
@@ -32,6 +33,8 @@ use tch::{Kind, Tensor};
 const AT_ONCE: usize = 256;
 /// Of longer texts, the weights of all characters for all would fill the memory: libtorch's fused attention keeps none.
 const LONGEST: i64 = 256;
+/// Each thread has gradients of its own, which are then summed: of more threads, that would take longer than what they do.
+const MOST_THREADS: usize = 8;
 
 /// The loss of the next characters, and its gradient for each parameter; `None` if the model, the texts or this processor are none for
 /// loops, or something is wrong: then libtorch computes them, or says what.
@@ -50,8 +53,11 @@ pub(in super::super) fn loss_and_gradients(
         && [ids, targets].iter().all(|ids| ids.kind() == Kind::Int64)
         && is_for_loops(model)
         && products::is_here()
-        && parameters.iter().all(|parameter| parameter.tensor.requires_grad() && is_walkable(&parameter.tensor));
-    if !is_right {
+        && parameters.iter().all(|parameter| is_own(&parameter.tensor) && is_walkable(&parameter.tensor));
+    let mut starts: Vec<_> = parameters.iter().map(|parameter| parameter.tensor.data_ptr()).collect();
+    starts.sort_unstable();
+    // Where two parameters are one tensor, each has the gradient of both.
+    if !is_right || starts.windows(2).any(|two| two[0] == two[1]) {
         return Ok(None);
     }
     let [ids, targets] = [ids, targets].map(|ids| ids.f_flatten(0, -1).and_then(Vec::<i64>::try_from));
@@ -72,7 +78,8 @@ pub(in super::super) fn loss_and_gradients(
     slopes.iter_mut().for_each(|slopes| slopes.fill(0.0));
     let (time, before) = (time as usize, model.config.ngrams.map_or(0, Ngrams::before));
     let known: Vec<i64> = ids.chunks(time).flat_map(|text| [&vec![-1; before], text].concat()).collect();
-    let share = (texts as usize).div_ceil(tch::get_num_threads().max(1) as usize); // texts of a thread
+    let threads = (tch::get_num_threads().max(1) as usize).min(MOST_THREADS);
+    let share = (texts as usize).div_ceil(threads); // texts of a thread
     let mut parts = known.chunks(share * (before + time)).zip(targets.chunks(share * time));
     let (loss, dx) = std::thread::scope(|scope| {
         let (lesson, all) = (&lesson, ids.len());
@@ -105,6 +112,11 @@ pub(in super::super) fn loss_and_gradients(
     Ok(Some((Tensor::from((loss / ids.len() as f64) as f32), gradients)))
 }
 
+/// Whether a tensor is to be learnt, and not computed from another one.
+fn is_own(tensor: &Tensor) -> bool {
+    tensor.requires_grad() && tensor.is_leaf()
+}
+
 /// A model's numbers for a step, and in which place among the parameters each gradient belongs.
 struct Lesson<'a> {
     tables: Tables<'a>,
@@ -132,6 +144,7 @@ impl<'a> Lesson<'a> {
             })
         };
         let scaled = |norm: &'a Norm, name: &str| {
+            (norm.shift.is_none() || norm.scale.is_some()).then_some(())?;
             Some(Scaled {
                 scale: learnt(norm.scale.as_ref(), &format!("{name}.weight"), width)?,
                 shift: learnt(norm.shift.as_ref(), &format!("{name}.bias"), width)?,
@@ -148,7 +161,9 @@ impl<'a> Lesson<'a> {
         let block = |(number, block): (usize, &'a super::super::Block)| {
             let name = |part: &str| format!("block.{number}.{part}");
             let (attention, mlp) = (&block.attention, &block.mlp);
-            if attention.extras.qk_scales.is_some() {
+            let AttentionConfig { qk_norm, window, epsilon, .. } = attention.config;
+            let as_in_config = AttentionConfig { qk_norm, window, epsilon, ..config.attention(number as i64) };
+            if attention.extras.qk_scales.is_some() || attention.config != as_in_config {
                 return None;
             }
             let turns = model.rotary_of(block).map(|rotary| rotary.turns.view_as_real()); // (T, D/2, 2)
@@ -194,6 +209,9 @@ impl<'a> Lesson<'a> {
                 mlp_norm: optional(block.mlp_norm.as_ref(), |norm| scaled(norm, &name("mlp_norm")))?,
             })
         };
+        if model.ngrams.is_some() != config.ngrams.is_some() {
+            return None;
+        }
         Some(Lesson {
             tables: Tables::of(model, |tensor, size| (tensor.size() == size).then(|| Cow::Borrowed(walk(tensor))))?,
             table_places: ["embedding", "position", "ngrams"].map(|name| places.get(name).copied()),

@@ -6,8 +6,8 @@ use crate::products::{Causal, Panels, View, multiply};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// So many sizes of tensors a step needs at most.
-const SHAPES: usize = 40;
+/// So much is kept between steps, in numbers (16 MB); `small` needs 6 MB of it.
+const KEPT: usize = 1 << 22;
 
 /// Memory that is used again: what lies in it is of no meaning.
 #[derive(Default)]
@@ -21,9 +21,9 @@ impl Room {
         ROOMS.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// Keeps it for the next step, unless it holds what other shapes have needed.
+    /// Keeps it for the next step, unless it is much: then, or as soon as other models have learnt too, it is given back.
     pub(super) fn close(self) {
-        if self.0.len() <= SHAPES {
+        if self.0.iter().map(|(numbers, all)| numbers * all.len()).sum::<usize>() <= KEPT {
             ROOMS.lock().unwrap_or_else(PoisonError::into_inner).push(self);
         }
     }
