@@ -657,7 +657,8 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn a_model_that_somebody_has_changed_learns_what_its_forward_pass_does() {
-        let changes: [(&str, fn(&mut TransformerLm)); 4] = [
+        type Change = (&'static str, fn(&mut TransformerLm));
+        let changes: [Change; 4] = [
             ("one tensor twice", |model| model.head = Some(model.embedding.shallow_clone())),
             ("computed from another", |model| model.head = Some(&model.embedding * 2.0)),
             ("other weights", |model| model.blocks[0].attention.config.weighting = Weighting::Sigmoid),
