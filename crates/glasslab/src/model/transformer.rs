@@ -27,10 +27,7 @@ use super::cache::{Cache, KvCache};
 use super::norm::Norm;
 use super::rotary::{Rotary, Speeds};
 use super::start::Start;
-use super::{
-    LanguageModel, ModelConfig, Parameter, Probe, Trainable, Trained, fitting, gradients, ids_on, linear, places_from,
-    to_precision,
-};
+use super::{LanguageModel, Parameter, Probe, Trained, fitting, ids_on, linear, places_from, to_precision};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tokenizer::{AnyTokenizer, CharTokenizer};
@@ -385,40 +382,12 @@ impl TransformerLm {
     }
 }
 
-impl Trainable for TransformerLm {
-    fn parameters(&self) -> Vec<Parameter> {
-        TransformerLm::parameters(self)
-    }
-
-    fn loss_and_gradients(&self, ids: &Tensor, targets: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(found) = loops::learning::loss_and_gradients(self, ids, targets)? {
-            return Ok(found);
-        }
-        let loss = self.loss(ids, targets)?;
-        let gradients = gradients(&self.parameters(), &loss)?;
-        Ok((loss.detach(), gradients))
-    }
-
-    fn settings(&self) -> Option<ModelConfig> {
-        Some(ModelConfig::Transformer(self.config))
-    }
-
-    fn learnt_from(&mut self, trained: Trained) {
-        self.trained = Some(trained);
-    }
-
-    fn trained(&self) -> Option<&Trained> {
-        self.trained.as_ref()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::attention::Weighting;
     use super::super::norm::NormKind;
     use super::super::rotary::Slowed;
-    use super::super::{Recording, count_parameters, cross_entropy, wake};
+    use super::super::{Recording, count_parameters, cross_entropy, gradients, wake};
     use super::*;
 
     fn variants() -> Vec<TransformerConfig> {

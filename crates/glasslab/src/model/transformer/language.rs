@@ -3,7 +3,9 @@
 use super::{TransformerConfig, TransformerLm, is_long, loops};
 use crate::error::Result;
 use crate::model::cache::{Cache, KvCache};
-use crate::model::{LanguageModel, NoProbe, cross_entropy, ids_on};
+use crate::model::{
+    LanguageModel, ModelConfig, NoProbe, Parameter, Trainable, Trained, cross_entropy, gradients, ids_on,
+};
 use crate::tokenizer::AnyTokenizer;
 use tch::{Device, Tensor};
 
@@ -52,5 +54,33 @@ impl LanguageModel for TransformerLm {
 
     fn device(&self) -> Device {
         self.embedding.device()
+    }
+}
+
+impl Trainable for TransformerLm {
+    fn parameters(&self) -> Vec<Parameter> {
+        TransformerLm::parameters(self)
+    }
+
+    fn loss_and_gradients(&self, ids: &Tensor, targets: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(found) = loops::learning::loss_and_gradients(self, ids, targets)? {
+            return Ok(found);
+        }
+        let loss = self.loss(ids, targets)?;
+        let gradients = gradients(&self.parameters(), &loss)?;
+        Ok((loss.detach(), gradients))
+    }
+
+    fn settings(&self) -> Option<ModelConfig> {
+        Some(ModelConfig::Transformer(self.config))
+    }
+
+    fn learnt_from(&mut self, trained: Trained) {
+        self.trained = Some(trained);
+    }
+
+    fn trained(&self) -> Option<&Trained> {
+        self.trained.as_ref()
     }
 }

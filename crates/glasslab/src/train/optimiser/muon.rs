@@ -2,6 +2,9 @@
 
 #[cfg(target_arch = "x86_64")]
 mod loops;
+mod rule;
+
+pub(crate) use rule::{MOMENTUM, size};
 
 use super::memory::{Memory, decay};
 use crate::error::Result;
@@ -11,9 +14,9 @@ use crate::{
     products,
     slices::{is_walkable, walk, walk_mut},
 };
+use rule::{A, B, C, STEPS, is_long};
 use tch::{Kind, Tensor};
 
-pub(crate) const MOMENTUM: f64 = 0.95;
 #[cfg(target_arch = "x86_64")]
 const LARGEST_BY_LOOPS: i64 = 512;
 
@@ -120,11 +123,6 @@ pub(crate) fn look_ahead(gradient: &Tensor, momentum: &Tensor) -> Result<Tensor>
     Ok(gradient.f_add(&momentum.f_mul_scalar(MOMENTUM)?)?)
 }
 
-/// √max(1, R / K): a matrix with more rows changes its output by as much as a square one.
-pub(crate) fn size(rows: i64, columns: i64) -> f64 {
-    (rows as f64 / columns as f64).max(1.0).sqrt()
-}
-
 /// [`orthogonal`] in the precision that its author chose: on a GPU bfloat16, which the iteration forgives.
 pub(crate) fn orthogonalised(matrices: &Tensor) -> Result<Tensor> {
     #[cfg(target_arch = "x86_64")]
@@ -147,18 +145,6 @@ fn is_for_loops(stack: &Tensor) -> bool {
         return (1..=LARGEST_BY_LOOPS).contains(&rows.min(columns)) && products::is_here() && is_walkable(stack);
     }
     false
-}
-
-/// Each step of the iteration: x ← a x + b (x xᵀ) x + c (x xᵀ)² x.
-const STEPS: usize = 5;
-const A: f64 = 3.4445;
-const B: f64 = -4.7750;
-const C: f64 = 2.0315;
-
-/// Whether matrices are so long that they are multiplied once, at the end, by the product of the steps, each of which is computed from
-/// x xᵀ alone.
-fn is_long(rows: i64, columns: i64) -> bool {
-    rows.max(columns) >= 2 * rows.min(columns)
 }
 
 /// Almost the nearest matrices whose rows (or columns) are orthogonal and of length 1, by five steps of a

@@ -1,6 +1,6 @@
 //! Muon's step in plain loops, a matrix at a time on each thread: the same numbers as libtorch's but for the order of sums.
 
-use super::{A, B, C, MOMENTUM, STEPS, is_long, size};
+use super::rule::{A, B, C, MOMENTUM, STEPS, is_long, size};
 use crate::products::{Causal, Panels, View, multiply};
 use std::sync::{Mutex, PoisonError};
 
