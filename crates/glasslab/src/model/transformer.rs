@@ -387,7 +387,7 @@ mod tests {
     use super::super::attention::Weighting;
     use super::super::norm::NormKind;
     use super::super::rotary::Slowed;
-    use super::super::{Recording, count_parameters, cross_entropy, gradients, wake};
+    use super::super::{Recording, count_parameters, cross_entropy, wake};
     use super::*;
 
     fn variants() -> Vec<TransformerConfig> {
@@ -611,7 +611,7 @@ mod tests {
                 let expected = model.loss(&inputs, &targets).unwrap();
                 assert!(difference(&loss, &expected) < 1e-5, "{config:?}");
                 let parameters = model.parameters();
-                let expected = gradients(&parameters, &expected).unwrap();
+                let expected = crate::model::gradients(&parameters, &expected).unwrap();
                 let most = length_of(&expected);
                 for ((parameter, slopes), expected) in parameters.iter().zip(slopes).zip(expected) {
                     assert_eq!(slopes.size(), expected.size());

@@ -139,6 +139,7 @@ pub(crate) fn orthogonalised(matrices: &Tensor) -> Result<Tensor> {
 }
 
 /// Whether a stack (N, R, K) is computed by loops, here, a matrix at a time on each thread: larger ones are worth all threads.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 fn is_for_loops(stack: &Tensor) -> bool {
     #[cfg(target_arch = "x86_64")]
     if let [_, rows, columns] = stack.size()[..] {
