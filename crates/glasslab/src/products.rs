@@ -74,7 +74,7 @@ mod fused {
             (0..self.rows).flat_map(row)
         }
 
-        /// Adds `N` rows from `first` on, lying beside each other; zeros for rows that are not there.
+        /// Adds `N` rows from `first` on, lying beside each other; what stands for rows that are not there is of no meaning.
         #[target_feature(enable = "avx2,fma")]
         fn lay<const N: usize>(&self, first: usize, out: &mut Vec<[f32; N]>) {
             let there = N.min(self.rows - first);

@@ -6,10 +6,10 @@
 //! the other threads once, where the gradients are summed. What is computed backwards:
 //!
 //! ```text
-//! y = x Wᵀ                    dx = dy W,  dW = dyᵀ x
+//! y = x Wᵀ                           dx = dy W,  dW = dyᵀ x
 //! y = x r,  r = 1/√(mean(x²) + ε)    dx = r (dy − y · mean(dy y))
-//! w = softmax(s)              ds = w (dw − Σ dw w)
-//! loss = −ln softmax(z)[t]    dz = softmax(z) − (1 at t, else 0)
+//! w = softmax(s)                     ds = w (dw − Σ dw w)
+//! loss = −ln softmax(z)[t]           dz = softmax(z) − (1 at t, else 0)
 //! ```
 
 mod block;
@@ -54,10 +54,13 @@ pub(in super::super) fn loss_and_gradients(
         && is_for_loops(model)
         && products::is_here()
         && parameters.iter().all(|parameter| is_own(&parameter.tensor) && is_walkable(&parameter.tensor));
+    if !is_right {
+        return Ok(None);
+    }
     let mut starts: Vec<_> = parameters.iter().map(|parameter| parameter.tensor.data_ptr()).collect();
     starts.sort_unstable();
     // Where two parameters are one tensor, each has the gradient of both.
-    if !is_right || starts.windows(2).any(|two| two[0] == two[1]) {
+    if starts.windows(2).any(|two| two[0] == two[1]) {
         return Ok(None);
     }
     let [ids, targets] = [ids, targets].map(|ids| ids.f_flatten(0, -1).and_then(Vec::<i64>::try_from));

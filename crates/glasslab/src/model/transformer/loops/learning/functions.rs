@@ -62,7 +62,7 @@ pub(super) fn sum(numbers: &[f32]) -> f32 {
     sums.iter().chain(rest).sum()
 }
 
-/// The highest number; none, if one is none.
+/// The highest number; what is no number is passed over.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn highest(numbers: &[f32]) -> f32 {
     let (eights, rest) = numbers.as_chunks::<8>();

@@ -21,7 +21,7 @@ impl Room {
         ROOMS.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// Keeps it for the next step, unless it is much: then, or as soon as other models have learnt too, it is given back.
+    /// Keeps it for the next step, unless it is much, what models of other sizes have left there included.
     pub(super) fn close(self) {
         if self.0.iter().map(|(numbers, all)| numbers * all.len()).sum::<usize>() <= KEPT {
             ROOMS.lock().unwrap_or_else(PoisonError::into_inner).push(self);
