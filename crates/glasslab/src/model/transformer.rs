@@ -645,6 +645,10 @@ mod tests {
             );
             change(&mut model);
             assert!(loops::learning::loss_and_gradients(&model, &ids, &ids).unwrap().is_none(), "{what}");
+            if what.starts_with("other") || what.starts_with("a shift") {
+                let mut cache = model.new_cache(2).unwrap().unwrap();
+                assert!(loops::read(&model, &ids, &mut cache).unwrap().is_none(), "{what}, written");
+            }
         }
     }
 

@@ -104,6 +104,23 @@ fn is_for_loops(model: &TransformerLm) -> bool {
         && !model.config.previous_head
         && is_walkable(&model.embedding)
         && model.precision == Kind::Float
+        && is_as_made(model)
+}
+
+/// Whether the parts are still what the config says: they are public, and the forward pass asks them and not the config.
+fn is_as_made(model: &TransformerLm) -> bool {
+    let norms = model.blocks.iter().flat_map(|block| {
+        let after = [&block.attention_norm, &block.mlp_norm].into_iter().flatten();
+        [&block.norm1, &block.norm2].into_iter().chain(after)
+    });
+    let is_as_in_config = |(number, block): (usize, &super::Block)| {
+        let AttentionConfig { qk_norm, window, epsilon, .. } = block.attention.config;
+        let as_in_config = AttentionConfig { qk_norm, window, epsilon, ..model.config.attention(number as i64) };
+        block.attention.config == as_in_config
+    };
+    model.ngrams.is_some() == model.config.ngrams.is_some()
+        && norms.chain(&model.final_norm).all(|norm| norm.shift.is_none() || norm.scale.is_some())
+        && model.blocks.iter().enumerate().all(is_as_in_config)
 }
 
 /// A model's numbers, laid out for loops: those that it had when a cache first read a text.

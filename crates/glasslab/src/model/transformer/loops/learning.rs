@@ -18,7 +18,6 @@ mod layers;
 
 use super::{Activation, Ngrams, Tables, TransformerLm, add, is_for_loops, numbers, optional};
 use crate::error::Result;
-use crate::model::attention::AttentionConfig;
 use crate::model::norm::Norm;
 use crate::products::{self, Panels, View};
 use crate::slices::{is_walkable, walk, walk_mut};
@@ -147,7 +146,6 @@ impl<'a> Lesson<'a> {
             })
         };
         let scaled = |norm: &'a Norm, name: &str| {
-            (norm.shift.is_none() || norm.scale.is_some()).then_some(())?;
             Some(Scaled {
                 scale: learnt(norm.scale.as_ref(), &format!("{name}.weight"), width)?,
                 shift: learnt(norm.shift.as_ref(), &format!("{name}.bias"), width)?,
@@ -164,9 +162,7 @@ impl<'a> Lesson<'a> {
         let block = |(number, block): (usize, &'a super::super::Block)| {
             let name = |part: &str| format!("block.{number}.{part}");
             let (attention, mlp) = (&block.attention, &block.mlp);
-            let AttentionConfig { qk_norm, window, epsilon, .. } = attention.config;
-            let as_in_config = AttentionConfig { qk_norm, window, epsilon, ..config.attention(number as i64) };
-            if attention.extras.qk_scales.is_some() || attention.config != as_in_config {
+            if attention.extras.qk_scales.is_some() {
                 return None;
             }
             let turns = model.rotary_of(block).map(|rotary| rotary.turns.view_as_real()); // (T, D/2, 2)
@@ -212,9 +208,6 @@ impl<'a> Lesson<'a> {
                 mlp_norm: optional(block.mlp_norm.as_ref(), |norm| scaled(norm, &name("mlp_norm")))?,
             })
         };
-        if model.ngrams.is_some() != config.ngrams.is_some() {
-            return None;
-        }
         Some(Lesson {
             tables: Tables::of(model, |tensor, size| (tensor.size() == size).then(|| Cow::Borrowed(walk(tensor))))?,
             table_places: ["embedding", "position", "ngrams"].map(|name| places.get(name).copied()),
