@@ -149,9 +149,9 @@ def code_documentation() -> Path:
     """What `cargo doc` makes of the project's crates, and of no other."""
     line("Documenting the code (cargo doc; a few minutes the first time).")
     folder = target_folder() / "doc"
-    # What somebody has documented there before, other crates or the command, would come along.
+    # What somebody has documented there before would come along.
     shutil.rmtree(folder, ignore_errors=True)
-    command = ["cargo", "doc", "--locked", "--no-deps", "--workspace", "--exclude", "glasslab-cli", "--quiet"]
+    command = ["cargo", "doc", "--locked", "--no-deps", "--workspace", "--quiet"]
     try:
         status = subprocess.run(command, cwd=ROOT, env=tools.cargo_environment()).returncode
     except FileNotFoundError:

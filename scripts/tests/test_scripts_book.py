@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "scripts" / "book")]
 
 import reach
-from labkit import book, book_links, exercises, glossary, main
+from labkit import book, book_links, exercises, glossary, main, tools
 from labkit.book_pages import Links, document, exercise, live, notebook_page, one_title, split_task
-from labkit.layout import NOTEBOOKS, SOLUTIONS
+from labkit.layout import NOTEBOOKS, ROOT, SOLUTIONS
 from labkit.say import Problem
 
 GLOSSARY = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
@@ -306,6 +306,14 @@ class Making(unittest.TestCase):
             with mock.patch.object(book.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 101)), \
                     self.assertRaisesRegex(Problem, "could not document the code"):
                 book.code_documentation()
+
+    def test_no_two_targets_are_documented_into_one_folder(self):
+        told = subprocess.run(["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"], cwd=ROOT,
+                              env=tools.cargo_environment(), check=True, stdout=subprocess.PIPE).stdout
+        targets = [target for package in json.loads(told)["packages"] for target in package["targets"] if target["doc"]]
+        names = [target["name"].replace("-", "_") for target in targets]
+        self.assertIn("glasslab", names)
+        self.assertEqual(len(names), len(set(names)), f"cargo doc writes two of them into one folder, at the same time: {names}")
 
     def test_what_others_documented_there_does_not_come_along(self):
         (self.folder / "doc/other").mkdir(parents=True)
