@@ -52,6 +52,7 @@ pub mod proofs;
 pub mod rng;
 mod slices;
 mod stopping;
+mod threads;
 pub mod tokenizer;
 pub mod trace;
 pub mod train;

@@ -1,32 +1,36 @@
 //! Products of matrices by loops: small ones, whose numbers stay in the processor's caches and registers.
 //!
-//! Sixteen rows of the second matrix lie beside each other (a panel), and six of the first: so 96 sums stay in registers while the
-//! numbers that they are made of go by once.
+//! Sixteen rows of the second matrix lie beside each other (a panel), and meet six of the first: so 96 sums stay in registers while
+//! the numbers that they are made of go by once.
 
 /// So many rows of the second matrix lie beside each other, ...
 pub(crate) const WIDE: usize = 16;
 /// ... and are multiplied with so many of the first at a time.
 pub(crate) const HIGH: usize = 6;
 
-/// Rows of the first matrix, lying across, by rows of the second: their sums of products; `FUSED`, each product and its sum are one
+/// Rows of the first matrix, where they lie, by rows of the second: their sums of products; `FUSED`, each product and its sum are one
 /// instruction, which rounds once.
 ///
 /// It counts its places instead of joining iterators: so it becomes vector instructions in whatever way the crate is compiled.
 #[inline(always)]
-pub(crate) fn products<const X: usize, const FUSED: bool>(a: &[[f32; X]], b: &[[f32; WIDE]]) -> [[f32; WIDE]; X] {
-    let depth = a.len().min(b.len());
-    let (a, b, mut sums) = (&a[..depth], &b[..depth], [[0.0; WIDE]; X]);
+pub(crate) fn products<const X: usize, const FUSED: bool>(a: [&[f32]; X], b: &[[f32; WIDE]]) -> [[f32; WIDE]; X] {
+    let (mut a, depth, mut sums) = (a, b.len(), [[0.0; WIDE]; X]);
+    for row in 0..X {
+        a[row] = &a[row][..depth];
+    }
     for place in 0..depth {
         for row in 0..X {
-            for lane in 0..WIDE {
-                sums[row][lane] = match FUSED {
-                    true => a[place][row].mul_add(b[place][lane], sums[row][lane]),
-                    false => sums[row][lane] + a[place][row] * b[place][lane],
-                };
-            }
+            add_products::<FUSED>(&mut sums[row], a[row][place], &b[place]);
         }
     }
     sums
+}
+
+#[inline(always)]
+fn add_products<const FUSED: bool>(sums: &mut [f32; WIDE], a: f32, b: &[f32; WIDE]) {
+    for lane in 0..WIDE {
+        sums[lane] = if FUSED { a.mul_add(b[lane], sums[lane]) } else { sums[lane] + a * b[lane] };
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -35,7 +39,8 @@ pub(crate) use fused::{Causal, Panels, View, is_here, multiply};
 /// For processors that fuse products and sums, eight at a time.
 #[cfg(target_arch = "x86_64")]
 mod fused {
-    use super::{HIGH, WIDE, products};
+    use super::{HIGH, WIDE, add_products, products};
+    use std::ops::Range;
 
     /// Whether this processor is one.
     pub(crate) fn is_here() -> bool {
@@ -74,40 +79,53 @@ mod fused {
             (0..self.rows).flat_map(row)
         }
 
-        /// Adds `N` rows from `first` on, lying beside each other; what stands for rows that are not there is of no meaning.
+        /// So many columns of `N` rows from `first` on; for a row that is not there, of the last one once more.
+        #[inline(always)]
+        fn rows_from<const N: usize>(&self, first: usize, columns: Range<usize>) -> [&'a [f32]; N] {
+            let (mut rows, last) = ([&self.numbers[..0]; N], self.rows - 1);
+            for (lane, row) in rows.iter_mut().enumerate() {
+                *row = &self.numbers[(first + lane).min(last) * self.stride..][columns.clone()];
+            }
+            rows
+        }
+
+        /// Lays rows beside each other, `N` at a time; what stands for rows that are not there is of no meaning.
         #[target_feature(enable = "avx2,fma")]
-        fn lay<const N: usize>(&self, first: usize, out: &mut Vec<[f32; N]>) {
-            let there = N.min(self.rows - first);
-            out.reserve(self.columns);
-            let room = &mut out.spare_capacity_mut()[..self.columns];
+        fn lay<const N: usize>(&self, rows: Range<usize>, out: &mut Vec<[f32; N]>) {
+            let all = rows.len().div_ceil(N) * self.columns;
+            out.clear();
+            out.reserve(all);
+            let room = &mut out.spare_capacity_mut()[..all];
             // Loops and no closures, which a function of the standard library, compiled for any processor, could not take in.
             if self.turned {
-                for (column, room) in room.iter_mut().enumerate() {
-                    let numbers = &self.numbers[column * self.stride + first..];
-                    match numbers.first_chunk() {
-                        Some(all) if there == N => _ = room.write(*all),
-                        _ => room.write([0.0; N])[..there].copy_from_slice(&numbers[..there]),
+                // Through memory in its order, whatever the order of what is written.
+                for column in 0..self.columns {
+                    let (whole, rest) = self.numbers[column * self.stride..][rows.clone()].as_chunks::<N>();
+                    for group in 0..whole.len() {
+                        room[group * self.columns + column].write(whole[group]);
+                    }
+                    if !rest.is_empty() {
+                        room[whole.len() * self.columns + column].write([0.0; N])[..rest.len()].copy_from_slice(rest);
                     }
                 }
             } else {
-                // For a row that is not there, the last one once more.
-                let mut rows = [&self.numbers[..0]; N];
-                for (lane, row) in rows.iter_mut().enumerate() {
-                    *row = &self.numbers[(first + lane.min(there - 1)) * self.stride..][..self.columns];
-                }
-                for column in 0..self.columns {
-                    let lanes = room[column].write([0.0; N]);
-                    for lane in 0..N {
-                        lanes[lane] = rows[lane][column];
+                for (group, room) in room.chunks_exact_mut(self.columns).enumerate() {
+                    let rows = self.rows_from::<N>(rows.start + group * N, 0..self.columns);
+                    for column in 0..self.columns {
+                        let lanes = room[column].write([0.0; N]);
+                        for lane in 0..N {
+                            lanes[lane] = rows[lane][column];
+                        }
                     }
                 }
             }
             // SAFETY: so many have just been written.
-            unsafe { out.set_len(out.len() + self.columns) };
+            unsafe { out.set_len(all) };
         }
     }
 
     /// A matrix whose rows lie beside each other, [`WIDE`] at a time.
+    #[derive(Default)]
     pub(crate) struct Panels {
         numbers: Vec<[f32; WIDE]>,
         rows: usize,
@@ -116,12 +134,9 @@ mod fused {
     impl Panels {
         #[target_feature(enable = "avx2,fma")]
         pub(crate) fn of(view: View<'_>) -> Panels {
-            let View { rows, columns, .. } = view;
-            let mut numbers = Vec::with_capacity(rows.div_ceil(WIDE) * columns);
-            for first in (0..rows).step_by(WIDE) {
-                view.lay(first, &mut numbers);
-            }
-            Panels { numbers, rows }
+            let mut numbers = Vec::new();
+            view.lay(0..view.rows, &mut numbers);
+            Panels { numbers, rows: view.rows }
         }
     }
 
@@ -142,15 +157,16 @@ mod fused {
     #[target_feature(enable = "avx2,fma")]
     pub(crate) fn multiply<const ADD: bool>(a: View<'_>, b: &Panels, causal: Causal, out: &mut [f32], stride: usize) {
         let depth = a.columns;
-        let mut across = Vec::with_capacity(TALL * depth);
+        // Rows are read where they lie; of columns, the numbers would lie too far apart.
+        let mut across = Vec::new();
         for group in (0..a.rows).step_by(HIGH * TALL) {
-            across.clear();
-            for first in (group..a.rows.min(group + HIGH * TALL)).step_by(HIGH) {
-                a.lay::<HIGH>(first, &mut across);
+            let rows = group..a.rows.min(group + HIGH * TALL);
+            if a.turned {
+                a.lay::<HIGH>(rows.clone(), &mut across);
             }
             for (column, panel) in (0..b.rows).step_by(WIDE).zip(b.numbers.chunks_exact(depth)) {
                 let there = WIDE.min(b.rows - column);
-                for (first, across) in (group..).step_by(HIGH).zip(across.chunks_exact(depth)) {
+                for (number, first) in rows.clone().step_by(HIGH).enumerate() {
                     let end = (first + HIGH).min(a.rows);
                     let needed = match causal {
                         Causal::Scores if column >= end => continue,
@@ -158,7 +174,10 @@ mod fused {
                         Causal::Mix => 0..end,
                         Causal::Back => first..depth,
                     };
-                    let sums = products::<HIGH, true>(&across[needed.clone()], &panel[needed]);
+                    let sums = match a.turned {
+                        true => products_across(&across[number * depth..][needed.clone()], &panel[needed]),
+                        false => products::<HIGH, true>(a.rows_from(first, needed.clone()), &panel[needed]),
+                    };
                     for row in first..end {
                         let (out, sums) = (&mut out[row * stride + column..], &sums[row - first]);
                         match out.first_chunk_mut::<WIDE>() {
@@ -169,6 +188,18 @@ mod fused {
                 }
             }
         }
+    }
+
+    /// [`products`] of rows that lie beside each other.
+    #[inline(always)]
+    fn products_across(a: &[[f32; HIGH]], b: &[[f32; WIDE]]) -> [[f32; WIDE]; HIGH] {
+        let (a, mut sums) = (&a[..b.len()], [[0.0; WIDE]; HIGH]);
+        for place in 0..b.len() {
+            for row in 0..HIGH {
+                add_products::<true>(&mut sums[row], a[place][row], &b[place]);
+            }
+        }
+        sums
     }
 
     #[inline(always)]

@@ -554,6 +554,39 @@ mod tests {
                 );
             }
             assert!(model.logits_from(&ids, 10).is_err() && model.logits_from(&ids, -10).is_err());
+            assert!(model.logits_from(&ids, 1).unwrap().requires_grad(), "whoever asks for gradients gets them");
+            let _guard = tch::no_grad_guard();
+            // More than what goes through the blocks at a time, for each thread.
+            let mut rng = Rng::new(3);
+            let ids: Vec<i64> = (0..19 * 60).map(|_| rng.below(250) as i64).collect();
+            let ids = Tensor::from_slice(&ids).view([19, 60]);
+            let all = model.logits(&ids).unwrap();
+            for first in [0, 31, 59] {
+                let some = model.logits_from(&ids, first).unwrap();
+                let expected = all.narrow(1, first, 60 - first);
+                let off = (some - &expected).norm().double_value(&[]) / expected.norm().double_value(&[]);
+                assert!(off < 1e-5, "{off}: {first} of {config:?}");
+            }
+            assert_eq!(model.logits_from(&ids, 60).unwrap().size(), [19, 0, config.n_vocab]);
+            assert!(model.logits_from(&ids, 61).is_err() && model.logits_from(&ids, -10).is_err());
+        }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn what_is_measured_and_not_learnt_is_scored_by_loops() {
+        let (model, ids) = (awake(TransformerConfig::small()), random_ids(9));
+        let by_loops = |ids: &Tensor, first| loops::learning::logits_from(&model, ids, first).unwrap().is_some();
+        assert!(!by_loops(&ids, 3), "somebody may want its gradient");
+        let _guard = tch::no_grad_guard();
+        assert_eq!(by_loops(&ids, 3), crate::products::is_here());
+        for (what, ids, first) in [
+            ("no place", &ids, 9),
+            ("before all", &ids, -1),
+            ("too long", &random_ids(65), 0),
+            ("no ids", &(&ids + 256), 0),
+        ] {
+            assert!(!by_loops(ids, first), "{what}");
         }
     }
 

@@ -30,6 +30,7 @@ pub(super) use muon::{MOMENTUM, look_ahead, orthogonalised, size};
 use super::config::{OptimiserKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::model::{Parameter, Trainable, gradients};
+use crate::slices::{dot, is_walkable, walk};
 use flat::Flat;
 pub(super) use memory::Memory;
 use muon::Muon;
@@ -154,12 +155,16 @@ impl Optimiser {
         for gradient in gradients.iter_mut().filter(|gradient| own.contains(&gradient.data_ptr())) {
             *gradient = gradient.copy();
         }
-        let mut scale = None;
+        let (mut scale, mut by) = (None, 1.0);
         if let Some(clip) = self.clip {
-            // Without asking for the number, so that a GPU need not wait.
             let shorter =
                 length(&gradients)?.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(clip)?.f_clamp_max(1.0)?;
-            gradients = gradients.iter().map(|gradient| Ok(gradient.f_mul(&shorter)?)).collect::<Result<_>>()?;
+            if gradients.iter().all(is_walkable) {
+                by = shorter.f_double_value(&[])? as f32;
+            } else {
+                // Without asking for the number, so that a GPU need not wait.
+                gradients = gradients.iter().map(|gradient| Ok(gradient.f_mul(&shorter)?)).collect::<Result<_>>()?;
+            }
             scale = Some(shorter);
         }
         let mut others = Vec::new();
@@ -170,8 +175,8 @@ impl Optimiser {
                 false => others.push(gradient.flatten(0, -1)),
             }
         }
-        self.flat.step(&others, lr, self.weight_decay)?;
-        self.muon.step(&matrices, matrix_lr, self.weight_decay)?;
+        self.flat.step(&others, by, lr, self.weight_decay)?;
+        self.muon.step(&matrices, by, matrix_lr, self.weight_decay)?;
         Ok(scale)
     }
 
@@ -219,6 +224,10 @@ fn is_muons(kind: OptimiserKind, parameter: &Parameter) -> bool {
 
 /// The length of all gradients together, as one vector (Pascanu et al. 2013).
 fn length(gradients: &[Tensor]) -> Result<Tensor> {
+    if gradients.iter().all(is_walkable) {
+        let parts = gradients.iter().flat_map(|gradient| walk(gradient).chunks(1 << 14));
+        return Ok(Tensor::from(parts.map(|part| f64::from(dot(part, part))).sum::<f64>().sqrt() as f32));
+    }
     let lengths: Vec<Tensor> = gradients.iter().map(|gradient| gradient.norm()).collect();
     Ok(Tensor::f_stack(&lengths, 0)?.f_norm()?)
 }

@@ -13,7 +13,7 @@ use crate::model::attention::{AttentionConfig, Weighting};
 use crate::model::cache::{Cache, KvCache};
 use crate::model::norm::Norm;
 use crate::products::{HIGH, WIDE, products};
-use crate::slices::{is_walkable, walk, walk_mut};
+use crate::slices::{add, dot, is_walkable, walk, walk_mut};
 use std::borrow::Cow;
 use tch::{Kind, Tensor};
 
@@ -417,14 +417,12 @@ impl Linear {
     /// The first `X` rows of x · Wᵀ + b.
     #[inline(always)]
     fn multiply<const X: usize>(&self, x: &[f32], out: &mut [f32]) {
-        let mut across = vec![[0.0; X]; self.columns];
-        for row in 0..X {
-            for column in 0..self.columns {
-                across[column][row] = x[row * self.columns + column];
-            }
+        let mut lying = [&x[..0]; X];
+        for (row, lying) in lying.iter_mut().enumerate() {
+            *lying = &x[row * self.columns..][..self.columns];
         }
         for (first, weight) in (0..self.rows).step_by(WIDE).zip(self.weight.chunks_exact(self.columns)) {
-            let (sums, there) = (products::<X, false>(&across, weight), WIDE.min(self.rows - first));
+            let (sums, there) = (products::<X, false>(lying, weight), WIDE.min(self.rows - first));
             for row in 0..X {
                 let out = &mut out[row * self.rows + first..][..there];
                 out.copy_from_slice(&sums[row][..there]);
@@ -438,33 +436,6 @@ impl Linear {
 
 // What takes the time counts its places instead of joining iterators: so it becomes vector instructions in whatever way the crate is
 // compiled.
-
-/// The sum of the products, in eight sums that don't wait for each other.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let length = a.len().min(b.len());
-    let ((a, a_rest), (b, b_rest)) = (a[..length].as_chunks::<8>(), b[..length].as_chunks::<8>());
-    let mut sums = [0.0; 8];
-    for eight in 0..a.len().min(b.len()) {
-        for lane in 0..8 {
-            sums[lane] += a[eight][lane] * b[eight][lane];
-        }
-    }
-    for place in 0..a_rest.len().min(b_rest.len()) {
-        sums[place] += a_rest[place] * b_rest[place];
-    }
-    let [a, b, c, d, e, f, g, h] = sums;
-    ((a + e) + (b + f)) + ((c + g) + (d + h))
-}
-
-#[inline(always)]
-fn add(x: &mut [f32], more: &[f32]) {
-    let length = x.len().min(more.len());
-    let (x, more) = (&mut x[..length], &more[..length]);
-    for place in 0..length {
-        x[place] += more[place];
-    }
-}
 
 /// Rows of numbers, weighed: eight sums at a time, which stay in the processor's registers, of so many rows at a time that they are
 /// still in its first cache for the next eight.

@@ -4,6 +4,7 @@ use super::memory::{Memory, decay};
 use crate::error::Result;
 use crate::model::Parameter;
 use crate::slices::{is_walkable, walk, walk_mut};
+use crate::threads::share;
 use crate::train::OptimiserKind;
 use tch::{Device, Tensor};
 
@@ -11,6 +12,9 @@ pub(crate) const FRICTION: f64 = 0.9;
 pub(crate) const BETA1: f64 = 0.9;
 pub(crate) const BETA2: f64 = 0.999;
 pub(crate) const EPSILON: f64 = 1e-8;
+
+/// So many numbers are worth a thread.
+const PART: usize = 1 << 15;
 
 /// The parameters that are moved number by number, as one vector (P).
 #[derive(Debug)]
@@ -50,7 +54,8 @@ impl Flat {
         Ok(Flat { parameters, rule, lengths: own.iter().map(|one| one.tensor.numel() as i64).collect() })
     }
 
-    pub(super) fn step(&mut self, gradients: &[Tensor], lr: f64, weight_decay: f64) -> Result<()> {
+    /// Moves them along their gradients times `by`.
+    pub(super) fn step(&mut self, gradients: &[Tensor], by: f32, lr: f64, weight_decay: f64) -> Result<()> {
         let Flat { parameters, rule, .. } = self;
         if let Rule::Adam { steps, .. } = rule {
             *steps += 1;
@@ -62,14 +67,25 @@ impl Flat {
             // SAFETY: these numbers are the optimiser's own, and no model computes while it is moved.
             let [mut parameters, mut mean, mut square] =
                 unsafe { [walk_mut(parameters), walk_mut(mean), walk_mut(square)] };
-            for gradient in gradients.iter().map(walk) {
+            let all = parameters.len();
+            let mut parts = Vec::new();
+            for gradient in gradients.iter().flat_map(|gradient| walk(gradient).chunks(PART)) {
                 let one = [&mut parameters, &mut mean, &mut square]
                     .map(|all| all.split_off_mut(..gradient.len()).expect("as many numbers as gradients"));
-                adam(one, gradient, scale(*steps, lr), 1.0 - lr * weight_decay);
+                parts.push((one, gradient));
+            }
+            let (scale, kept) = (scale(*steps, lr), 1.0 - lr * weight_decay);
+            let work = |(one, gradient): ([&mut [f32]; 3], &[f32])| adam(one, gradient, by, scale, kept);
+            match all > PART {
+                true => share(parts, work),
+                false => parts.into_iter().for_each(work),
             }
             return Ok(());
         }
-        let gradient = joined(gradients, parameters.device())?; // (P)
+        let mut gradient = joined(gradients, parameters.device())?; // (P)
+        if by < 1.0 {
+            let _ = gradient.f_mul_scalar_(f64::from(by))?;
+        }
         decay(parameters, lr * weight_decay)?;
         match rule {
             Rule::Sgd => _ = parameters.f_sub_(&gradient.f_mul_scalar(lr)?)?,
@@ -131,14 +147,20 @@ pub(crate) fn scale(steps: i32, lr: f64) -> (f64, f64) {
 }
 
 /// Adam's step on the numbers of a parameter, its m and its v, in the processor's memory: one pass instead of seven.
-fn adam([parameters, mean, square]: [&mut [f32]; 3], gradient: &[f32], (shift, factor): (f64, f64), kept: f64) {
+fn adam(
+    [parameters, mean, square]: [&mut [f32]; 3],
+    gradient: &[f32],
+    by: f32,
+    (shift, factor): (f64, f64),
+    kept: f64,
+) {
     let [new_mean, new_square, shift, factor, kept] =
         [1.0 - BETA1, 1.0 - BETA2, shift, factor, kept].map(|number| number as f32);
     // By places, which becomes vector instructions in whatever way the crate is compiled; four joined iterators don't.
     let all = gradient.len();
     let (parameters, mean, square) = (&mut parameters[..all], &mut mean[..all], &mut square[..all]);
     for place in 0..all {
-        let g = gradient[place];
+        let g = gradient[place] * by;
         let m = mean[place] + new_mean * (g - mean[place]);
         let v = square[place] + new_square * (g * g - square[place]);
         (mean[place], square[place]) = (m, v);

@@ -55,15 +55,19 @@ impl Muon {
         Ok(Muon { stacks })
     }
 
-    pub(super) fn step(&mut self, gradients: &[Tensor], lr: f64, weight_decay: f64) -> Result<()> {
+    /// Moves them along their gradients times `by`.
+    pub(super) fn step(&mut self, gradients: &[Tensor], by: f32, lr: f64, weight_decay: f64) -> Result<()> {
         #[cfg(target_arch = "x86_64")]
-        self.step_by_loops(gradients, lr, lr * weight_decay)?;
+        self.step_by_loops(gradients, by, lr, lr * weight_decay)?;
         for Stack { places, parameters, momentum } in &mut self.stacks {
             if is_for_loops(parameters) {
                 continue;
             }
             let own: Vec<&Tensor> = places.iter().map(|&place| &gradients[place]).collect();
-            let gradient = Tensor::f_stack(&own, 0)?; // (N, R, K)
+            let mut gradient = Tensor::f_stack(&own, 0)?; // (N, R, K)
+            if by < 1.0 {
+                let _ = gradient.f_mul_scalar_(f64::from(by))?;
+            }
             let _ = momentum.f_mul_scalar_(MOMENTUM)?.f_add_(&gradient)?;
             decay(parameters, lr * weight_decay)?;
             let change = orthogonalised(&look_ahead(&gradient, momentum)?)?;
@@ -74,7 +78,7 @@ impl Muon {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn step_by_loops(&mut self, gradients: &[Tensor], lr: f64, decay: f64) -> Result<()> {
+    fn step_by_loops(&mut self, gradients: &[Tensor], by: f32, lr: f64, decay: f64) -> Result<()> {
         let lying: Vec<Tensor> = gradients.iter().map(|one| Ok(one.f_contiguous()?)).collect::<Result<_>>()?;
         let mut matrices = Vec::new();
         for Stack { places, parameters, momentum } in &mut self.stacks {
@@ -95,7 +99,7 @@ impl Muon {
         }
         if !matrices.is_empty() {
             // SAFETY: the processor is one for them, as was asked of each.
-            unsafe { loops::step(matrices, lr, decay) };
+            unsafe { loops::step(matrices, by, lr, decay) };
         }
         Ok(())
     }

@@ -15,12 +15,17 @@
 mod block;
 mod functions;
 mod layers;
+mod scoring;
 
-use super::{Activation, Ngrams, Tables, TransformerLm, add, is_for_loops, numbers, optional};
+pub(in super::super) use scoring::logits_from;
+
+use super::{Activation, Ngrams, Tables, TransformerLm, is_for_loops, numbers, optional};
 use crate::error::Result;
+use crate::model::Parameter;
 use crate::model::norm::Norm;
 use crate::products::{self, Panels, View};
-use crate::slices::{is_walkable, walk, walk_mut};
+use crate::slices::{add, is_walkable, walk, walk_mut};
+use crate::threads::share;
 use block::{Block, Kept};
 use functions::cross_entropy;
 use layers::{Learnt, Linear, Normed, Room, Scaled};
@@ -45,78 +50,103 @@ pub(in super::super) fn loss_and_gradients(
     ids: &Tensor,
     targets: &Tensor,
 ) -> Result<Option<(Tensor, Vec<Tensor>)>> {
-    let [texts @ 1..=i64::MAX, time @ 1..=i64::MAX] = ids.size()[..] else { return Ok(None) };
+    let Some(mut lesson) = Lesson::of(model) else { return Ok(None) };
     let parameters = model.parameters();
-    let is_right = ids.size() == targets.size()
-        && time <= model.config.context_len.min(LONGEST)
-        && [ids, targets].iter().all(|ids| ids.kind() == Kind::Int64)
-        && is_for_loops(model)
-        && products::is_here()
-        && parameters.iter().all(|parameter| is_own(&parameter.tensor) && is_walkable(&parameter.tensor));
-    if !is_right {
-        return Ok(None);
-    }
+    let is_own = |parameter: &Parameter| parameter.tensor.requires_grad() && parameter.tensor.is_leaf();
     let mut starts: Vec<_> = parameters.iter().map(|parameter| parameter.tensor.data_ptr()).collect();
     starts.sort_unstable();
     // Where two parameters are one tensor, each has the gradient of both.
-    if starts.windows(2).any(|two| two[0] == two[1]) {
+    let is_one = starts.windows(2).any(|two| two[0] == two[1]);
+    if ids.size() != targets.size() || is_one || !parameters.iter().all(is_own) {
         return Ok(None);
     }
-    let [ids, targets] = [ids, targets].map(|ids| ids.f_flatten(0, -1).and_then(Vec::<i64>::try_from));
-    let (ids, targets) = (ids?, targets?);
-    let is_known = |id: &i64| (0..model.config.n_vocab).contains(id);
-    let places = parameters.iter().enumerate().map(|(place, parameter)| (parameter.name.as_str(), place)).collect();
-    if !ids.iter().chain(&targets).all(is_known) {
+    let (Some(ids), Some(Ids { flat: targets, .. })) = (Ids::of(model, ids)?, Ids::of(model, targets)?) else {
         return Ok(None);
-    }
-    // SAFETY: the processor has these instructions, as was asked above.
-    let Some(lesson) = (unsafe { Lesson::of(model, &places) }) else { return Ok(None) };
+    };
+    lesson.lay(true);
     let _guard = tch::no_grad_guard();
     let mut gradients: Vec<Tensor> =
         parameters.iter().map(|parameter| Ok(parameter.tensor.f_empty_like()?)).collect::<Result<_>>()?;
     // SAFETY: these tensors are new, and nobody else has a handle to them.
     let mut slopes: Vec<&mut [f32]> = gradients.iter_mut().map(|gradient| unsafe { walk_mut(gradient) }).collect();
-    // Not by libtorch, whose threads wait for more to do for a while, and hold up those here.
-    slopes.iter_mut().for_each(|slopes| slopes.fill(0.0));
-    let (time, before) = (time as usize, model.config.ngrams.map_or(0, Ngrams::before));
-    let known: Vec<i64> = ids.chunks(time).flat_map(|text| [&vec![-1; before], text].concat()).collect();
-    let threads = (tch::get_num_threads().max(1) as usize).min(MOST_THREADS);
-    let share = (texts as usize).div_ceil(threads); // texts of a thread
-    let mut parts = known.chunks(share * (before + time)).zip(targets.chunks(share * time));
-    let (loss, dx) = std::thread::scope(|scope| {
-        let (lesson, all) = (&lesson, ids.len());
+    let lengths: Vec<usize> = slopes.iter().enumerate().map(|(place, all)| lesson.own_room(place, all.len())).collect();
+    let (Ids { known, time, reach, .. }, all) = (ids, targets.len());
+    let each = texts_of_a_thread(all / time);
+    let mut parts = known.chunks(each * reach).zip(targets.chunks(each * time));
+    let (mut loss, mut dx, mut others) = (0.0, Vec::new(), Vec::new());
+    std::thread::scope(|scope| {
+        let (lesson, lengths) = (&lesson, &lengths);
         let own = parts.next();
-        let others: Vec<_> = parts
+        let spawned: Vec<_> = parts
             .map(|(known, targets)| {
-                let mut slopes: Vec<Vec<f32>> =
-                    slopes.iter().enumerate().map(|(place, all)| lesson.room(place, all.len())).collect();
                 scope.spawn(move || {
+                    let mut room = Room::open();
+                    let mut slopes: Vec<Vec<f32>> = lengths.iter().map(|&length| room.zeros(length)).collect();
                     let mut views: Vec<&mut [f32]> = slopes.iter_mut().map(Vec::as_mut_slice).collect();
                     // SAFETY: as above.
-                    let learnt = unsafe { lesson.learn(known, targets, time, all, &mut views) };
-                    (learnt, slopes)
+                    let learnt = unsafe { lesson.learn(known, targets, time, all, &mut views, &mut room) };
+                    (learnt, slopes, room)
                 })
             })
             .collect();
-        // SAFETY: as above.
-        let learn =
-            |(known, targets): (&[i64], &[i64])| unsafe { lesson.learn(known, targets, time, all, &mut slopes) };
-        let (mut loss, mut dx) = own.map_or_else(Default::default, learn);
-        for other in others {
-            let ((more, more_dx), own) = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // Not by libtorch, whose threads wait for more to do for a while, and hold up those here.
+        slopes.iter_mut().for_each(|slopes| slopes.fill(0.0));
+        if let Some((known, targets)) = own {
+            let mut room = Room::open();
+            // SAFETY: as above.
+            (loss, dx) = unsafe { lesson.learn(known, targets, time, all, &mut slopes, &mut room) };
+            room.close();
+        }
+        for other in spawned {
+            let ((more, more_dx), own, room) = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             loss += more;
             dx.extend(more_dx);
-            slopes.iter_mut().zip(&own).for_each(|(slopes, own)| add(slopes, own));
+            others.push((own, room));
         }
-        (loss, dx)
     });
+    share(slopes.iter_mut().enumerate().collect(), |(place, slopes)| {
+        others.iter().for_each(|(own, _)| add(slopes, &own[place]));
+    });
+    for (own, mut room) in others {
+        own.into_iter().for_each(|numbers| room.back(numbers));
+        room.close();
+    }
     lesson.learn_tables(&known, time, dx, &mut slopes);
-    Ok(Some((Tensor::from((loss / ids.len() as f64) as f32), gradients)))
+    Ok(Some((Tensor::from((loss / all as f64) as f32), gradients)))
 }
 
-/// Whether a tensor is to be learnt, and not computed from another one.
-fn is_own(tensor: &Tensor) -> bool {
-    tensor.requires_grad() && tensor.is_leaf()
+/// Texts of one length.
+struct Ids {
+    flat: Vec<i64>,
+    /// The same, before each text what stands for those that n-grams reach and that are not there.
+    known: Vec<i64>,
+    time: usize,
+    /// Of one text in `known`.
+    reach: usize,
+}
+
+impl Ids {
+    /// `None` if they are none of the model's, or too long.
+    fn of(model: &TransformerLm, ids: &Tensor) -> Result<Option<Ids>> {
+        let [1..=i64::MAX, time @ 1..=LONGEST] = ids.size()[..] else { return Ok(None) };
+        if time > model.config.context_len || ids.kind() != Kind::Int64 {
+            return Ok(None);
+        }
+        let flat = Vec::<i64>::try_from(ids.f_flatten(0, -1)?)?;
+        let (time, before) = (time as usize, model.config.ngrams.map_or(0, Ngrams::before));
+        let known = flat.chunks(time).flat_map(|text| [&vec![-1; before], text].concat()).collect();
+        let are_known = flat.iter().all(|id| (0..model.config.n_vocab).contains(id));
+        Ok(are_known.then_some(Ids { flat, known, time, reach: before + time }))
+    }
+}
+
+/// So many texts, in parts of one size.
+fn at_once(texts: usize, time: usize) -> usize {
+    texts.div_ceil((texts * time).div_ceil(AT_ONCE))
+}
+
+fn texts_of_a_thread(texts: usize) -> usize {
+    texts.div_ceil((tch::get_num_threads().max(1) as usize).min(MOST_THREADS))
 }
 
 /// A model's numbers for a step, and in which place among the parameters each gradient belongs.
@@ -132,9 +162,14 @@ struct Lesson<'a> {
 }
 
 impl<'a> Lesson<'a> {
-    /// `None` if a tensor is not what the config says, or this way back is not written here.
-    #[target_feature(enable = "avx2,fma")]
-    fn of(model: &'a TransformerLm, places: &HashMap<&str, usize>) -> Option<Lesson<'a>> {
+    /// Without the weights laid out; `None` if model or processor are none for loops, if a tensor is not what the config says, or this way
+    /// back is not written here.
+    fn of(model: &'a TransformerLm) -> Option<Lesson<'a>> {
+        let parameters = model.parameters();
+        let is_right =
+            is_for_loops(model) && products::is_here() && parameters.iter().all(|one| is_walkable(&one.tensor));
+        is_right.then_some(())?;
+        let places: HashMap<_, _> = parameters.into_iter().zip(0..).map(|(one, place)| (one.name, place)).collect();
         let config = &model.config;
         let [width, hidden, heads, kv_heads, dim, vocab] =
             [config.emb_dim, config.n_hidden, config.n_heads, config.n_kv_heads, config.head_dim, config.n_vocab]
@@ -157,7 +192,7 @@ impl<'a> Lesson<'a> {
             (weight.size() == size.map(|length| length as i64)).then_some(())?;
             let view = View::of(walk(weight), size[1], size);
             let bias = learnt(bias, &format!("{}.bias", name.trim_end_matches(".weight")), size[0])?;
-            Some(Linear { there: Panels::of(view), back: Panels::of(view.turned()), size, place, bias })
+            Some(Linear { view, size, place, bias, panels: Default::default() })
         };
         let block = |(number, block): (usize, &'a super::super::Block)| {
             let name = |part: &str| format!("block.{number}.{part}");
@@ -222,10 +257,23 @@ impl<'a> Lesson<'a> {
         })
     }
 
-    /// Room for a parameter's gradient in a thread of its own; none for rows of tables, which are moved at the end.
-    fn room(&self, place: usize, numbers: usize) -> Vec<f32> {
+    /// Lays the weights out for the way there and, if it is gone, the way back.
+    fn lay(&mut self, back: bool) {
+        let blocks = self.blocks.iter_mut().flat_map(|block| {
+            let Block { qkv, output, up, gate, down, .. } = block;
+            [Some(qkv), Some(output), Some(up), gate.as_mut(), Some(down)].into_iter().flatten()
+        });
+        let ways = blocks.chain([&mut self.head]).flat_map(|Linear { view, panels, .. }| {
+            [*view, view.turned()].into_iter().zip(panels).take(1 + usize::from(back))
+        });
+        // SAFETY: a lesson is made where the processor has these instructions.
+        share(ways.collect(), |(view, panels)| *panels = unsafe { Panels::of(view) });
+    }
+
+    /// How many numbers of a parameter's gradient each thread has for itself; none of tables, whose rows are moved at the end.
+    fn own_room(&self, place: usize, numbers: usize) -> usize {
         let is_table = self.table_places.contains(&Some(place)) && place != self.head.place;
-        vec![0.0; if is_table { 0 } else { numbers }]
+        if is_table { 0 } else { numbers }
     }
 
     /// Adds the gradients of the loss of some texts, the mean of `all` characters' losses. Gives the sum of their own, and the
@@ -241,29 +289,30 @@ impl<'a> Lesson<'a> {
         time: usize,
         all: usize,
         slopes: &mut [&mut [f32]],
+        room: &mut Room,
     ) -> (f64, Vec<f32>) {
-        let (texts, reach) = (AT_ONCE.div_ceil(time), known.len() / (targets.len() / time));
-        let (mut loss, mut all_dx, mut room) = (0.0, Vec::with_capacity(targets.len() * self.width), Room::open());
+        let texts = targets.len() / time;
+        let (reach, texts) = (known.len() / texts, at_once(texts, time));
+        let (mut loss, mut all_dx) = (0.0, Vec::with_capacity(targets.len() * self.width));
         for (known, targets) in known.chunks(texts * reach).zip(targets.chunks(texts * time)) {
             let mut x = self.tables.read(known, 0, time, self.width);
             let kept: Vec<Kept> =
-                self.blocks.iter().map(|block| block.forward(self.activation, &mut x, time, &mut room)).collect();
-            let last = self.last.as_ref().map(|norm| norm.forward(&x, self.width, &mut room));
+                self.blocks.iter().map(|block| block.forward(self.activation, &mut x, time, room)).collect();
+            let last = self.last.as_ref().map(|norm| norm.forward(&x, self.width, room));
             let stream = last.as_ref().map_or(x.as_slice(), Normed::out);
-            let mut logits = self.head.forward(stream, &mut room);
+            let mut logits = self.head.forward(stream, room);
             loss += cross_entropy(&mut logits, targets, all);
-            let mut dx = self.head.backward(stream, &logits, slopes, &mut room);
+            let mut dx = self.head.backward(stream, &logits, slopes, room);
             room.back(logits);
             if let (Some(norm), Some(normed)) = (&self.last, last) {
-                norm.backward(normed, &mut dx, self.width, slopes, &mut room);
+                norm.backward(normed, &mut dx, self.width, slopes, room);
             }
             for (block, kept) in self.blocks.iter().zip(kept).rev() {
-                block.backward(self.activation, kept, &mut dx, time, slopes, &mut room);
+                block.backward(self.activation, kept, &mut dx, time, slopes, room);
             }
             all_dx.extend_from_slice(&dx);
             room.back(dx);
         }
-        room.close();
         (loss, all_dx)
     }
 

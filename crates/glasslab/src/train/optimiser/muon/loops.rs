@@ -2,7 +2,9 @@
 
 use super::rule::{A, B, C, MOMENTUM, STEPS, is_long, size};
 use crate::products::{Causal, Panels, View, multiply};
-use std::sync::{Mutex, PoisonError};
+use crate::slices::dot;
+use crate::threads::share;
+use std::cmp::Reverse;
 
 /// A matrix (R, K) that is to be moved.
 pub(super) struct Matrix<'a> {
@@ -12,35 +14,26 @@ pub(super) struct Matrix<'a> {
     pub(super) gradient: &'a [f32],
 }
 
-/// Moves matrices by `lr`, each less the share `decay` of itself.
+/// Moves matrices by `lr` along their gradients times `by`, each less the share `decay` of itself.
 ///
 /// # Safety
 /// The processor must have what [`multiply`] needs.
-pub(super) unsafe fn step(mut matrices: Vec<Matrix<'_>>, lr: f64, decay: f64) {
+pub(super) unsafe fn step(mut matrices: Vec<Matrix<'_>>, by: f32, lr: f64, decay: f64) {
     // Those that take longest first, so that the threads end together.
-    matrices.sort_by_key(|matrix| matrix.size[0].min(matrix.size[1]) * matrix.size[0] * matrix.size[1]);
-    let threads = matrices.len().min(tch::get_num_threads().max(1) as usize);
-    let left = Mutex::new(matrices);
-    let work = || {
-        while let Some(matrix) = { left.lock().unwrap_or_else(PoisonError::into_inner).pop() } {
-            // SAFETY: as above.
-            unsafe { one(matrix, lr, decay) };
-        }
-    };
-    std::thread::scope(|scope| {
-        (1..threads).for_each(|_| _ = scope.spawn(work));
-        work();
-    });
+    matrices.sort_by_key(|Matrix { size: [rows, columns], .. }| Reverse(rows.min(columns) * rows * columns));
+    // SAFETY: as above.
+    share(matrices, |matrix| unsafe { one(matrix, by, lr, decay) });
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn one(Matrix { size: [rows, columns], parameters, momentum, gradient }: Matrix<'_>, lr: f64, decay: f64) {
+fn one(Matrix { size: [rows, columns], parameters, momentum, gradient }: Matrix<'_>, by: f32, lr: f64, decay: f64) {
     let kept = MOMENTUM as f32;
     let mut ahead = vec![0.0; gradient.len()];
     let momentum = &mut momentum[..gradient.len()];
     for place in 0..gradient.len() {
-        momentum[place] = momentum[place] * kept + gradient[place];
-        ahead[place] = gradient[place] + momentum[place] * kept;
+        let g = gradient[place] * by;
+        momentum[place] = momentum[place] * kept + g;
+        ahead[place] = g + momentum[place] * kept;
     }
     let change = orthogonal(&ahead, [rows, columns]);
     let (left, lr) = ((1.0 - decay) as f32, (lr * size(rows as i64, columns as i64)) as f32);
@@ -56,11 +49,7 @@ fn one(Matrix { size: [rows, columns], parameters, momentum, gradient }: Matrix<
 /// R · K → R · K
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn orthogonal(matrix: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
-    let mut square = 0.0;
-    for x in matrix {
-        square += f64::from(*x) * f64::from(*x);
-    }
-    let length = square.sqrt() as f32 + 1e-7;
+    let length = dot(matrix, matrix).sqrt() + 1e-7;
     let view = View::of(matrix, columns, [rows, columns]);
     let (few, many) = (rows.min(columns), rows.max(columns));
     let across = if rows > columns { view.turned() } else { view };

@@ -3,8 +3,8 @@
 use super::functions::{activate, activate_back, back_to_size, bring_to_size, softmax, times, turn};
 use super::layers::{Linear, Normed, Room, Scaled, add_normed, back_normed};
 use crate::model::transformer::Activation;
-use crate::model::transformer::loops::{add, dot};
 use crate::products::{Causal, Panels, View, multiply};
+use crate::slices::{add, dot};
 
 pub(super) struct Block<'a> {
     pub(super) width: usize,
@@ -40,6 +40,14 @@ pub(super) struct Kept {
     pub(super) gate: Option<Vec<f32>>,
     pub(super) activated: Vec<f32>,
     pub(super) thought: Option<Normed>,
+}
+
+impl Kept {
+    pub(super) fn back(self, room: &mut Room) {
+        let Kept { normed1, qkv, by, weights, mixed, attended, normed2, hidden, gate, activated, thought } = self;
+        [qkv, by, weights, mixed, hidden, activated].into_iter().chain(gate).for_each(|numbers| room.back(numbers));
+        [normed1, normed2].into_iter().chain(attended).chain(thought).for_each(|normed| normed.back(room));
+    }
 }
 
 impl Block<'_> {
@@ -200,15 +208,20 @@ impl Block<'_> {
     fn look_back_back(&self, qkv: &[f32], weights: &[f32], dmixed: &[f32], time: usize, room: &mut Room) -> Vec<f32> {
         let Block { heads, dim, .. } = *self;
         let (all, joined, scale) = (self.all(), heads * dim, (dim as f32).sqrt().recip());
-        let mut dqkv = room.zeros(qkv.len());
-        let mut dscores = room.zeros(time * time);
+        let mut dqkv = room.take(qkv.len());
+        let mut dscores = room.take(time * time);
         for (number, weights) in weights.chunks_exact(time * time).enumerate() {
             let (text, head) = (number / heads, number % heads);
             let starts = self.starts(text, head, time);
             let [queries, keys, values] = starts.map(|start| View::of(&qkv[start..], all, [time, dim]));
             let dmixed = View::of(&dmixed[text * time * joined + head * dim..], joined, [time, dim]);
             let looked = View::of(weights, time, [time, time]);
-            multiply::<true>(looked.turned(), &Panels::of(dmixed.turned()), Causal::Back, &mut dqkv[starts[2]..], all);
+            // The first head of those that share keys and values writes, the others add.
+            let back = match head % (heads / self.kv_heads) {
+                0 => multiply::<false>,
+                _ => multiply::<true>,
+            };
+            back(looked.turned(), &Panels::of(dmixed.turned()), Causal::Back, &mut dqkv[starts[2]..], all);
             multiply::<false>(dmixed, &Panels::of(values), Causal::Scores, &mut dscores, time);
             for (place, (row, weights)) in dscores.chunks_exact_mut(time).zip(weights.chunks_exact(time)).enumerate() {
                 row[place + 1..].fill(0.0);
@@ -220,7 +233,7 @@ impl Block<'_> {
             }
             let slopes = View::of(&dscores, time, [time, time]);
             multiply::<false>(slopes, &Panels::of(keys.turned()), Causal::Mix, &mut dqkv[starts[0]..], all);
-            multiply::<true>(slopes.turned(), &Panels::of(queries.turned()), Causal::Back, &mut dqkv[starts[1]..], all);
+            back(slopes.turned(), &Panels::of(queries.turned()), Causal::Back, &mut dqkv[starts[1]..], all);
         }
         room.back(dscores);
         dqkv

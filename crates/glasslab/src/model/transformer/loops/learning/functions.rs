@@ -3,7 +3,7 @@
 //! Their loops are no closures, which a function of the standard library, compiled for any processor, could not take in.
 
 use crate::model::transformer::Activation;
-use crate::model::transformer::loops::dot;
+use crate::slices::dot;
 
 /// x / √(mean(x²) + ε); gives by what x was multiplied.
 #[target_feature(enable = "avx2,fma")]

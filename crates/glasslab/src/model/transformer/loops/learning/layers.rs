@@ -1,17 +1,17 @@
 //! What blocks are made of, there and back: products with weights, and norms.
 
 use super::functions::{back_to_size, bring_to_size, scale_and_shift, sum};
-use crate::model::transformer::loops::add;
 use crate::products::{Causal, Panels, View, multiply};
-use std::collections::HashMap;
+use crate::slices::add;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// So much is kept between steps, in numbers (16 MB); `small` needs 6 MB of it.
-const KEPT: usize = 1 << 22;
+/// So much is kept between steps, in numbers (32 MB); `small` needs 8 MB of it.
+const KEPT: usize = 1 << 23;
 
 /// Memory that is used again: what lies in it is of no meaning.
 #[derive(Default)]
-pub(super) struct Room(HashMap<usize, Vec<Vec<f32>>>);
+pub(super) struct Room(BTreeMap<usize, Vec<Vec<f32>>>);
 
 /// The threads' memory between steps: the system would have to clear it anew each time.
 static ROOMS: Mutex<Vec<Room>> = Mutex::new(Vec::new());
@@ -21,11 +21,12 @@ impl Room {
         ROOMS.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// Keeps it for the next step, unless it is much, what models of other sizes have left there included.
-    pub(super) fn close(self) {
-        if self.0.iter().map(|(numbers, all)| numbers * all.len()).sum::<usize>() <= KEPT {
-            ROOMS.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+    /// Keeps it for the next step, without what is largest where it is much, what models of other sizes have left there included.
+    pub(super) fn close(mut self) {
+        while self.0.iter().map(|(numbers, all)| numbers * all.len()).sum::<usize>() > KEPT {
+            self.0.pop_last();
         }
+        ROOMS.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
     pub(super) fn take(&mut self, numbers: usize) -> Vec<f32> {
@@ -53,13 +54,14 @@ pub(super) struct Scaled<'a> {
     pub(super) epsilon: f64,
 }
 
-/// A weight of N rows and K columns for the way there and the way back.
+/// A weight of N rows and K columns, and its place among the parameters.
 pub(super) struct Linear<'a> {
-    pub(super) there: Panels,
-    pub(super) back: Panels,
+    pub(super) view: View<'a>,
     pub(super) size: [usize; 2],
     pub(super) place: usize,
     pub(super) bias: Option<Learnt<'a>>,
+    /// As it lies for the way there, and for the way back.
+    pub(super) panels: [Panels; 2],
 }
 
 /// What a norm has made of rows.
@@ -79,7 +81,7 @@ impl Linear<'_> {
         let [wide, width] = self.size;
         let rows = x.len() / width;
         let mut out = room.take(rows * wide);
-        multiply::<false>(View::of(x, width, [rows, width]), &self.there, Causal::No, &mut out, wide);
+        multiply::<false>(View::of(x, width, [rows, width]), &self.panels[0], Causal::No, &mut out, wide);
         self.bias.iter().for_each(|(bias, _)| out.chunks_exact_mut(wide).for_each(|row| add(row, bias)));
         out
     }
@@ -96,7 +98,7 @@ impl Linear<'_> {
             dy.chunks_exact(wide).for_each(|row| add(slopes[place], row));
         }
         let mut dx = room.take(rows * width);
-        multiply::<false>(dy_rows, &self.back, Causal::No, &mut dx, width);
+        multiply::<false>(dy_rows, &self.panels[1], Causal::No, &mut dx, width);
         dx
     }
 }
