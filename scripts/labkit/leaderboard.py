@@ -23,6 +23,9 @@ OPEN_TEXT = ROOT / "data" / "stories-valid.txt"
 # A training ends a step after its time.
 SLACK = 1.05
 LARGEST = 2_000_000_000  # bytes
+# What a character costs that a model's vocabulary has not: as one guessed among all that Unicode has room for. A model that leaves out
+# what is hard would be ahead otherwise.
+GUESSED = math.log(0x110000)
 LIMITS = sandbox.Limits(seconds=600, memory=6 << 30, disk=10_000_000, processes=100)
 
 
@@ -36,7 +39,8 @@ class Entry:
 
     @property
     def loss(self) -> float:
-        return self.told["nats_per_char"]
+        chars, dropped = self.told["chars"], self.told["dropped"]
+        return (self.told["nats_per_char"] * chars + GUESSED * dropped) / (chars + dropped)
 
     @property
     def seconds(self) -> float:
@@ -64,6 +68,8 @@ def make(folder: str, text: str | None, budget: float, page: str | None) -> int:
     if not text:
         about.append("This text comes with the lab, so that every learner has it and may have learnt from it: for a text that they don't have, "
                      "`--text FILE`.")
+    if any(entry.why is None and entry.told["dropped"] for entry in entries):
+        about.append(f"A character that a model's vocabulary has not counts as one guessed among all of Unicode's: {GUESSED:.1f} nats.")
     target.write_text(as_page(entries, about), encoding="utf-8")
     line("\n" + as_text(entries, about))
     line(f"\n{target}: open it in a browser")
@@ -152,7 +158,7 @@ def as_text(entries: list[Entry], about: list[str]) -> str:
 
 def _row(entry: Entry) -> list[str]:
     told = entry.told
-    return [entry.name, f"{entry.loss:.4f}", f"{told['bits_per_char']:.4f}", f"{told['parameters']:,}", f"{entry.seconds:.1f}",
+    return [entry.name, f"{entry.loss:.4f}", f"{entry.loss / math.log(2):.4f}", f"{told['parameters']:,}", f"{entry.seconds:.1f}",
             f"{told['trained']['steps']:,}"]
 
 

@@ -19,7 +19,8 @@ from labkit import kernel, leaderboard
 from labkit.say import Problem
 
 TRAINED = {"text": None, "stories": 10, "tokens": 1000, "steps": 50, "seconds": 20.0, "earlier_seconds": 0.0, "nats_per_char": 2.0}
-TOLD = {"nats_per_char": 2.0, "bits_per_char": 2.9, "perplexity": 7.4, "chars": 100, "nats_per_byte": 2.0, "parameters": 1234}
+TOLD = {"nats_per_char": 2.0, "bits_per_char": 2.9, "perplexity": 7.4, "chars": 100, "dropped": 0, "nats_per_byte": 2.0,
+        "parameters": 1234}
 
 
 def entry(name, loss=2.0, budget=60, **changed):
@@ -44,6 +45,11 @@ class PlaceTest(unittest.TestCase):
         placed, others = leaderboard.ranked(entries)
         self.assertEqual([one.name for one in placed], ["a", "just", "b"])
         self.assertEqual([(one.name, one.why) for one in others], [("long", "it has learnt for 64 s, and 60 s are allowed")])
+
+    def test_what_a_vocabulary_leaves_out_counts(self):
+        half = leaderboard.judged("half", {**TOLD, "nats_per_char": 1.0, "chars": 60, "dropped": 40, "trained": TRAINED}, None, 60)
+        self.assertAlmostEqual(half.loss, (60 * 1.0 + 40 * 13.924) / 100, 3)
+        self.assertEqual([one.name for one in leaderboard.ranked([half, entry("all", 2.0)])[0]], ["all", "half"])
 
     def test_the_trainings_before_count(self):
         self.assertIn("80 s", entry("more", seconds=40.0, earlier_seconds=40.0).why)

@@ -25,9 +25,12 @@ impl Evaluate {
     pub fn run(&self, as_json: bool) -> Result<()> {
         let model = AnyModel::open(&self.model)?;
         let stories = self.reading.measured(self.data.as_ref())?;
-        let loss = evaluate(&model, &self.reading.encode(&stories, &model.tokenizer())?)?;
+        let tokens = self.reading.encode(&stories, &model.tokenizer())?;
+        let loss = evaluate(&model, &tokens)?;
         if as_json {
             let mut told = as_value(&loss);
+            // Characters that the model's vocabulary has not: nothing is said of them.
+            told["dropped"] = json!(tokens.dropped);
             told["parameters"] = json!(count_parameters(&model));
             // What the file says of itself: nobody has looked whether it is so.
             told["trained"] = json!(model.trained());

@@ -66,7 +66,12 @@ fn a_model_is_trained_measured_and_writes() {
         let measured: Value =
             serde_json::from_str(&succeeds(folder, &["evaluate", "m.safetensors", "--data", "mine.txt", "--json"]))
                 .unwrap();
-        assert_eq!(measured["chars"], text.trim().len() - 1);
+        assert_eq!((&measured["chars"], &measured["dropped"]), (&json!(text.trim().len() - 1), &json!(0)));
+        std::fs::write(folder.join("dash.txt"), format!("{text}\u{2014}")).unwrap();
+        let measured: Value =
+            serde_json::from_str(&succeeds(folder, &["evaluate", "m.safetensors", "--data", "dash.txt", "--json"]))
+                .unwrap();
+        assert_eq!(measured["dropped"], 1);
         let ratio = measured["bits_per_char"].as_f64().unwrap() / measured["nats_per_char"].as_f64().unwrap();
         assert!((ratio - std::f64::consts::LOG2_E).abs() < 1e-9);
         let write = ["generate", "m.safetensors", "--prompt", "Once", "--chars", "150", "--seed", "1"];
