@@ -15,8 +15,8 @@ pub(crate) const HIGH: usize = 6;
 #[inline(always)]
 pub(crate) fn products<const X: usize, const FUSED: bool>(a: [&[f32]; X], b: &[[f32; WIDE]]) -> [[f32; WIDE]; X] {
     let (mut a, depth, mut sums) = (a, b.len(), [[0.0; WIDE]; X]);
-    for row in 0..X {
-        a[row] = &a[row][..depth];
+    for row in &mut a {
+        *row = &row[..depth];
     }
     for place in 0..depth {
         for row in 0..X {
@@ -65,6 +65,10 @@ mod fused {
         /// The first numbers of `rows` rows, which begin `stride` numbers apart.
         pub(crate) fn of(numbers: &'a [f32], stride: usize, [rows, columns]: [usize; 2]) -> View<'a> {
             View { numbers, stride, rows, columns, turned: false }
+        }
+
+        pub(crate) fn len(self) -> usize {
+            self.rows * self.columns
         }
 
         /// Its rows as columns.
@@ -125,7 +129,6 @@ mod fused {
     }
 
     /// A matrix whose rows lie beside each other, [`WIDE`] at a time.
-    #[derive(Default)]
     pub(crate) struct Panels {
         numbers: Vec<[f32; WIDE]>,
         rows: usize,

@@ -34,6 +34,7 @@ use crate::slices::{dot, is_walkable, walk};
 use flat::Flat;
 pub(super) use memory::Memory;
 use muon::Muon;
+use std::ops::Range;
 use tch::Tensor;
 
 /// An optimiser and its memory.
@@ -150,10 +151,13 @@ impl Optimiser {
                     .to_owned(),
             ));
         }
-        // What is moved must not be what it is moved along: a model's own way to a gradient may give a parameter itself.
-        let own: Vec<_> = parameters.iter().map(|parameter| parameter.tensor.data_ptr()).collect();
-        for gradient in gradients.iter_mut().filter(|gradient| own.contains(&gradient.data_ptr())) {
-            *gradient = gradient.copy();
+        // What is moved must not be what it is moved along: a model's own way to a gradient may give a parameter itself, or a part of one.
+        let own: Vec<_> = parameters.iter().map(|parameter| place_of(&parameter.tensor)).collect();
+        for gradient in &mut gradients {
+            let place = place_of(gradient);
+            if own.iter().any(|own| own.start < place.end && place.start < own.end) {
+                *gradient = gradient.copy();
+            }
         }
         let (mut scale, mut by) = (None, 1.0);
         if let Some(clip) = self.clip {
@@ -218,6 +222,12 @@ impl Optimiser {
     }
 }
 
+/// Where the numbers of a tensor lie that lie in a row.
+fn place_of(tensor: &Tensor) -> Range<usize> {
+    let start = tensor.data_ptr() as usize;
+    start..start + tensor.numel() * tensor.kind().elt_size_in_bytes()
+}
+
 fn is_muons(kind: OptimiserKind, parameter: &Parameter) -> bool {
     kind == OptimiserKind::Muon && parameter.hidden_matrix
 }
@@ -235,7 +245,8 @@ fn length(gradients: &[Tensor]) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::LanguageModel;
+    use crate::model::{LanguageModel, random_tensor};
+    use crate::rng::Rng;
     use tch::{Device, Kind};
 
     /// A "model" with two parameters, whose loss the test chooses; the second may be a hidden matrix.
@@ -327,16 +338,21 @@ mod tests {
 
     #[test]
     fn a_gradient_that_is_the_parameter_itself_moves_it_and_one_of_another_shape_is_refused() {
-        for kind in [OptimiserKind::Adamw, OptimiserKind::Muon] {
-            let matrix =
-                || Tensor::from_slice(&[1.0_f32, -2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]).set_requires_grad(true);
+        let numbers = [1.0_f32, -2.0, 3.0, 4.0, 5.0, 6.0, -7.0];
+        let matrix = || Tensor::from_slice(&numbers[..6]).view([2, 3]).set_requires_grad(true);
+        let of_another = |model: &Two| model.0.detach().narrow(0, 1, 6).view([2, 3]); // which is moved first
+        let own = |model: &Two| model.1.detach();
+        let ways: [&dyn Fn(&Two) -> Tensor; 2] = [&own, &of_another];
+        for (kind, way) in
+            [OptimiserKind::Adamw, OptimiserKind::Muon].into_iter().flat_map(|kind| ways.map(|way| (kind, way)))
+        {
             let config = TrainConfig { optimiser: kind, ..TrainConfig::default() };
             let moved = |itself: bool| {
-                let mut model = Two(Tensor::from_slice(&[1.0_f32]).set_requires_grad(true), matrix(), true);
+                let mut model = Two(Tensor::from_slice(&numbers).set_requires_grad(true), matrix(), true);
                 let mut optimiser = Optimiser::new(&mut model, &config).unwrap();
-                let gradients = [&model.0, &model.1].map(|tensor| match itself {
-                    true => tensor.detach(),
-                    false => tensor.detach().copy(),
+                let gradients = [model.0.detach().copy(), way(&model)].map(|tensor| match itself {
+                    true => tensor,
+                    false => tensor.copy(),
                 });
                 optimiser.step_along(&mut model, gradients.into(), 0.1, 0.1).unwrap();
                 let message = optimiser.step_along(&mut model, vec![matrix(), matrix()], 0.1, 0.1).unwrap_err();
@@ -344,6 +360,34 @@ mod tests {
                 model.1.detach()
             };
             assert_eq!(moved(true), moved(false));
+        }
+    }
+
+    #[test]
+    fn clipping_is_the_same_for_every_rule_and_size() {
+        let random = |seed, size: &[i64]| random_tensor(&mut Rng::new(seed), size, 1.0).unwrap();
+        // Of several parts for threads, and for Muon by libtorch; and one by loops.
+        let kinds = [OptimiserKind::Sgd, OptimiserKind::Momentum, OptimiserKind::Adamw, OptimiserKind::Muon];
+        for (kind, side) in kinds.into_iter().flat_map(|kind| [(kind, 513), (kind, 40)]) {
+            let moved = |clip, gradients: [Tensor; 2]| {
+                let matrix = random(1, &[side, side]).set_requires_grad(true);
+                let mut model = Two(random(2, &[3]).set_requires_grad(true), matrix, true);
+                let config = TrainConfig { optimiser: kind, clip, ..TrainConfig::default() };
+                let mut optimiser = Optimiser::new(&mut model, &config).unwrap();
+                optimiser.step_along(&mut model, gradients.into(), 0.1, 0.1).unwrap();
+                [model.0.detach(), model.1.detach()]
+            };
+            let gradients = [random(3, &[3]), random(4, &[side, side])];
+            let length = gradients.iter().map(|one| one.norm().double_value(&[]).powi(2)).sum::<f64>().sqrt();
+            let shorter = gradients.each_ref().map(|gradient| gradient * (0.5 / length));
+            let pairs = moved(Some(0.5), gradients.each_ref().map(Tensor::copy)).into_iter().zip(moved(None, shorter));
+            for (clipped, shorter) in pairs {
+                let off = (clipped - shorter).abs().max().double_value(&[]);
+                assert!(off < 1e-5, "{kind:?} of {side}: {off}");
+            }
+            // A length that is no number makes none of all, with clipping.
+            let broken = [random(3, &[3]) * f64::NAN, random(4, &[side, side])];
+            assert!(moved(Some(0.5), broken)[1].isnan().any().int64_value(&[]) == 1, "{kind:?} of {side}");
         }
     }
 

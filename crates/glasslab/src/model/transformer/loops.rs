@@ -97,11 +97,13 @@ pub(super) fn read(model: &TransformerLm, ids: &Tensor, cache: &mut Cache) -> Re
 
 /// Whether a model does what is written here, with few numbers of single precision, on a processor.
 fn is_for_loops(model: &TransformerLm) -> bool {
-    let TransformerConfig { n_vocab, emb_dim, n_layers, n_heads, head_dim, n_hidden, .. } = model.config;
+    let TransformerConfig { n_vocab, emb_dim, n_layers, n_heads, n_kv_heads, head_dim, n_hidden, .. } = model.config;
     let rows = n_vocab + model.config.ngrams.map_or(0, |ngrams| ngrams.rows);
     n_layers * emb_dim * (3 * n_hidden + 4 * n_heads * head_dim) + rows * emb_dim <= MOST_NUMBERS
         && model.config.weighting == Weighting::Softmax
         && !model.config.previous_head
+        && n_kv_heads > 0
+        && n_heads % n_kv_heads == 0
         && is_walkable(&model.embedding)
         && model.precision == Kind::Float
         && is_as_made(model)

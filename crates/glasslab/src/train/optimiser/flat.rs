@@ -4,7 +4,7 @@ use super::memory::{Memory, decay};
 use crate::error::Result;
 use crate::model::Parameter;
 use crate::slices::{is_walkable, walk, walk_mut};
-use crate::threads::share;
+use crate::threads::{WORTH, share};
 use crate::train::OptimiserKind;
 use tch::{Device, Tensor};
 
@@ -12,9 +12,6 @@ pub(crate) const FRICTION: f64 = 0.9;
 pub(crate) const BETA1: f64 = 0.9;
 pub(crate) const BETA2: f64 = 0.999;
 pub(crate) const EPSILON: f64 = 1e-8;
-
-/// So many numbers are worth a thread.
-const PART: usize = 1 << 15;
 
 /// The parameters that are moved number by number, as one vector (P).
 #[derive(Debug)]
@@ -69,21 +66,17 @@ impl Flat {
                 unsafe { [walk_mut(parameters), walk_mut(mean), walk_mut(square)] };
             let all = parameters.len();
             let mut parts = Vec::new();
-            for gradient in gradients.iter().flat_map(|gradient| walk(gradient).chunks(PART)) {
+            for gradient in gradients.iter().flat_map(|gradient| walk(gradient).chunks(WORTH)) {
                 let one = [&mut parameters, &mut mean, &mut square]
                     .map(|all| all.split_off_mut(..gradient.len()).expect("as many numbers as gradients"));
                 parts.push((one, gradient));
             }
             let (scale, kept) = (scale(*steps, lr), 1.0 - lr * weight_decay);
-            let work = |(one, gradient): ([&mut [f32]; 3], &[f32])| adam(one, gradient, by, scale, kept);
-            match all > PART {
-                true => share(parts, work),
-                false => parts.into_iter().for_each(work),
-            }
+            share(parts, all, |(one, gradient)| adam(one, gradient, by, scale, kept));
             return Ok(());
         }
         let mut gradient = joined(gradients, parameters.device())?; // (P)
-        if by < 1.0 {
+        if by != 1.0 {
             let _ = gradient.f_mul_scalar_(f64::from(by))?;
         }
         decay(parameters, lr * weight_decay)?;

@@ -65,7 +65,7 @@ impl Muon {
             }
             let own: Vec<&Tensor> = places.iter().map(|&place| &gradients[place]).collect();
             let mut gradient = Tensor::f_stack(&own, 0)?; // (N, R, K)
-            if by < 1.0 {
+            if by != 1.0 {
                 let _ = gradient.f_mul_scalar_(f64::from(by))?;
             }
             let _ = momentum.f_mul_scalar_(MOMENTUM)?.f_add_(&gradient)?;

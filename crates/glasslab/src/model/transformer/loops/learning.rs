@@ -3,7 +3,7 @@
 //!
 //! libtorch goes through memory once for each operation, and its threads wait for each other after each. Here a thread takes some of
 //! the texts, a few at a time, so that what the blocks make of them stays in its caches; it goes through all blocks and back, and meets
-//! the other threads once, where the gradients are summed. What is computed backwards:
+//! the other threads where the gradients are summed. What is computed backwards:
 //!
 //! ```text
 //! y = x Wᵀ                           dx = dy W,  dW = dyᵀ x
@@ -31,7 +31,7 @@ use functions::cross_entropy;
 use layers::{Learnt, Linear, Normed, Room, Scaled};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// So many characters, in whole texts, go through the blocks at a time.
 const AT_ONCE: usize = 256;
@@ -50,7 +50,6 @@ pub(in super::super) fn loss_and_gradients(
     ids: &Tensor,
     targets: &Tensor,
 ) -> Result<Option<(Tensor, Vec<Tensor>)>> {
-    let Some(mut lesson) = Lesson::of(model) else { return Ok(None) };
     let parameters = model.parameters();
     let is_own = |parameter: &Parameter| parameter.tensor.requires_grad() && parameter.tensor.is_leaf();
     let mut starts: Vec<_> = parameters.iter().map(|parameter| parameter.tensor.data_ptr()).collect();
@@ -63,6 +62,7 @@ pub(in super::super) fn loss_and_gradients(
     let (Some(ids), Some(Ids { flat: targets, .. })) = (Ids::of(model, ids)?, Ids::of(model, targets)?) else {
         return Ok(None);
     };
+    let Some(mut lesson) = Lesson::of(model) else { return Ok(None) };
     lesson.lay(true);
     let _guard = tch::no_grad_guard();
     let mut gradients: Vec<Tensor> =
@@ -71,7 +71,7 @@ pub(in super::super) fn loss_and_gradients(
     let mut slopes: Vec<&mut [f32]> = gradients.iter_mut().map(|gradient| unsafe { walk_mut(gradient) }).collect();
     let lengths: Vec<usize> = slopes.iter().enumerate().map(|(place, all)| lesson.own_room(place, all.len())).collect();
     let (Ids { known, time, reach, .. }, all) = (ids, targets.len());
-    let each = texts_of_a_thread(all / time);
+    let each = texts_of_a_thread(all / time, MOST_THREADS);
     let mut parts = known.chunks(each * reach).zip(targets.chunks(each * time));
     let (mut loss, mut dx, mut others) = (0.0, Vec::new(), Vec::new());
     std::thread::scope(|scope| {
@@ -83,7 +83,7 @@ pub(in super::super) fn loss_and_gradients(
                     let mut room = Room::open();
                     let mut slopes: Vec<Vec<f32>> = lengths.iter().map(|&length| room.zeros(length)).collect();
                     let mut views: Vec<&mut [f32]> = slopes.iter_mut().map(Vec::as_mut_slice).collect();
-                    // SAFETY: as above.
+                    // SAFETY: a lesson is made where the processor has these instructions.
                     let learnt = unsafe { lesson.learn(known, targets, time, all, &mut views, &mut room) };
                     (learnt, slopes, room)
                 })
@@ -93,7 +93,7 @@ pub(in super::super) fn loss_and_gradients(
         slopes.iter_mut().for_each(|slopes| slopes.fill(0.0));
         if let Some((known, targets)) = own {
             let mut room = Room::open();
-            // SAFETY: as above.
+            // SAFETY: likewise.
             (loss, dx) = unsafe { lesson.learn(known, targets, time, all, &mut slopes, &mut room) };
             room.close();
         }
@@ -104,11 +104,12 @@ pub(in super::super) fn loss_and_gradients(
             others.push((own, room));
         }
     });
-    share(slopes.iter_mut().enumerate().collect(), |(place, slopes)| {
+    let numbers = others.len() * lengths.iter().sum::<usize>();
+    share(slopes.iter_mut().enumerate().collect(), numbers, |(place, slopes)| {
         others.iter().for_each(|(own, _)| add(slopes, &own[place]));
     });
     for (own, mut room) in others {
-        own.into_iter().for_each(|numbers| room.back(numbers));
+        own.into_iter().for_each(|numbers| room.free(numbers));
         room.close();
     }
     lesson.learn_tables(&known, time, dx, &mut slopes);
@@ -129,7 +130,7 @@ impl Ids {
     /// `None` if they are none of the model's, or too long.
     fn of(model: &TransformerLm, ids: &Tensor) -> Result<Option<Ids>> {
         let [1..=i64::MAX, time @ 1..=LONGEST] = ids.size()[..] else { return Ok(None) };
-        if time > model.config.context_len || ids.kind() != Kind::Int64 {
+        if time > model.config.context_len || (ids.kind(), ids.device()) != (Kind::Int64, Device::Cpu) {
             return Ok(None);
         }
         let flat = Vec::<i64>::try_from(ids.f_flatten(0, -1)?)?;
@@ -140,16 +141,16 @@ impl Ids {
     }
 }
 
-/// So many texts, in parts of one size.
+/// How many of a thread's texts go through the blocks at a time: parts of nearly one size.
 fn at_once(texts: usize, time: usize) -> usize {
     texts.div_ceil((texts * time).div_ceil(AT_ONCE))
 }
 
-fn texts_of_a_thread(texts: usize) -> usize {
-    texts.div_ceil((tch::get_num_threads().max(1) as usize).min(MOST_THREADS))
+fn texts_of_a_thread(texts: usize, most_threads: usize) -> usize {
+    texts.div_ceil((tch::get_num_threads().max(1) as usize).min(most_threads))
 }
 
-/// A model's numbers for a step, and in which place among the parameters each gradient belongs.
+/// A model's numbers for a step or a score, and in which place among the parameters each gradient belongs.
 struct Lesson<'a> {
     tables: Tables<'a>,
     /// Of the embedding, the positions and the n-grams.
@@ -266,8 +267,10 @@ impl<'a> Lesson<'a> {
         let ways = blocks.chain([&mut self.head]).flat_map(|Linear { view, panels, .. }| {
             [*view, view.turned()].into_iter().zip(panels).take(1 + usize::from(back))
         });
+        let ways: Vec<_> = ways.collect();
+        let numbers = ways.iter().map(|(view, _)| view.len()).sum();
         // SAFETY: a lesson is made where the processor has these instructions.
-        share(ways.collect(), |(view, panels)| *panels = unsafe { Panels::of(view) });
+        share(ways, numbers, |(view, panels)| *panels = Some(unsafe { Panels::of(view) }));
     }
 
     /// How many numbers of a parameter's gradient each thread has for itself; none of tables, whose rows are moved at the end.
@@ -303,7 +306,7 @@ impl<'a> Lesson<'a> {
             let mut logits = self.head.forward(stream, room);
             loss += cross_entropy(&mut logits, targets, all);
             let mut dx = self.head.backward(stream, &logits, slopes, room);
-            room.back(logits);
+            room.free(logits);
             if let (Some(norm), Some(normed)) = (&self.last, last) {
                 norm.backward(normed, &mut dx, self.width, slopes, room);
             }
@@ -311,7 +314,7 @@ impl<'a> Lesson<'a> {
                 block.backward(self.activation, kept, &mut dx, time, slopes, room);
             }
             all_dx.extend_from_slice(&dx);
-            room.back(dx);
+            room.free(dx);
         }
         (loss, all_dx)
     }

@@ -21,8 +21,9 @@ pub(super) struct Matrix<'a> {
 pub(super) unsafe fn step(mut matrices: Vec<Matrix<'_>>, by: f32, lr: f64, decay: f64) {
     // Those that take longest first, so that the threads end together.
     matrices.sort_by_key(|Matrix { size: [rows, columns], .. }| Reverse(rows.min(columns) * rows * columns));
+    let numbers = matrices.iter().map(|Matrix { size: [rows, columns], .. }| rows.min(columns) * rows * columns).sum();
     // SAFETY: as above.
-    share(matrices, |matrix| unsafe { one(matrix, by, lr, decay) });
+    share(matrices, numbers, |matrix| unsafe { one(matrix, by, lr, decay) });
 }
 
 #[target_feature(enable = "avx2,fma")]

@@ -43,10 +43,10 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn back(self, room: &mut Room) {
+    pub(super) fn free(self, room: &mut Room) {
         let Kept { normed1, qkv, by, weights, mixed, attended, normed2, hidden, gate, activated, thought } = self;
-        [qkv, by, weights, mixed, hidden, activated].into_iter().chain(gate).for_each(|numbers| room.back(numbers));
-        [normed1, normed2].into_iter().chain(attended).chain(thought).for_each(|normed| normed.back(room));
+        [qkv, by, weights, mixed, hidden, activated].into_iter().chain(gate).for_each(|numbers| room.free(numbers));
+        [normed1, normed2].into_iter().chain(attended).chain(thought).for_each(|normed| normed.free(room));
     }
 }
 
@@ -103,7 +103,7 @@ impl Block<'_> {
                 let mut dnormed = linear.backward(normed2.out(), &dgate, slopes, room);
                 let more = self.up.backward(normed2.out(), &dhidden, slopes, room);
                 add(&mut dnormed, &more);
-                [dgate, opened, more].into_iter().for_each(|numbers| room.back(numbers));
+                [dgate, opened, more].into_iter().for_each(|numbers| room.free(numbers));
                 dnormed
             }
             _ => {
@@ -121,7 +121,7 @@ impl Block<'_> {
         self.norm1.backward(normed1, &mut dnormed1, self.width, slopes, room);
         add(dx, &dnormed1);
         let used = [qkv, by, weights, mixed, hidden, activated, dhidden, dnormed, dmixed, dqkv, dnormed1];
-        used.into_iter().chain(gate).chain(dy).chain(dy2).for_each(|numbers| room.back(numbers));
+        used.into_iter().chain(gate).chain(dy).chain(dy2).for_each(|numbers| room.free(numbers));
     }
 
     /// Numbers of a character's queries, keys and values.
@@ -217,11 +217,11 @@ impl Block<'_> {
             let dmixed = View::of(&dmixed[text * time * joined + head * dim..], joined, [time, dim]);
             let looked = View::of(weights, time, [time, time]);
             // The first head of those that share keys and values writes, the others add.
-            let back = match head % (heads / self.kv_heads) {
+            let write = match head % (heads / self.kv_heads) {
                 0 => multiply::<false>,
                 _ => multiply::<true>,
             };
-            back(looked.turned(), &Panels::of(dmixed.turned()), Causal::Back, &mut dqkv[starts[2]..], all);
+            write(looked.turned(), &Panels::of(dmixed.turned()), Causal::Back, &mut dqkv[starts[2]..], all);
             multiply::<false>(dmixed, &Panels::of(values), Causal::Scores, &mut dscores, time);
             for (place, (row, weights)) in dscores.chunks_exact_mut(time).zip(weights.chunks_exact(time)).enumerate() {
                 row[place + 1..].fill(0.0);
@@ -233,9 +233,9 @@ impl Block<'_> {
             }
             let slopes = View::of(&dscores, time, [time, time]);
             multiply::<false>(slopes, &Panels::of(keys.turned()), Causal::Mix, &mut dqkv[starts[0]..], all);
-            back(slopes.turned(), &Panels::of(queries.turned()), Causal::Back, &mut dqkv[starts[1]..], all);
+            write(slopes.turned(), &Panels::of(queries.turned()), Causal::Back, &mut dqkv[starts[1]..], all);
         }
-        room.back(dscores);
+        room.free(dscores);
         dqkv
     }
 }

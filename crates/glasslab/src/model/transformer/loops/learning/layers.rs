@@ -3,7 +3,7 @@
 use super::functions::{back_to_size, bring_to_size, scale_and_shift, sum};
 use crate::products::{Causal, Panels, View, multiply};
 use crate::slices::add;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 /// So much is kept between steps, in numbers (32 MB); `small` needs 8 MB of it.
@@ -11,7 +11,12 @@ const KEPT: usize = 1 << 23;
 
 /// Memory that is used again: what lies in it is of no meaning.
 #[derive(Default)]
-pub(super) struct Room(BTreeMap<usize, Vec<Vec<f32>>>);
+pub(super) struct Room {
+    /// By how many numbers have room.
+    free: BTreeMap<usize, Vec<Vec<f32>>>,
+    /// Which of these have been asked for since it was opened.
+    asked: BTreeSet<usize>,
+}
 
 /// The threads' memory between steps: the system would have to clear it anew each time.
 static ROOMS: Mutex<Vec<Room>> = Mutex::new(Vec::new());
@@ -21,16 +26,19 @@ impl Room {
         ROOMS.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// Keeps it for the next step, without what is largest where it is much, what models of other sizes have left there included.
+    /// Keeps it for the next step, but for what this one had no use for, and what is largest where it is much.
     pub(super) fn close(mut self) {
-        while self.0.iter().map(|(numbers, all)| numbers * all.len()).sum::<usize>() > KEPT {
-            self.0.pop_last();
+        let asked = std::mem::take(&mut self.asked);
+        self.free.retain(|numbers, _| asked.contains(numbers));
+        while self.free.iter().map(|(numbers, all)| numbers * all.len()).sum::<usize>() > KEPT {
+            self.free.pop_last();
         }
         ROOMS.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
     pub(super) fn take(&mut self, numbers: usize) -> Vec<f32> {
-        self.0.get_mut(&numbers).and_then(Vec::pop).unwrap_or_else(|| vec![0.0; numbers])
+        self.asked.insert(numbers);
+        self.free.get_mut(&numbers).and_then(Vec::pop).unwrap_or_else(|| vec![0.0; numbers])
     }
 
     pub(super) fn zeros(&mut self, numbers: usize) -> Vec<f32> {
@@ -39,8 +47,8 @@ impl Room {
         zeros
     }
 
-    pub(super) fn back(&mut self, numbers: Vec<f32>) {
-        self.0.entry(numbers.len()).or_default().push(numbers);
+    pub(super) fn free(&mut self, numbers: Vec<f32>) {
+        self.free.entry(numbers.len()).or_default().push(numbers);
     }
 }
 
@@ -60,8 +68,8 @@ pub(super) struct Linear<'a> {
     pub(super) size: [usize; 2],
     pub(super) place: usize,
     pub(super) bias: Option<Learnt<'a>>,
-    /// As it lies for the way there, and for the way back.
-    pub(super) panels: [Panels; 2],
+    /// Laid out for the way there, and for the way back, where that is gone.
+    pub(super) panels: [Option<Panels>; 2],
 }
 
 /// What a norm has made of rows.
@@ -75,13 +83,17 @@ pub(super) struct Normed {
 }
 
 impl Linear<'_> {
+    fn panels(&self, way: usize) -> &Panels {
+        self.panels[way].as_ref().expect("weights are laid out before they are used")
+    }
+
     /// x Wᵀ + b
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn forward(&self, x: &[f32], room: &mut Room) -> Vec<f32> {
         let [wide, width] = self.size;
         let rows = x.len() / width;
         let mut out = room.take(rows * wide);
-        multiply::<false>(View::of(x, width, [rows, width]), &self.panels[0], Causal::No, &mut out, wide);
+        multiply::<false>(View::of(x, width, [rows, width]), self.panels(0), Causal::No, &mut out, wide);
         self.bias.iter().for_each(|(bias, _)| out.chunks_exact_mut(wide).for_each(|row| add(row, bias)));
         out
     }
@@ -98,7 +110,7 @@ impl Linear<'_> {
             dy.chunks_exact(wide).for_each(|row| add(slopes[place], row));
         }
         let mut dx = room.take(rows * width);
-        multiply::<false>(dy_rows, &self.panels[1], Causal::No, &mut dx, width);
+        multiply::<false>(dy_rows, self.panels(1), Causal::No, &mut dx, width);
         dx
     }
 }
@@ -108,8 +120,8 @@ impl Normed {
         self.scaled.as_ref().unwrap_or(&self.sized)
     }
 
-    pub(super) fn back(self, room: &mut Room) {
-        [Some(self.sized), Some(self.by), self.scaled].into_iter().flatten().for_each(|numbers| room.back(numbers));
+    pub(super) fn free(self, room: &mut Room) {
+        [Some(self.sized), Some(self.by), self.scaled].into_iter().flatten().for_each(|numbers| room.free(numbers));
     }
 }
 
@@ -164,7 +176,7 @@ impl Scaled<'_> {
             }
             back_to_size(dy, sized, *by);
         }
-        normed.back(room);
+        normed.free(room);
     }
 }
 
@@ -179,7 +191,7 @@ pub(super) fn add_normed(
 ) -> Option<Normed> {
     let normed = norm.map(|norm| norm.forward(&output, width, room));
     add(x, normed.as_ref().map_or(&output, Normed::out));
-    room.back(output);
+    room.free(output);
     normed
 }
 

@@ -16,21 +16,21 @@ pub(in super::super::super) fn logits_from(model: &TransformerLm, ids: &Tensor, 
     if are_gradients_kept() {
         return Ok(None);
     }
-    let Some(mut lesson) = Lesson::of(model) else { return Ok(None) };
     let Some(Ids { known, time, reach, .. }) = Ids::of(model, ids)? else { return Ok(None) };
     let Some(places @ 1..) = usize::try_from(first).ok().and_then(|first| time.checked_sub(first)) else {
         return Ok(None);
     };
+    let Some(mut lesson) = Lesson::of(model) else { return Ok(None) };
     lesson.lay(false);
     let (texts, vocab) = (known.len() / reach, model.config.n_vocab);
     let mut logits = Tensor::f_empty([texts as i64, places as i64, vocab], (Kind::Float, Device::Cpu))?;
     // SAFETY: it is new, and nobody else has a handle to it.
     let out = unsafe { walk_mut(&mut logits) };
-    let (each, lesson) = (texts_of_a_thread(texts), &lesson);
+    let (each, lesson) = (texts_of_a_thread(texts, usize::MAX), &lesson);
     std::thread::scope(|scope| {
         let out = out.chunks_mut(each * places * vocab as usize);
         for (known, out) in known.chunks(each * reach).zip(out) {
-            // SAFETY: the processor has these instructions, as was asked for the lesson.
+            // SAFETY: the processor has these instructions, as was asked when the lesson was made.
             scope.spawn(move || unsafe { lesson.score(known, time, places, out) });
         }
     });
@@ -55,7 +55,7 @@ impl Lesson<'_> {
         for (known, out) in known.chunks(texts * reach).zip(out.chunks_mut(texts * each)) {
             let mut x = self.tables.read(known, 0, time, width);
             for block in &self.blocks {
-                block.forward(self.activation, &mut x, time, &mut room).back(&mut room);
+                block.forward(self.activation, &mut x, time, &mut room).free(&mut room);
             }
             let mut asked = room.take(x.len() / time * places);
             for (text, asked) in x.chunks_exact(time * width).zip(asked.chunks_exact_mut(places * width)) {
@@ -64,9 +64,9 @@ impl Lesson<'_> {
             let last = self.last.as_ref().map(|norm| norm.forward(&asked, width, &mut room));
             let logits = self.head.forward(last.as_ref().map_or(&asked, Normed::out), &mut room);
             out.copy_from_slice(&logits);
-            last.into_iter().for_each(|normed| normed.back(&mut room));
-            room.back(asked);
-            room.back(logits);
+            last.into_iter().for_each(|normed| normed.free(&mut room));
+            room.free(asked);
+            room.free(logits);
         }
         room.close();
     }
