@@ -90,7 +90,8 @@ class Form(unittest.TestCase):
         fields, ends, beside = ("ready_s", "first_cell_s", "cell_s", "rss_mb", "child_rss_mb"), [""], set()
         if kernel.has_stock():
             ends, beside = ["", "_stock"], {"cell_low", "cell_high"}
-        self.assert_form("kernel", {name + end for name in fields for end in ends} | beside | {"callback_s", "rss_after_mb"})
+        self.assert_form("kernel", {name + end for name in fields for end in ends} | beside |
+                         {"callback_s", "rss_after_mb", "train_low", "train_high"})
 
     def test_the_data(self):
         figures = bench("data")

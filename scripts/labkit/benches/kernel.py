@@ -1,10 +1,12 @@
-"""The kernel beside plain evcxr_jupyter: start to first tensor, a small cell, memory; and how soon a slider is answered.
+"""The kernel beside plain evcxr_jupyter: start to first tensor, a small cell, memory; how soon a slider is answered; and a
+training in a cell beside the same one by the command.
 
 Both run the same cells, by turns. The stock kernel gets the library by a `:dep` line, as its users do, and builds it;
 glasslab's finds it built. A small cell is one of CELLS: from sending it to its last output and `idle`. A slider's answer
 is a text of 50 characters by a new `small` transformer, from the slider's message to the text's. Memory is measured idle
 after these cells, and in a kernel of its own after all cells of the transformer's notebook; in quick, after its first two.
-Except in full, glasslab's kernel is measured alone where plain evcxr_jupyter is not built.
+A training takes its own time, from its first step to its last, of `small`; in a cell the library is compiled as cells
+need it. Except in full, glasslab's kernel is measured alone where plain evcxr_jupyter is not built.
 """
 
 import json
@@ -33,12 +35,13 @@ def run(size, peak):
         line("Plain evcxr_jupyter is not built, so nothing is beside: `scripts/bench kernel` builds it, in minutes.")
     notebook = SOLUTIONS / "07_transformer_language_model.ipynb"
     command = [python_env.python(), __file__, str(kernel.LIBRARY), notebook, size.of("brief", "quick", "full"),
-               "beside" if beside else "alone"]
+               "beside" if beside else "alone", kernel.program("glasslab")]
     answer = subprocess.run(command, env=python_env.environment(), stdout=subprocess.PIPE, **tools.TEXT)
     if answer.returncode != 0:
         raise Problem("The kernel could not be measured; its message stands above.")
     figures = json.loads(answer.stdout.splitlines()[-1])
     mine, stock = figures.pop("cells_s"), figures.pop("cells_s_stock")
+    trained = claim(figures.pop("train_command_s"), figures.pop("train_cell_s"))
     line(f"{'':34}{'glasslab':>10}" + f"{'stock':>10}" * beside)
     for title, name, unit in [("kernel_info after start", "ready_s", "s"), ("first tensor after start", "first_cell_s", "s"),
                               ("a small cell, median", "cell_s", "s"), ("memory of the kernel, idle", "rss_mb", "MB"),
@@ -47,7 +50,10 @@ def run(size, peak):
     for title, name, unit in [("a slider's answer, median", "callback_s", "s"), ("the kernel after the transformer notebook", "rss_after_mb", "MB"),
                               ("the cells' process after it", "child_rss_after_mb", "MB")]:
         line(f"{title:42}{figures[name]:>8.3f} {unit}")
-    found = Found(**figures)
+    # As fast: no claim of a difference, but between what it lies.
+    as_fast = f"{trained.low:.2f} to {trained.high:.2f}"
+    line(f"training in a cell, speed : that of the command {as_fast}")
+    found = Found([("training `small` in a cell, speed beside the command's", as_fast, "0.9")], **figures, **trained.figures("train"))
     if not beside:
         return found
     told = claim(mine, stock)
@@ -119,6 +125,32 @@ Interact::new().slider("temperature", 0.0..=2.0, 1.0).show(move |values| {
     return statistics.median(kernel.slide(slider, 0.5 + n / 20) for n in range(3 if brief else 15))
 
 
+def trainings(kernel: Kernel, command: str, steps: int, turns: int) -> dict[str, list[float]]:
+    """Seconds of the same training in a cell and by the command."""
+    cell = f"""{{
+    let (data, tokenizer) = (Dataset::load()?, CharTokenizer::default());
+    let texts = [&data.train, &data.held_out].map(|texts| Tokens::encode(texts, &tokenizer));
+    let [train_tokens, held_out] = texts.map(|tokens| tokens.unwrap());
+    let mut model = TransformerLm::new(TransformerConfig::small(), Device::Cpu)?;
+    let config = TrainConfig {{ length: Length::Steps({steps}), ..TrainConfig::default() }};
+    let history = train(&mut model, &train_tokens, &held_out, &config)?;
+    println!("{{}}", history.points.last().unwrap().seconds);
+}}"""
+    found = {"train_command_s": [], "train_cell_s": []}
+    with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
+        words = [command, "train", "--steps", str(steps), "--json", "--out", f"{folder}/model.safetensors"]
+        for _ in range(turns):
+            told = []
+            kernel.client.execute_interactive(cell, output_hook=told.append, timeout=900, allow_stdin=False)
+            text = "".join(message["content"]["text"] for message in told if message["msg_type"] == "stream")
+            found["train_cell_s"].append(float(text.split()[-1]))
+            ran = subprocess.run(words, capture_output=True, text=True, encoding="utf-8")
+            if ran.returncode != 0:
+                raise RuntimeError(ran.stderr)
+            found["train_command_s"].append(json.loads(ran.stdout)["history"][-1]["seconds"])
+    return found
+
+
 def after_notebook(path: str, brief: bool) -> tuple[float, float]:
     """MB of a kernel and of its cells' process after a whole notebook."""
     kernel = Kernel("glasslab")
@@ -132,7 +164,7 @@ def after_notebook(path: str, brief: bool) -> tuple[float, float]:
     return memory
 
 
-def measure(library: str, notebook: str, size: str, peer: str) -> dict:
+def measure(library: str, notebook: str, size: str, peer: str, command: str) -> dict:
     brief, starts = size == "brief", []
     for _ in range(3 if size == "full" else 1):
         ours = Kernel("glasslab")
@@ -163,10 +195,11 @@ def measure(library: str, notebook: str, size: str, peer: str) -> dict:
             kernel.stop()
     figures |= {"cells_s": times[""], "cells_s_stock": times["_stock"]}
     figures["callback_s"] = callback(ours, brief)
+    figures |= trainings(ours, command, *{"brief": (2, 1), "quick": (20, 3), "full": (60, 5)}[size])
     ours.stop()
     figures["rss_after_mb"], figures["child_rss_after_mb"] = after_notebook(notebook, size != "full")
     return figures
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(*sys.argv[1:5])))
+    print(json.dumps(measure(*sys.argv[1:6])))

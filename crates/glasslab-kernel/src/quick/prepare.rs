@@ -101,11 +101,16 @@ fn rust() -> Result<String> {
 /// evcxr begins with an empty crate: it would build that, let rust-analyzer load the standard library for it, and do all
 /// of it again when a dependency is added. It writes its `opt_level` into Cargo.toml as it is, and so the dependency comes
 /// in with it, from the first moment. The keys that evcxr writes after it then belong to a profile that nobody uses.
+///
+/// The library itself is compiled as the command's is: at `opt-level` 2, or where each sum of two places is checked, its loops
+/// over numbers (`products.rs`) don't become vector instructions, and a model learns twenty times as slowly.
 fn settings(library: &Path) -> Result<String> {
     let library = library.to_str().context("the library's path is not UTF-8")?;
     let manifest = format!(
         "2\ndebug = false\nstrip = \"debuginfo\"\nrpath = true\ncodegen-units = 16\nincremental = true\n\n\
-         [dependencies.glasslab]\npath = {library:?}\n\n[profile.unused]\ninherits = \"dev\"\nopt-level = 2"
+         [dependencies.glasslab]\npath = {library:?}\n\n\
+         [profile.dev.package.glasslab]\nopt-level = 3\ndebug-assertions = false\noverflow-checks = false\n\n\
+         [profile.unused]\ninherits = \"dev\"\nopt-level = 2"
     );
     Ok(format!("[evcxr]\nopt_level = {manifest:?}\n"))
 }
@@ -113,6 +118,21 @@ fn settings(library: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_library_learns_in_cells_as_fast_as_in_the_command() {
+        let evcxr: toml::Table = settings(Path::new("/library")).unwrap().parse().unwrap();
+        // What evcxr makes of it.
+        let written = format!("[profile.dev]\nopt-level = {}\n", evcxr["evcxr"]["opt_level"].as_str().unwrap());
+        let cells: toml::Table = written.parse().unwrap();
+        let command: toml::Table = include_str!("../../../../Cargo.toml").parse().unwrap();
+        let profile = &cells["profile"]["dev"]["package"]["glasslab"];
+        assert_eq!(profile["opt-level"], command["profile"]["release"]["package"]["glasslab"]["opt-level"]);
+        // As in every release profile.
+        assert_eq!(profile["overflow-checks"].as_bool(), Some(false));
+        assert_eq!(profile["debug-assertions"].as_bool(), Some(false));
+        assert!(cells["profile"]["dev"].get("overflow-checks").is_none(), "a cell's own sums are checked");
+    }
 
     #[test]
     fn of_an_earlier_preparation_is_left_what_this_one_builds_on() {
