@@ -47,8 +47,10 @@ mod fused {
         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
     }
 
-    /// So many times [`HIGH`] rows meet a panel while it is in the first cache.
+    /// So many times [`HIGH`] rows meet a panel while it is in the first cache, ...
     const TALL: usize = 16;
+    /// ... where no more than so many of its columns fit beside the rows.
+    const DEEP: usize = 256;
 
     /// A matrix where it lies.
     #[derive(Clone, Copy)]
@@ -169,23 +171,28 @@ mod fused {
             }
             for (column, panel) in (0..b.rows).step_by(WIDE).zip(b.numbers.chunks_exact(depth)) {
                 let there = WIDE.min(b.rows - column);
-                for (number, first) in rows.clone().step_by(HIGH).enumerate() {
-                    let end = (first + HIGH).min(a.rows);
-                    let needed = match causal {
-                        Causal::Scores if column >= end => continue,
-                        Causal::No | Causal::Scores => 0..depth,
-                        Causal::Mix => 0..end,
-                        Causal::Back => first..depth,
-                    };
-                    let sums = match a.turned {
-                        true => products_across(&across[number * depth..][needed.clone()], &panel[needed]),
-                        false => products::<HIGH, true>(a.rows_from(first, needed.clone()), &panel[needed]),
-                    };
-                    for row in first..end {
-                        let (out, sums) = (&mut out[row * stride + column..], &sums[row - first]);
-                        match out.first_chunk_mut::<WIDE>() {
-                            Some(out) if there == WIDE => put::<ADD>(out, sums),
-                            _ => put::<ADD>(&mut out[..there], sums),
+                for place in (0..depth).step_by(DEEP) {
+                    for (number, first) in rows.clone().step_by(HIGH).enumerate() {
+                        let end = (first + HIGH).min(a.rows);
+                        let needed = match causal {
+                            Causal::Scores if column >= end => continue,
+                            Causal::No | Causal::Scores => 0..depth,
+                            Causal::Mix => 0..end,
+                            Causal::Back => first..depth,
+                        };
+                        let from = needed.start.max(place);
+                        let needed = from..needed.end.min(place + DEEP).max(from);
+                        let sums = match a.turned {
+                            true => products_across(&across[number * depth..][needed.clone()], &panel[needed]),
+                            false => products::<HIGH, true>(a.rows_from(first, needed.clone()), &panel[needed]),
+                        };
+                        let is_added = ADD || place > 0;
+                        for row in first..end {
+                            let (out, sums) = (&mut out[row * stride + column..], &sums[row - first]);
+                            match out.first_chunk_mut::<WIDE>() {
+                                Some(out) if there == WIDE => put(is_added, out, sums),
+                                _ => put(is_added, &mut out[..there], sums),
+                            }
                         }
                     }
                 }
@@ -206,9 +213,63 @@ mod fused {
     }
 
     #[inline(always)]
-    fn put<const ADD: bool>(out: &mut [f32], sums: &[f32; WIDE]) {
+    fn put(is_added: bool, out: &mut [f32], sums: &[f32; WIDE]) {
         for lane in 0..out.len().min(WIDE) {
-            out[lane] = if ADD { out[lane] + sums[lane] } else { sums[lane] };
+            out[lane] = if is_added { out[lane] + sums[lane] } else { sums[lane] };
+        }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_any_depth_are_sums_of_products_and_causal_ones_leave_out_what_is_zero() {
+        if !is_here() {
+            return;
+        }
+        let number = |place: usize| ((place * 37 + 11) % 23) as f32 - 11.0;
+        for (rows, depth, columns) in
+            [(7, 5, 3), (100, 256, 17), (13, 257, 32), (13, 600, 16), (300, 300, 40), (600, 600, 600)]
+        {
+            let a: Vec<f32> = (0..rows * depth).map(number).collect();
+            let b: Vec<f32> = (0..columns * depth).map(|place| number(place + 5)).collect();
+            let across: Vec<f32> = (0..depth * rows).map(|place| a[place % rows * depth + place / rows]).collect();
+            // SAFETY: this processor has these instructions.
+            let panels = unsafe { Panels::of(View::of(&b, depth, [columns, depth])) };
+            // Causal ones where each row has a place.
+            let causal = [Causal::Mix, Causal::Back].into_iter().filter(|_| rows == depth);
+            for causal in [Causal::No].into_iter().chain(causal) {
+                let is_there = |row: usize, place: usize| match causal {
+                    Causal::Mix => place <= row,
+                    Causal::Back => place >= row,
+                    _ => true,
+                };
+                let zeroed = |numbers: &[f32], place_of: &dyn Fn(usize) -> (usize, usize)| -> Vec<f32> {
+                    let keep = |place| is_there(place_of(place).0, place_of(place).1);
+                    numbers.iter().enumerate().map(|(place, number)| if keep(place) { *number } else { 0.0 }).collect()
+                };
+                let lying = zeroed(&a, &|place| (place / depth, place % depth));
+                let across = zeroed(&across, &|place| (place % rows, place / rows));
+                // Whole numbers: exact in any order.
+                let sums: Vec<f32> = (0..rows * columns)
+                    .map(|place| {
+                        let (row, column) = (place / columns, place % columns);
+                        (0..depth).map(|place| lying[row * depth + place] * b[column * depth + place]).sum()
+                    })
+                    .collect();
+                let views = [View::of(&lying, depth, [rows, depth]), View::of(&across, rows, [depth, rows]).turned()];
+                for view in views {
+                    let mut out = vec![f32::NAN; rows * columns];
+                    // SAFETY: likewise.
+                    unsafe { multiply::<false>(view, &panels, causal, &mut out, columns) };
+                    assert_eq!(out, sums, "{rows} × {depth} by {columns}");
+                    // SAFETY: likewise.
+                    unsafe { multiply::<true>(view, &panels, causal, &mut out, columns) };
+                    assert!(out.iter().zip(&sums).all(|(twice, once)| *twice == 2.0 * once), "added to what is there");
+                }
+            }
         }
     }
 }
