@@ -44,7 +44,7 @@ class CommandTest(Shared):
     def test_a_clear_that_is_stopped_on_its_way_leaves_the_library_to_the_next_cell(self):
         for _ in range(3):  # the compiler may be quicker than the button
             sent = self.kernel.client.execute(":clear")
-            while not [child for child in self.kernel.process().children(recursive=True) if child.name() == "rustc"]:
+            while not self.kernel.compilers():
                 time.sleep(0.005)
             self.kernel.manager.interrupt_kernel()
             while self.kernel.client.get_shell_msg(timeout=60)["parent_header"]["msg_id"] != sent:

@@ -16,6 +16,14 @@ from jupyter_client.manager import KernelManager
 LOOP = "let mut n = 0; while n < 600 {{ {inside} std::thread::sleep(std::time::Duration::from_millis(100)); n += 1; }}"
 
 
+def seen(look, gone):
+    """What `look` sees of a process, or `gone`: it may end while it is looked at."""
+    try:
+        return look()
+    except psutil.NoSuchProcess:
+        return gone
+
+
 class Kernel:
     """One running kernel, and the messages of its cells in their order."""
 
@@ -57,7 +65,11 @@ class Kernel:
 
     def cells(self):
         """The process that runs the cells."""
-        return next(child for child in self.process().children() if "glasslab-kernel" in child.name() or "glasslab" in child.exe())
+        return next(child for child in self.process().children() if "glasslab" in seen(child.name, "") + seen(child.exe, ""))
+
+    def compilers(self):
+        """The processes that compile a cell now."""
+        return [child for child in self.process().children(recursive=True) if seen(child.name, "") == "rustc"]
 
     def stop(self):
         self.client.stop_channels()
@@ -244,10 +256,8 @@ class StopTest(Shared):
         heavy += "let all: Vec<fn(u64) -> u64> = vec![" + ", ".join(f"f{n}" for n in range(1500)) + "];\n"
         began = time.monotonic()
         message = kernel.client.execute(heavy)
-        compilers = []
-        while not compilers:
+        while not kernel.compilers():
             time.sleep(0.05)
-            compilers = [child for child in kernel.process().children(recursive=True) if child.name() == "rustc"]
         kernel.manager.interrupt_kernel()
         while True:
             reply = kernel.client.get_shell_msg(timeout=60)
@@ -281,7 +291,7 @@ class StopTest(Shared):
         kernel.client.stop_channels()
         kernel.manager.cleanup_resources()
         time.sleep(1)
-        self.assertFalse([process for process in processes[1:] if process.is_running() and process.status() != "zombie"])
+        self.assertFalse([process for process in processes[1:] if process.is_running() and seen(process.status, "zombie") != "zombie"])
 
 
 class ErrorTest(Shared):
