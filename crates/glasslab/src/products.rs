@@ -171,28 +171,30 @@ mod fused {
             }
             for (column, panel) in (0..b.rows).step_by(WIDE).zip(b.numbers.chunks_exact(depth)) {
                 let there = WIDE.min(b.rows - column);
-                for place in (0..depth).step_by(DEEP) {
-                    for (number, first) in rows.clone().step_by(HIGH).enumerate() {
-                        let end = (first + HIGH).min(a.rows);
-                        let needed = match causal {
-                            Causal::Scores if column >= end => continue,
-                            Causal::No | Causal::Scores => 0..depth,
-                            Causal::Mix => 0..end,
-                            Causal::Back => first..depth,
-                        };
-                        let from = needed.start.max(place);
-                        let needed = from..needed.end.min(place + DEEP).max(from);
-                        let sums = match a.turned {
-                            true => products_across(&across[number * depth..][needed.clone()], &panel[needed]),
-                            false => products::<HIGH, true>(a.rows_from(first, needed.clone()), &panel[needed]),
-                        };
-                        let is_added = ADD || place > 0;
-                        for row in first..end {
-                            let (out, sums) = (&mut out[row * stride + column..], &sums[row - first]);
-                            match out.first_chunk_mut::<WIDE>() {
-                                Some(out) if there == WIDE => put(is_added, out, sums),
-                                _ => put(is_added, &mut out[..there], sums),
-                            }
+                // One loop, not two: so the machine code is better (measured).
+                let tiles = rows.clone().step_by(HIGH).enumerate();
+                for (place, (number, first)) in
+                    (0..depth).step_by(DEEP).flat_map(|place| tiles.clone().map(move |tile| (place, tile)))
+                {
+                    let end = (first + HIGH).min(a.rows);
+                    let needed = match causal {
+                        Causal::Scores if column >= end => continue,
+                        Causal::No | Causal::Scores => 0..depth,
+                        Causal::Mix => 0..end,
+                        Causal::Back => first..depth,
+                    };
+                    let from = needed.start.max(place);
+                    let needed = from..needed.end.min(place + DEEP).max(from);
+                    let is_added = ADD || place > 0;
+                    let sums = match a.turned {
+                        true => products_across(&across[number * depth..][needed.clone()], &panel[needed]),
+                        false => products::<HIGH, true>(a.rows_from(first, needed.clone()), &panel[needed]),
+                    };
+                    for row in first..end {
+                        let (out, sums) = (&mut out[row * stride + column..], &sums[row - first]);
+                        match out.first_chunk_mut::<WIDE>() {
+                            Some(out) if there == WIDE => put(is_added, out, sums),
+                            _ => put(is_added, &mut out[..there], sums),
                         }
                     }
                 }
