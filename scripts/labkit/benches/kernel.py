@@ -83,9 +83,9 @@ class Kernel:
         self.client.wait_for_ready(timeout=600)
         self.ready = time.monotonic() - self.started
 
-    def run(self, code: str) -> float:
+    def run(self, code: str, take=lambda message: None) -> float:
         began = time.monotonic()
-        reply = self.client.execute_interactive(code, output_hook=lambda message: None, timeout=900, allow_stdin=False)
+        reply = self.client.execute_interactive(code, output_hook=take, timeout=900, allow_stdin=False)
         if reply["content"]["status"] != "ok":
             raise RuntimeError(f"{code}: {reply['content']}")
         return time.monotonic() - began
@@ -119,7 +119,7 @@ Interact::new().slider("temperature", 0.0..=2.0, 1.0).show(move |values| {
     let sampling = Sampling { chars: 50, temperature: values.number("temperature"), ..Sampling::default() };
     generate(&writer, &CharTokenizer::default(), "Once upon a time", &sampling)
 });"""
-    kernel.client.execute_interactive(code, output_hook=opened.append, timeout=900, allow_stdin=False)
+    kernel.run(code, opened.append)
     slider = next(message["content"]["comm_id"] for message in opened if message["msg_type"] == "comm_open"
                   and message["content"]["data"]["state"]["_model_name"] == "FloatSliderModel")
     return statistics.median(kernel.slide(slider, 0.5 + n / 20) for n in range(3 if brief else 15))
@@ -141,7 +141,7 @@ def trainings(kernel: Kernel, command: str, steps: int, turns: int) -> dict[str,
         words = [command, "train", "--steps", str(steps), "--json", "--out", f"{folder}/model.safetensors"]
         for _ in range(turns):
             told = []
-            kernel.client.execute_interactive(cell, output_hook=told.append, timeout=900, allow_stdin=False)
+            kernel.run(cell, told.append)
             text = "".join(message["content"]["text"] for message in told if message["msg_type"] == "stream")
             found["train_cell_s"].append(float(text.split()[-1]))
             ran = subprocess.run(words, capture_output=True, text=True, encoding="utf-8")
