@@ -8,30 +8,24 @@ pub(crate) const WIDE: usize = 16;
 /// ... and are multiplied with so many of the first at a time.
 pub(crate) const HIGH: usize = 6;
 
-/// Rows of the first matrix, where they lie, by rows of the second: their sums of products; `FUSED`, each product and its sum are one
-/// instruction, which rounds once.
+/// Rows of the first matrix, where they lie, by rows of the second: their sums of products, the same to the last bit on every processor.
 ///
 /// It counts its places instead of joining iterators: so it becomes vector instructions also where the crate is compiled in parts, at
 /// `opt-level` 3 and without checks of overflow (cells' profile is the kernel's `quick/prepare.rs`).
 #[inline(always)]
-pub(crate) fn products<const X: usize, const FUSED: bool>(a: [&[f32]; X], b: &[[f32; WIDE]]) -> [[f32; WIDE]; X] {
+pub(crate) fn products<const X: usize>(a: [&[f32]; X], b: &[[f32; WIDE]]) -> [[f32; WIDE]; X] {
     let (mut a, depth, mut sums) = (a, b.len(), [[0.0; WIDE]; X]);
     for row in &mut a {
         *row = &row[..depth];
     }
     for place in 0..depth {
         for row in 0..X {
-            add_products::<FUSED>(&mut sums[row], a[row][place], &b[place]);
+            for lane in 0..WIDE {
+                sums[row][lane] += a[row][place] * b[place][lane];
+            }
         }
     }
     sums
-}
-
-#[inline(always)]
-fn add_products<const FUSED: bool>(sums: &mut [f32; WIDE], a: f32, b: &[f32; WIDE]) {
-    for lane in 0..WIDE {
-        sums[lane] = if FUSED { a.mul_add(b[lane], sums[lane]) } else { sums[lane] + a * b[lane] };
-    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -40,7 +34,10 @@ pub(crate) use fused::{Causal, Panels, View, is_here, multiply};
 /// For processors that fuse products and sums, eight at a time.
 #[cfg(target_arch = "x86_64")]
 mod fused {
-    use super::{HIGH, WIDE, add_products, products};
+    use super::{HIGH, WIDE};
+    use std::arch::x86_64::{
+        __m256, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    };
     use std::ops::Range;
 
     /// Whether this processor is one.
@@ -52,6 +49,8 @@ mod fused {
     const TALL: usize = 16;
     /// ... where no more than so many of its columns fit beside the rows.
     const DEEP: usize = 256;
+    /// So many of its columns go by before the loop asks whether there are more.
+    const UNROLLED: usize = 4;
 
     /// A matrix where it lies.
     #[derive(Clone, Copy)]
@@ -86,14 +85,14 @@ mod fused {
             (0..self.rows).flat_map(row)
         }
 
-        /// So many columns of `N` rows from `first` on; for a row that is not there, of the last one once more.
+        /// Where `N` rows begin; of a row that is not there, the last one once more.
         #[inline(always)]
-        fn rows_from<const N: usize>(&self, first: usize, columns: Range<usize>) -> [&'a [f32]; N] {
-            let (mut rows, last) = ([&self.numbers[..0]; N], self.rows - 1);
-            for (lane, row) in rows.iter_mut().enumerate() {
-                *row = &self.numbers[(first + lane).min(last) * self.stride..][columns.clone()];
+        fn starts<const N: usize>(&self, first: usize) -> [usize; N] {
+            let (mut starts, last) = ([0; N], self.rows - 1);
+            for lane in 0..N {
+                starts[lane] = (first + lane).min(last) * self.stride;
             }
-            rows
+            starts
         }
 
         /// Lays rows beside each other, `N` at a time; what stands for rows that are not there is of no meaning.
@@ -117,11 +116,14 @@ mod fused {
                 }
             } else {
                 for (group, room) in room.chunks_exact_mut(self.columns).enumerate() {
-                    let rows = self.rows_from::<N>(rows.start + group * N, 0..self.columns);
+                    let mut rows_here = [&self.numbers[..0]; N];
+                    for (lane, start) in self.starts::<N>(rows.start + group * N).into_iter().enumerate() {
+                        rows_here[lane] = &self.numbers[start..][..self.columns];
+                    }
                     for column in 0..self.columns {
                         let lanes = room[column].write([0.0; N]);
                         for lane in 0..N {
-                            lanes[lane] = rows[lane][column];
+                            lanes[lane] = rows_here[lane][column];
                         }
                     }
                 }
@@ -164,61 +166,102 @@ mod fused {
     pub(crate) fn multiply<const ADD: bool>(a: View<'_>, b: &Panels, causal: Causal, out: &mut [f32], stride: usize) {
         let depth = a.columns;
         // Rows are read where they lie; of columns, the numbers would lie too far apart.
-        let mut across = Vec::new();
+        let (mut across, mut starts) = (Vec::new(), [0; HIGH * TALL]);
         for group in (0..a.rows).step_by(HIGH * TALL) {
             let rows = group..a.rows.min(group + HIGH * TALL);
             if a.turned {
                 a.lay::<HIGH>(rows.clone(), &mut across);
+            } else {
+                starts = a.starts(group);
+                assert!(starts[HIGH * TALL - 1] + depth <= a.numbers.len(), "the rows are there");
             }
             for (column, panel) in (0..b.rows).step_by(WIDE).zip(b.numbers.chunks_exact(depth)) {
-                let there = WIDE.min(b.rows - column);
-                // One loop, not two, which were a little slower (docs/performance.md).
-                let tiles = rows.clone().step_by(HIGH).enumerate();
-                for (place, (number, first)) in
-                    (0..depth).step_by(DEEP).flat_map(|place| tiles.clone().map(move |tile| (place, tile)))
-                {
-                    let end = (first + HIGH).min(a.rows);
-                    let needed = match causal {
-                        Causal::Scores if column >= end => continue,
-                        Causal::No | Causal::Scores => 0..depth,
-                        Causal::Mix => 0..end,
-                        Causal::Back => first..depth,
-                    };
-                    let from = needed.start.max(place);
-                    let needed = from..needed.end.min(place + DEEP).max(from);
-                    let is_added = ADD || place > 0;
-                    let sums = match a.turned {
-                        true => products_across(&across[number * depth..][needed.clone()], &panel[needed]),
-                        false => products::<HIGH, true>(a.rows_from(first, needed.clone()), &panel[needed]),
-                    };
-                    for row in first..end {
-                        let (out, sums) = (&mut out[row * stride + column..], &sums[row - first]);
-                        match out.first_chunk_mut::<WIDE>() {
-                            Some(out) if there == WIDE => put(is_added, out, sums),
-                            _ => put(is_added, &mut out[..there], sums),
-                        }
+                let columns = WIDE.min(b.rows - column);
+                for place in (0..depth).step_by(DEEP) {
+                    for (number, first) in rows.clone().step_by(HIGH).enumerate() {
+                        let end = (first + HIGH).min(a.rows);
+                        let needed = match causal {
+                            Causal::Scores if column >= end => continue,
+                            Causal::No | Causal::Scores => 0..depth,
+                            Causal::Mix => 0..end,
+                            Causal::Back => first..depth,
+                        };
+                        let from = needed.start.max(place);
+                        let needed = from..needed.end.min(place + DEEP).max(from);
+                        let panel = &panel[needed.clone()];
+                        let sums = if a.turned {
+                            let across = &across[number * depth..][needed];
+                            // SAFETY: a tile's places are its panel's, and of these there are as many.
+                            tile(panel, |row, place| unsafe { across.get_unchecked(place)[row] })
+                        } else {
+                            let (starts, numbers) = (&starts[number * HIGH..][..HIGH], &a.numbers[from..]);
+                            // SAFETY: likewise; of the last row, too, so many are there.
+                            tile(panel, |row, place| unsafe { *numbers.get_unchecked(starts[row] + place) })
+                        };
+                        let out = &mut out[first * stride + column..];
+                        put(sums, ADD || place > 0, out, stride, [end - first, columns]);
                     }
                 }
             }
         }
     }
 
-    /// [`products`] of rows that lie beside each other.
-    #[inline(always)]
-    fn products_across(a: &[[f32; HIGH]], b: &[[f32; WIDE]]) -> [[f32; WIDE]; HIGH] {
-        let (a, mut sums) = (&a[..b.len()], [[0.0; WIDE]; HIGH]);
-        for place in 0..b.len() {
+    /// Six rows, whose number at a place is `a(row, place)`, by those of a panel: their sums of products, each product and its sum by
+    /// one instruction, which rounds once.
+    ///
+    /// By the names of instructions, and some places at a time: other instructions between them cost as much, where something else
+    /// computes on the same core (docs/performance.md).
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn tile(panel: &[[f32; WIDE]], a: impl Fn(usize, usize) -> f32) -> [[__m256; 2]; HIGH] {
+        let (mut sums, mut place) = ([[_mm256_setzero_ps(); 2]; HIGH], 0);
+        let mut take = |b: &[f32; WIDE]| {
+            // SAFETY: they are twice eight numbers.
+            let (left, right) = unsafe { (_mm256_loadu_ps(b.as_ptr()), _mm256_loadu_ps(b[8..].as_ptr())) };
             for row in 0..HIGH {
-                add_products::<true>(&mut sums[row], a[place][row], &b[place]);
+                let number = _mm256_set1_ps(a(row, place));
+                let [on_left, on_right] = sums[row];
+                sums[row] = [_mm256_fmadd_ps(number, left, on_left), _mm256_fmadd_ps(number, right, on_right)];
             }
+            place += 1;
+        };
+        let (groups, rest) = panel.as_chunks::<UNROLLED>();
+        for group in groups {
+            for b in group {
+                take(b);
+            }
+        }
+        for b in rest {
+            take(b);
         }
         sums
     }
 
-    #[inline(always)]
-    fn put(is_added: bool, out: &mut [f32], sums: &[f32; WIDE]) {
-        for lane in 0..out.len().min(WIDE) {
-            out[lane] = if is_added { out[lane] + sums[lane] } else { sums[lane] };
+    /// Puts a tile's sums, or as many rows and columns of it as are needed, where they belong, or adds them there.
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn put(sums: [[__m256; 2]; HIGH], is_added: bool, out: &mut [f32], stride: usize, [rows, columns]: [usize; 2]) {
+        if [rows, columns] == [HIGH, WIDE] {
+            assert!(out.len() >= (HIGH - 1) * stride + WIDE, "there is room for a tile");
+            for (row, both) in sums.iter().enumerate() {
+                for (half, &sum) in both.iter().enumerate() {
+                    // SAFETY: there is.
+                    unsafe {
+                        let out = out.as_mut_ptr().add(row * stride + half * 8);
+                        let sum = if is_added { _mm256_add_ps(_mm256_loadu_ps(out), sum) } else { sum };
+                        _mm256_storeu_ps(out, sum);
+                    }
+                }
+            }
+        } else {
+            // SAFETY: two registers of eight numbers are sixteen numbers.
+            let sums: [[f32; WIDE]; HIGH] = unsafe { std::mem::transmute(sums) };
+            for (row, sums) in sums[..rows].iter().enumerate() {
+                let out = &mut out[row * stride..][..columns];
+                for lane in 0..out.len().min(WIDE) {
+                    out[lane] = if is_added { out[lane] + sums[lane] } else { sums[lane] };
+                }
+            }
         }
     }
 }

@@ -424,7 +424,7 @@ impl Linear {
             *lying = &x[row * self.columns..][..self.columns];
         }
         for (first, weight) in (0..self.rows).step_by(WIDE).zip(self.weight.chunks_exact(self.columns)) {
-            let (sums, there) = (products::<X, false>(lying, weight), WIDE.min(self.rows - first));
+            let (sums, there) = (products::<X>(lying, weight), WIDE.min(self.rows - first));
             for row in 0..X {
                 let out = &mut out[row * self.rows + first..][..there];
                 out.copy_from_slice(&sums[row][..there]);
