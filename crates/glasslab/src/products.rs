@@ -36,7 +36,8 @@ pub(crate) use fused::{Causal, Panels, View, is_here, multiply};
 mod fused {
     use super::{HIGH, WIDE};
     use std::arch::x86_64::{
-        __m256, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+        __m256, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_storeu_ps,
     };
     use std::ops::Range;
 
@@ -189,6 +190,10 @@ mod fused {
                         let from = needed.start.max(place);
                         let needed = from..needed.end.min(place + DEEP).max(from);
                         let panel = &panel[needed.clone()];
+                        // What the sums are put to is asked for before they are made.
+                        for row in first..end {
+                            _mm_prefetch::<_MM_HINT_T0>(out.as_ptr().wrapping_add(row * stride + column).cast());
+                        }
                         let sums = if a.turned {
                             let across = &across[number * depth..][needed];
                             // SAFETY: a tile's places are its panel's, and of these there are as many.
