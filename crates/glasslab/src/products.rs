@@ -98,7 +98,7 @@ mod fused {
 
         /// Lays rows beside each other, `N` at a time; what stands for rows that are not there is of no meaning.
         #[target_feature(enable = "avx2,fma")]
-        fn lay<const N: usize>(&self, rows: Range<usize>, out: &mut Vec<[f32; N]>) {
+        fn lay<const N: usize, L: From<[f32; N]>>(&self, rows: Range<usize>, out: &mut Vec<L>) {
             let all = rows.len().div_ceil(N) * self.columns;
             out.clear();
             out.reserve(all);
@@ -109,23 +109,26 @@ mod fused {
                 for column in 0..self.columns {
                     let (whole, rest) = self.numbers[column * self.stride..][rows.clone()].as_chunks::<N>();
                     for group in 0..whole.len() {
-                        room[group * self.columns + column].write(whole[group]);
+                        room[group * self.columns + column].write(whole[group].into());
                     }
                     if !rest.is_empty() {
-                        room[whole.len() * self.columns + column].write([0.0; N])[..rest.len()].copy_from_slice(rest);
+                        let mut lanes = [0.0; N];
+                        lanes[..rest.len()].copy_from_slice(rest);
+                        room[whole.len() * self.columns + column].write(lanes.into());
                     }
                 }
             } else {
                 for (group, room) in room.chunks_exact_mut(self.columns).enumerate() {
-                    let mut rows_here = [&self.numbers[..0]; N];
+                    let mut lying = [&self.numbers[..0]; N];
                     for (lane, start) in self.starts::<N>(rows.start + group * N).into_iter().enumerate() {
-                        rows_here[lane] = &self.numbers[start..][..self.columns];
+                        lying[lane] = &self.numbers[start..][..self.columns];
                     }
                     for column in 0..self.columns {
-                        let lanes = room[column].write([0.0; N]);
+                        let mut lanes = [0.0; N];
                         for lane in 0..N {
-                            lanes[lane] = rows_here[lane][column];
+                            lanes[lane] = lying[lane][column];
                         }
+                        room[column].write(lanes.into());
                     }
                 }
             }
@@ -134,9 +137,20 @@ mod fused {
         }
     }
 
+    /// A column of a panel: a line of the cache, which two loads of eight numbers don't have to fetch twice.
+    #[repr(align(64))]
+    struct Line([f32; WIDE]);
+
+    impl From<[f32; WIDE]> for Line {
+        #[inline(always)]
+        fn from(numbers: [f32; WIDE]) -> Line {
+            Line(numbers)
+        }
+    }
+
     /// A matrix whose rows lie beside each other, [`WIDE`] at a time.
     pub(crate) struct Panels {
-        numbers: Vec<[f32; WIDE]>,
+        numbers: Vec<Line>,
         rows: usize,
     }
 
@@ -167,11 +181,11 @@ mod fused {
     pub(crate) fn multiply<const ADD: bool>(a: View<'_>, b: &Panels, causal: Causal, out: &mut [f32], stride: usize) {
         let depth = a.columns;
         // Rows are read where they lie; of columns, the numbers would lie too far apart.
-        let (mut across, mut starts) = (Vec::new(), [0; HIGH * TALL]);
+        let (mut across, mut starts) = (Vec::<[f32; HIGH]>::new(), [0; HIGH * TALL]);
         for group in (0..a.rows).step_by(HIGH * TALL) {
             let rows = group..a.rows.min(group + HIGH * TALL);
             if a.turned {
-                a.lay::<HIGH>(rows.clone(), &mut across);
+                a.lay(rows.clone(), &mut across);
             } else {
                 starts = a.starts(group);
                 assert!(starts[HIGH * TALL - 1] + depth <= a.numbers.len(), "the rows are there");
@@ -218,9 +232,9 @@ mod fused {
     /// computes on the same core (docs/performance.md).
     #[target_feature(enable = "avx2,fma")]
     #[inline]
-    fn tile(panel: &[[f32; WIDE]], a: impl Fn(usize, usize) -> f32) -> [[__m256; 2]; HIGH] {
+    fn tile(panel: &[Line], a: impl Fn(usize, usize) -> f32) -> [[__m256; 2]; HIGH] {
         let (mut sums, mut place) = ([[_mm256_setzero_ps(); 2]; HIGH], 0);
-        let mut take = |b: &[f32; WIDE]| {
+        let mut take = |Line(b): &Line| {
             // SAFETY: they are twice eight numbers.
             let (left, right) = unsafe { (_mm256_loadu_ps(b.as_ptr()), _mm256_loadu_ps(b[8..].as_ptr())) };
             for row in 0..HIGH {

@@ -28,7 +28,7 @@ use crate::slices::{add, is_walkable, walk, walk_mut};
 use crate::threads::share;
 use block::{Block, Kept};
 use functions::cross_entropy;
-use layers::{Learnt, Linear, Normed, Room, Scaled};
+use layers::{Learnt, Linear, Normed, Room, Scaled, Slopes};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
@@ -68,8 +68,10 @@ pub(in super::super) fn loss_and_gradients(
     let mut gradients: Vec<Tensor> =
         parameters.iter().map(|parameter| Ok(parameter.tensor.f_empty_like()?)).collect::<Result<_>>()?;
     // SAFETY: these tensors are new, and nobody else has a handle to them.
-    let mut slopes: Vec<&mut [f32]> = gradients.iter_mut().map(|gradient| unsafe { walk_mut(gradient) }).collect();
-    let lengths: Vec<usize> = slopes.iter().enumerate().map(|(place, all)| lesson.own_room(place, all.len())).collect();
+    let slopes = gradients.iter_mut().map(|gradient| Slopes::of(unsafe { walk_mut(gradient) }));
+    let mut slopes: Vec<Slopes<'_>> = slopes.collect();
+    let lengths = parameters.iter().map(|one| one.tensor.numel()).enumerate();
+    let lengths: Vec<usize> = lengths.map(|(place, all)| lesson.own_room(place, all)).collect();
     let (Ids { known, time, reach, .. }, all) = (ids, targets.len());
     let each = texts_of_a_thread(all / time, MOST_THREADS);
     let mut parts = known.chunks(each * reach).zip(targets.chunks(each * time));
@@ -81,16 +83,15 @@ pub(in super::super) fn loss_and_gradients(
             .map(|(known, targets)| {
                 scope.spawn(move || {
                     let mut room = Room::open();
-                    let mut slopes: Vec<Vec<f32>> = lengths.iter().map(|&length| room.zeros(length)).collect();
-                    let mut views: Vec<&mut [f32]> = slopes.iter_mut().map(Vec::as_mut_slice).collect();
+                    let mut own: Vec<Vec<f32>> = lengths.iter().map(|&length| room.take(length)).collect();
+                    let mut slopes: Vec<Slopes<'_>> = own.iter_mut().map(|own| Slopes::of(own)).collect();
                     // SAFETY: a lesson is made where the processor has these instructions.
-                    let learnt = unsafe { lesson.learn(known, targets, time, all, &mut views, &mut room) };
-                    (learnt, slopes, room)
+                    let learnt = unsafe { lesson.learn(known, targets, time, all, &mut slopes, &mut room) };
+                    slopes.iter_mut().for_each(Slopes::finish);
+                    (learnt, own, room)
                 })
             })
             .collect();
-        // Not by libtorch, whose threads wait for more to do for a while, and hold up those here.
-        slopes.iter_mut().for_each(|slopes| slopes.fill(0.0));
         if let Some((known, targets)) = own {
             let mut room = Room::open();
             // SAFETY: likewise.
@@ -106,7 +107,8 @@ pub(in super::super) fn loss_and_gradients(
     });
     let numbers = others.len() * lengths.iter().sum::<usize>();
     share(slopes.iter_mut().enumerate().collect(), numbers, |(place, slopes)| {
-        others.iter().for_each(|(own, _)| add(slopes, &own[place]));
+        slopes.finish();
+        others.iter().for_each(|(own, _)| slopes.add(&own[place]));
     });
     for (own, mut room) in others {
         own.into_iter().for_each(|numbers| room.free(numbers));
@@ -291,7 +293,7 @@ impl<'a> Lesson<'a> {
         targets: &[i64],
         time: usize,
         all: usize,
-        slopes: &mut [&mut [f32]],
+        slopes: &mut [Slopes<'_>],
         room: &mut Room,
     ) -> (f64, Vec<f32>) {
         let texts = targets.len() / time;
@@ -320,11 +322,12 @@ impl<'a> Lesson<'a> {
     }
 
     /// Adds the gradients of the rows that texts have read.
-    fn learn_tables(&self, known: &[i64], time: usize, mut dx: Vec<f32>, slopes: &mut [&mut [f32]]) {
+    fn learn_tables(&self, known: &[i64], time: usize, mut dx: Vec<f32>, slopes: &mut [Slopes<'_>]) {
         let (width, [embedding, position, ngrams]) = (self.width, self.table_places);
         let texts = dx.len() / (time * width);
         let before = known.len() / texts - time;
-        let mut learn = |place: usize, row: usize, dx: &[f32]| add(&mut slopes[place][row * width..][..width], dx);
+        let mut learn =
+            |place: usize, row: usize, dx: &[f32]| add(&mut slopes[place].numbers()[row * width..][..width], dx);
         for (text, dx) in known.chunks(before + time).zip(dx.chunks_exact_mut(time * width)) {
             for (number, (group, dx)) in text.windows(before + 1).zip(dx.chunks_exact_mut(width)).enumerate() {
                 position.into_iter().for_each(|place| learn(place, number, dx));

@@ -1,7 +1,7 @@
 //! A block, there and back.
 
 use super::functions::{activate, activate_back, back_to_size, bring_to_size, softmax, times, turn};
-use super::layers::{Linear, Normed, Room, Scaled, add_normed, back_normed};
+use super::layers::{Linear, Normed, Room, Scaled, Slopes, add_normed, back_normed};
 use crate::model::transformer::Activation;
 use crate::products::{Causal, Panels, View, multiply};
 use crate::slices::{add, dot};
@@ -84,7 +84,7 @@ impl Block<'_> {
         kept: Kept,
         dx: &mut [f32],
         time: usize,
-        slopes: &mut [&mut [f32]],
+        slopes: &mut [Slopes<'_>],
         room: &mut Room,
     ) {
         let Kept { normed1, qkv, by, weights, mixed, attended, normed2, hidden, gate, activated, thought } = kept;

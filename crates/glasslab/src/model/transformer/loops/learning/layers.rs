@@ -41,14 +41,46 @@ impl Room {
         self.free.get_mut(&numbers).and_then(Vec::pop).unwrap_or_else(|| vec![0.0; numbers])
     }
 
-    pub(super) fn zeros(&mut self, numbers: usize) -> Vec<f32> {
-        let mut zeros = self.take(numbers);
-        zeros.fill(0.0);
-        zeros
-    }
-
     pub(super) fn free(&mut self, numbers: Vec<f32>) {
         self.free.entry(numbers.len()).or_default().push(numbers);
+    }
+}
+
+/// A parameter's gradient, of which parts are added: what lies in its memory before the first one is of no meaning.
+pub(super) struct Slopes<'a> {
+    numbers: &'a mut [f32],
+    is_begun: bool,
+}
+
+impl<'a> Slopes<'a> {
+    pub(super) fn of(numbers: &'a mut [f32]) -> Slopes<'a> {
+        Slopes { numbers, is_begun: false }
+    }
+
+    /// Zeros at first.
+    pub(super) fn numbers(&mut self) -> &mut [f32] {
+        if !std::mem::replace(&mut self.is_begun, true) {
+            self.numbers.fill(0.0);
+        }
+        self.numbers
+    }
+
+    pub(super) fn add(&mut self, more: &[f32]) {
+        add(self.numbers(), more);
+    }
+
+    /// Zeros, if nothing was added.
+    pub(super) fn finish(&mut self) {
+        self.numbers();
+    }
+
+    /// Adds A · Bᵀ, or begins with it.
+    #[target_feature(enable = "avx2,fma")]
+    fn add_product(&mut self, a: View<'_>, b: &Panels, stride: usize) {
+        match std::mem::replace(&mut self.is_begun, true) {
+            true => multiply::<true>(a, b, Causal::No, self.numbers, stride),
+            false => multiply::<false>(a, b, Causal::No, self.numbers, stride),
+        }
     }
 }
 
@@ -100,14 +132,14 @@ impl Linear<'_> {
 
     /// The gradient of x; those of W and b are added.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn backward(&self, x: &[f32], dy: &[f32], slopes: &mut [&mut [f32]], room: &mut Room) -> Vec<f32> {
+    pub(super) fn backward(&self, x: &[f32], dy: &[f32], slopes: &mut [Slopes<'_>], room: &mut Room) -> Vec<f32> {
         let [wide, width] = self.size;
         let rows = x.len() / width;
         let dy_rows = View::of(dy, wide, [rows, wide]);
         let x_columns = Panels::of(View::of(x, width, [rows, width]).turned());
-        multiply::<true>(dy_rows.turned(), &x_columns, Causal::No, slopes[self.place], width);
+        slopes[self.place].add_product(dy_rows.turned(), &x_columns, width);
         if let Some((_, place)) = self.bias {
-            dy.chunks_exact(wide).for_each(|row| add(slopes[place], row));
+            dy.chunks_exact(wide).for_each(|row| slopes[place].add(row));
         }
         let mut dx = room.take(rows * width);
         multiply::<false>(dy_rows, self.panels(1), Causal::No, &mut dx, width);
@@ -157,14 +189,14 @@ impl Scaled<'_> {
         normed: Normed,
         dy: &mut [f32],
         width: usize,
-        slopes: &mut [&mut [f32]],
+        slopes: &mut [Slopes<'_>],
         room: &mut Room,
     ) {
         let rows = dy.chunks_exact_mut(width).zip(normed.sized.chunks_exact(width)).zip(&normed.by);
         for ((dy, sized), by) in rows {
-            self.shift.iter().for_each(|&(_, place)| add(slopes[place], dy));
+            self.shift.iter().for_each(|&(_, place)| slopes[place].add(dy));
             if let Some((scale, place)) = self.scale {
-                let slopes = &mut slopes[place][..width];
+                let slopes = &mut slopes[place].numbers()[..width];
                 for number in 0..width {
                     slopes[number] += dy[number] * sized[number];
                     dy[number] *= scale[number];
@@ -202,7 +234,7 @@ pub(super) fn back_normed(
     normed: Option<Normed>,
     dx: &[f32],
     width: usize,
-    slopes: &mut [&mut [f32]],
+    slopes: &mut [Slopes<'_>],
     room: &mut Room,
 ) -> Option<Vec<f32>> {
     let (norm, normed) = norm.zip(normed)?;
