@@ -90,8 +90,8 @@ mod fused {
         #[inline(always)]
         fn starts<const N: usize>(&self, first: usize) -> [usize; N] {
             let (mut starts, last) = ([0; N], self.rows - 1);
-            for lane in 0..N {
-                starts[lane] = (first + lane).min(last) * self.stride;
+            for (lane, start) in starts.iter_mut().enumerate() {
+                *start = (first + lane).min(last) * self.stride;
             }
             starts
         }
@@ -237,10 +237,9 @@ mod fused {
         let mut take = |Line(b): &Line| {
             // SAFETY: they are twice eight numbers.
             let (left, right) = unsafe { (_mm256_loadu_ps(b.as_ptr()), _mm256_loadu_ps(b[8..].as_ptr())) };
-            for row in 0..HIGH {
+            for (row, sums) in sums.iter_mut().enumerate() {
                 let number = _mm256_set1_ps(a(row, place));
-                let [on_left, on_right] = sums[row];
-                sums[row] = [_mm256_fmadd_ps(number, left, on_left), _mm256_fmadd_ps(number, right, on_right)];
+                *sums = [_mm256_fmadd_ps(number, left, sums[0]), _mm256_fmadd_ps(number, right, sums[1])];
             }
             place += 1;
         };
