@@ -16,14 +16,16 @@ def run(size: Size, peak: Peak) -> Found:
     device, found = ours.device(), Found()
     with tempfile.TemporaryDirectory(prefix="glasslab-bench-") as folder:
         for preset in ("small",) if device == "cpu" else ("small", "large"):
-            model = Path(folder) / f"{preset}.safetensors"
-            made = peers.measured([ours.command(), "train", "--preset", preset, "--steps", "1", "--data", ours.texts()[0], "--out", model,
-                                   "--json"])
+            # Another build may not know this one's models.
+            models = {name: Path(folder) / f"{preset}-{name}.safetensors" for name in ours.sides()}
+            for name, command in ours.sides().items():
+                made = peers.measured([command, "train", "--preset", preset, "--steps", "1", "--data", ours.texts()[0], "--out", models[name],
+                                       "--json"])
             for batch, chars in size.of(((1, 20), (64, 20)), ((1, 100), (64, 50)), ((1, 2000), (64, 400))):
                 sides = {"without": [], "with": [], **{name: [] for name in ours.sides()}}
                 for _ in range(size.of(1, 2, 5)):
                     for name, command in ours.sides().items():
-                        mine = peers.measured([command, "generate", model, "--samples", batch, "--chars", chars, "--json"])
+                        mine = peers.measured([command, "generate", models[name], "--samples", batch, "--chars", chars, "--json"])
                         sides[name].append(batch * chars / mine["seconds"])
                     theirs = peers.run("generate", model=preset, batch=batch, chars=chars, device=device)
                     for name in ("without", "with"):

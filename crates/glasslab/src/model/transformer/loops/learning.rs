@@ -313,7 +313,7 @@ impl<'a> Lesson<'a> {
                 norm.backward(normed, &mut dx, self.width, slopes, room);
             }
             for (block, kept) in self.blocks.iter().zip(kept).rev() {
-                block.backward(self.activation, kept, &mut dx, time, slopes, room);
+                block.backward(kept, &mut dx, time, slopes, room);
             }
             all_dx.extend_from_slice(&dx);
             room.free(dx);

@@ -1,6 +1,6 @@
 //! A block, there and back.
 
-use super::functions::{activate, activate_back, back_to_size, bring_to_size, softmax, times, turn};
+use super::functions::{activate, back_to_size, bring_to_size, softmax, times, turn};
 use super::layers::{Linear, Normed, Room, Scaled, Slopes, add_normed, back_normed};
 use crate::model::transformer::Activation;
 use crate::products::{Causal, Panels, View, multiply};
@@ -36,16 +36,21 @@ pub(super) struct Kept {
     pub(super) mixed: Vec<f32>,
     pub(super) attended: Option<Normed>,
     pub(super) normed2: Normed,
-    pub(super) hidden: Vec<f32>,
-    pub(super) gate: Option<Vec<f32>>,
+    /// Of the activation.
+    pub(super) slope: Vec<f32>,
+    /// What a gate lets through, and how far it is open.
+    pub(super) gated: Option<[Vec<f32>; 2]>,
     pub(super) activated: Vec<f32>,
     pub(super) thought: Option<Normed>,
 }
 
 impl Kept {
     pub(super) fn free(self, room: &mut Room) {
-        let Kept { normed1, qkv, by, weights, mixed, attended, normed2, hidden, gate, activated, thought } = self;
-        [qkv, by, weights, mixed, hidden, activated].into_iter().chain(gate).for_each(|numbers| room.free(numbers));
+        let Kept { normed1, qkv, by, weights, mixed, attended, normed2, slope, gated, activated, thought } = self;
+        [qkv, by, weights, mixed, slope, activated]
+            .into_iter()
+            .chain(gated.into_iter().flatten())
+            .for_each(|numbers| room.free(numbers));
         [normed1, normed2].into_iter().chain(attended).chain(thought).for_each(|normed| normed.free(room));
     }
 }
@@ -64,50 +69,42 @@ impl Block<'_> {
         let attended = self.output.forward(&mixed, room);
         let attended = add_normed(self.attention_norm.as_ref(), attended, x, self.width, room);
         let normed2 = self.norm2.forward(x, self.width, room);
-        let hidden = self.up.forward(normed2.out(), room); // B · T · N
-        let gate = self.gate.as_ref().map(|gate| gate.forward(normed2.out(), room));
-        let mut activated = room.take(hidden.len());
-        activate(activation, gate.as_ref().unwrap_or(&hidden), &mut activated);
-        if gate.is_some() {
+        let mut slope = self.gate.as_ref().unwrap_or(&self.up).forward(normed2.out(), room); // B · T · N
+        let mut activated = room.take(slope.len());
+        activate(activation, &mut slope, &mut activated);
+        let gated = self.gate.as_ref().map(|_| {
+            let (hidden, mut opened) = (self.up.forward(normed2.out(), room), room.take(activated.len()));
+            opened.copy_from_slice(&activated);
             times(&mut activated, &hidden);
-        }
+            [hidden, opened]
+        });
         let thought = self.down.forward(&activated, room);
         let thought = add_normed(self.mlp_norm.as_ref(), thought, x, self.width, room);
-        Kept { normed1, qkv, by, weights, mixed, attended, normed2, hidden, gate, activated, thought }
+        Kept { normed1, qkv, by, weights, mixed, attended, normed2, slope, gated, activated, thought }
     }
 
     /// Makes the gradient of the stream before the block of that after it; those of the parameters are added.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn backward(
-        &self,
-        activation: Activation,
-        kept: Kept,
-        dx: &mut [f32],
-        time: usize,
-        slopes: &mut [Slopes<'_>],
-        room: &mut Room,
-    ) {
-        let Kept { normed1, qkv, by, weights, mixed, attended, normed2, hidden, gate, activated, thought } = kept;
+    pub(super) fn backward(&self, kept: Kept, dx: &mut [f32], time: usize, slopes: &mut [Slopes<'_>], room: &mut Room) {
+        let Kept { normed1, qkv, by, weights, mixed, attended, normed2, slope, gated, activated, thought } = kept;
         let dy = back_normed(self.mlp_norm.as_ref(), thought, dx, self.width, slopes, room);
         let mut dhidden = self.down.backward(&activated, dy.as_deref().unwrap_or(dx), slopes, room);
-        let mut dnormed = match (&self.gate, &gate) {
-            (Some(linear), Some(gate)) => {
+        let mut dnormed = match (&self.gate, &gated) {
+            (Some(gate), Some([hidden, opened])) => {
                 // Of up(x) · f(gate(x)): f(gate(x)) where up(x) is moved, up(x) · f′(gate(x)) where gate(x) is.
                 let mut dgate = room.take(dhidden.len());
                 dgate.copy_from_slice(&dhidden);
-                times(&mut dgate, &hidden);
-                activate_back(activation, gate, &mut dgate);
-                let mut opened = room.take(dhidden.len());
-                activate(activation, gate, &mut opened);
-                times(&mut dhidden, &opened);
-                let mut dnormed = linear.backward(normed2.out(), &dgate, slopes, room);
+                times(&mut dgate, hidden);
+                times(&mut dgate, &slope);
+                times(&mut dhidden, opened);
+                let mut dnormed = gate.backward(normed2.out(), &dgate, slopes, room);
                 let more = self.up.backward(normed2.out(), &dhidden, slopes, room);
                 add(&mut dnormed, &more);
-                [dgate, opened, more].into_iter().for_each(|numbers| room.free(numbers));
+                [dgate, more].into_iter().for_each(|numbers| room.free(numbers));
                 dnormed
             }
             _ => {
-                activate_back(activation, &hidden, &mut dhidden);
+                times(&mut dhidden, &slope);
                 self.up.backward(normed2.out(), &dhidden, slopes, room)
             }
         };
@@ -120,8 +117,8 @@ impl Block<'_> {
         let mut dnormed1 = self.qkv.backward(normed1.out(), &dqkv, slopes, room);
         self.norm1.backward(normed1, &mut dnormed1, self.width, slopes, room);
         add(dx, &dnormed1);
-        let used = [qkv, by, weights, mixed, hidden, activated, dhidden, dnormed, dmixed, dqkv, dnormed1];
-        used.into_iter().chain(gate).chain(dy).chain(dy2).for_each(|numbers| room.free(numbers));
+        let used = [qkv, by, weights, mixed, slope, activated, dhidden, dnormed, dmixed, dqkv, dnormed1];
+        used.into_iter().chain(gated.into_iter().flatten()).chain(dy).chain(dy2).for_each(|numbers| room.free(numbers));
     }
 
     /// Numbers of a character's queries, keys and values.

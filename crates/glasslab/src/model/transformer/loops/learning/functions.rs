@@ -154,49 +154,31 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     (1.0 + exp(-x)).recip()
 }
 
+/// Puts the activation of x into `out`, and makes its slope of x, for the way back.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn activate(activation: Activation, x: &[f32], out: &mut [f32]) {
+pub(super) fn activate(activation: Activation, x: &mut [f32], out: &mut [f32]) {
     #[inline(always)]
-    fn each(x: &[f32], out: &mut [f32], of: impl Fn(f32) -> f32) {
+    fn each(x: &mut [f32], out: &mut [f32], of: impl Fn(f32) -> (f32, f32)) {
         let out = &mut out[..x.len()];
         for place in 0..x.len() {
-            out[place] = of(x[place]);
+            (out[place], x[place]) = of(x[place]);
         }
     }
     match activation {
         // What is no number stays none.
-        Activation::Relu => each(x, out, |x| if x < 0.0 { 0.0 } else { x }),
-        Activation::ReluSquared => each(x, out, |x| if x < 0.0 { 0.0 } else { x * x }),
-        Activation::Gelu => each(x, out, |x| x * normal(x).0),
-        Activation::GeluTanh => each(x, out, |x| x * nearly_normal(x).0),
-        Activation::Silu => each(x, out, |x| x * sigmoid(x)),
-    }
-}
-
-/// Makes the gradient of x of that of the activation of x.
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn activate_back(activation: Activation, x: &[f32], dy: &mut [f32]) {
-    #[inline(always)]
-    fn each(x: &[f32], dy: &mut [f32], slope: impl Fn(f32) -> f32) {
-        let dy = &mut dy[..x.len()];
-        for place in 0..x.len() {
-            dy[place] *= slope(x[place]);
-        }
-    }
-    match activation {
-        Activation::Relu => each(x, dy, |x| if x <= 0.0 { 0.0 } else { 1.0 }),
-        Activation::ReluSquared => each(x, dy, |x| if x < 0.0 { 0.0 } else { 2.0 * x }),
-        Activation::Gelu => each(x, dy, |x| {
+        Activation::Relu => each(x, out, |x| (if x < 0.0 { 0.0 } else { x }, if x <= 0.0 { 0.0 } else { 1.0 })),
+        Activation::ReluSquared => each(x, out, |x| if x < 0.0 { (0.0, 0.0) } else { (x * x, 2.0 * x) }),
+        Activation::Gelu => each(x, out, |x| {
             let (share, density) = normal(x);
-            density.mul_add(x, share)
+            (x * share, density.mul_add(x, share))
         }),
-        Activation::GeluTanh => each(x, dy, |x| {
+        Activation::GeluTanh => each(x, out, |x| {
             let (share, slope) = nearly_normal(x);
-            slope.mul_add(x, share)
+            (x * share, slope.mul_add(x, share))
         }),
-        Activation::Silu => each(x, dy, |x| {
+        Activation::Silu => each(x, out, |x| {
             let share = sigmoid(x);
-            share * (1.0 - share).mul_add(x, 1.0)
+            (x * share, share * (1.0 - share).mul_add(x, 1.0))
         }),
     }
 }

@@ -243,3 +243,36 @@ pub(super) fn back_normed(
     norm.backward(normed, &mut dy, width, slopes, room);
     Some(dy)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lay_in_a_gradients_memory_is_of_no_meaning_whatever_comes_first() {
+        if !crate::products::is_here() {
+            return;
+        }
+        let (ones, twos) = ([1.0; 6], [2.0; 6]); // 2 × 3 and 2 × 3: their product is 2 × 2, of sixes
+        let product = |slopes: &mut Slopes<'_>| {
+            // SAFETY: this processor has these instructions.
+            unsafe {
+                let panels = Panels::of(View::of(&twos, 3, [2, 3]));
+                slopes.add_product(View::of(&ones, 3, [2, 3]), &panels, 2);
+            }
+        };
+        let after = |steps: &[&dyn Fn(&mut Slopes<'_>)]| {
+            let mut memory = [f32::NAN; 4];
+            let mut slopes = Slopes::of(&mut memory);
+            steps.iter().for_each(|step| step(&mut slopes));
+            slopes.finish();
+            memory
+        };
+        let row = |slopes: &mut Slopes<'_>| slopes.add(&[1.0, 2.0]);
+        assert_eq!(after(&[]), [0.0; 4]);
+        assert_eq!(after(&[&product]), [6.0; 4]);
+        assert_eq!(after(&[&product, &product]), [12.0; 4]);
+        assert_eq!(after(&[&row, &product]), [7.0, 8.0, 6.0, 6.0]);
+        assert_eq!(after(&[&product, &row]), [7.0, 8.0, 6.0, 6.0]);
+    }
+}
