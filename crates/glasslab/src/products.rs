@@ -66,7 +66,12 @@ mod fused {
 
     impl<'a> View<'a> {
         /// The first numbers of `rows` rows, which begin `stride` numbers apart.
+        ///
+        /// # Panics
+        /// If they are not there.
         pub(crate) fn of(numbers: &'a [f32], stride: usize, [rows, columns]: [usize; 2]) -> View<'a> {
+            let end = rows.saturating_sub(1).checked_mul(stride).and_then(|last| last.checked_add(columns));
+            assert!(rows == 0 || end.is_some_and(|end| end <= numbers.len()), "the rows are there");
             View { numbers, stride, rows, columns, turned: false }
         }
 
@@ -180,6 +185,7 @@ mod fused {
     #[target_feature(enable = "avx2,fma")]
     pub(crate) fn multiply<const ADD: bool>(a: View<'_>, b: &Panels, causal: Causal, out: &mut [f32], stride: usize) {
         let depth = a.columns;
+        assert_eq!(b.numbers.len(), b.rows.div_ceil(WIDE) * depth, "rows of one length");
         // Rows are read where they lie; of columns, the numbers would lie too far apart.
         let (mut across, mut starts) = (Vec::<[f32; HIGH]>::new(), [0; HIGH * TALL]);
         for group in (0..a.rows).step_by(HIGH * TALL) {
@@ -188,7 +194,6 @@ mod fused {
                 a.lay(rows.clone(), &mut across);
             } else {
                 starts = a.starts(group);
-                assert!(starts[HIGH * TALL - 1] + depth <= a.numbers.len(), "the rows are there");
             }
             for (column, panel) in (0..b.rows).step_by(WIDE).zip(b.numbers.chunks_exact(depth)) {
                 let columns = WIDE.min(b.rows - column);
@@ -204,7 +209,7 @@ mod fused {
                         let from = needed.start.max(place);
                         let needed = from..needed.end.min(place + DEEP).max(from);
                         let panel = &panel[needed.clone()];
-                        // What the sums are put to is asked for before they are made.
+                        // The first line of what each row's sums are put to is asked for before they are made.
                         for row in first..end {
                             _mm_prefetch::<_MM_HINT_T0>(out.as_ptr().wrapping_add(row * stride + column).cast());
                         }
@@ -214,7 +219,7 @@ mod fused {
                             tile(panel, |row, place| unsafe { across.get_unchecked(place)[row] })
                         } else {
                             let (starts, numbers) = (&starts[number * HIGH..][..HIGH], &a.numbers[from..]);
-                            // SAFETY: likewise; of the last row, too, so many are there.
+                            // SAFETY: likewise; a view's rows are there.
                             tile(panel, |row, place| unsafe { *numbers.get_unchecked(starts[row] + place) })
                         };
                         let out = &mut out[first * stride + column..];
@@ -260,7 +265,7 @@ mod fused {
     #[inline]
     fn put(sums: [[__m256; 2]; HIGH], is_added: bool, out: &mut [f32], stride: usize, [rows, columns]: [usize; 2]) {
         if [rows, columns] == [HIGH, WIDE] {
-            assert!(out.len() >= (HIGH - 1) * stride + WIDE, "there is room for a tile");
+            assert!(stride <= out.len() && (HIGH - 1) * stride + WIDE <= out.len(), "there is room for a tile");
             for (row, both) in sums.iter().enumerate() {
                 for (half, &sum) in both.iter().enumerate() {
                     // SAFETY: there is.

@@ -18,9 +18,8 @@ def run(size: Size, peak: Peak) -> Found:
         for preset in ("small",) if device == "cpu" else ("small", "large"):
             # Another build may not know this one's models.
             models = {name: Path(folder) / f"{preset}-{name}.safetensors" for name in ours.sides()}
-            for name, command in ours.sides().items():
-                made = peers.measured([command, "train", "--preset", preset, "--steps", "1", "--data", ours.texts()[0], "--out", models[name],
-                                       "--json"])
+            made = {name: peers.measured([command, "train", "--preset", preset, "--steps", "1", "--data", ours.texts()[0], "--out",
+                                          models[name], "--json"]) for name, command in ours.sides().items()}
             for batch, chars in size.of(((1, 20), (64, 20)), ((1, 100), (64, 50)), ((1, 2000), (64, 400))):
                 sides = {"without": [], "with": [], **{name: [] for name in ours.sides()}}
                 for _ in range(size.of(1, 2, 5)):
@@ -40,5 +39,5 @@ def run(size: Size, peak: Peak) -> Found:
                         found.add(f"{preset}_{batch}_prompts_{name}_cache", told, f"{prompts} of {chars:,} characters by `{preset}`, beside {beside}",
                                   str(goal), goal)
                 line(f"{preset}, {prompts}: {max(mine):,.0f} characters/s at most, "
-                     + of_peak(2 * made["parameters"] * max(mine), peak.operations, "products"))
+                     + of_peak(2 * made["glasslab"]["parameters"] * max(mine), peak.operations, "products"))
     return found
