@@ -71,8 +71,11 @@ class Found:
     def add(self, name: str, told: Claim, what: str, goal: str = "", least: float | None = None) -> None:
         """A claim; bold in the table where it is not at least so much."""
         self.figures.update(told.figures(name))
-        missed = least is not None and not (told.is_sure and told.median >= least)
-        self.rows.append((what, f"**{told}**" if missed else str(told), goal))
+        self.tell(what, str(told), goal, least is None or (told.is_sure and told.median >= least))
+
+    def tell(self, what: str, text: str, goal: str, is_met: bool) -> None:
+        """A row of the table; bold where the goal is missed."""
+        self.rows.append((what, text if is_met else f"**{text}**", goal))
 
 
 @dataclass(frozen=True)

@@ -53,19 +53,19 @@ def run(size, peak):
     # As fast: no claim of a difference, but between what it lies.
     as_fast = f"{trained.low:.2f} to {trained.high:.2f}"
     line(f"training in a cell, speed : that of the command {as_fast}")
-    found = Found([("training `small` in a cell, speed beside the command's", as_fast, "0.9")], **figures, **trained.figures("train"))
+    found = Found(**figures, **trained.figures("train"))
+    found.tell("training `small` in a cell, speed beside the command's", as_fast, "0.9", trained.median >= 0.9)
     if not beside:
         return found
     told = claim(mine, stock)
     line(f"a small cell's time : that of the stock kernel {told}")
     found.add("cell", told, f"a small cell ({figures['cell_s']:.2f} s), beside evcxr_jupyter", "0.6")
-    found.rows += [
-        ("from start to the first tensor", f"{figures['first_cell_s']:.1f} s, beside {figures['first_cell_s_stock']:.0f} s", "6 s"),
-        ("resident memory, idle and after the transformer notebook (7)",
-         f"{figures['rss_mb']:.0f} MB and {figures['rss_after_mb']:.0f} MB, beside {figures['rss_mb_stock']:.0f} MB; the cells' process "
-         f"{figures['child_rss_mb']:.0f} and {figures['child_rss_after_mb']:.0f} MB", "700 MB"),
-        ("a slider's answer, 50 characters by `small`", f"{1000 * figures['callback_s']:.0f} ms", "100 ms"),
-    ]
+    found.tell("from start to the first tensor", f"{figures['first_cell_s']:.1f} s, beside {figures['first_cell_s_stock']:.0f} s", "6 s",
+               figures["first_cell_s"] <= 6)
+    found.tell("resident memory, idle and after the transformer notebook (7)",
+               f"{figures['rss_mb']:.0f} MB and {figures['rss_after_mb']:.0f} MB, beside {figures['rss_mb_stock']:.0f} MB; the cells' process "
+               f"{figures['child_rss_mb']:.0f} and {figures['child_rss_after_mb']:.0f} MB", "700 MB", figures["rss_after_mb"] <= 700)
+    found.tell("a slider's answer, 50 characters by `small`", f"{1000 * figures['callback_s']:.0f} ms", "100 ms", figures["callback_s"] <= 0.1)
     return found
 
 
