@@ -1,6 +1,7 @@
 """What may be said of a measurement: a ratio beside its spread, the machine's own peak, and the table in docs/performance.md."""
 
 import json
+import math
 import statistics
 import tempfile
 from dataclasses import dataclass
@@ -65,15 +66,16 @@ class Found:
     """What a bench has found: figures by names for `--json`; and what is published with --write: rows for the table (what, measured,
     goal), and pictures by their files."""
 
-    def __init__(self, rows: list[tuple[str, str, str]] | None = None, **figures):
-        self.rows, self.figures, self.pictures = rows or [], figures, {}
+    def __init__(self, **figures):
+        self.rows, self.figures, self.pictures = [], figures, {}
 
-    def add(self, name: str, told: Claim, what: str, goal: str = "", least: float | None = None) -> None:
-        """A claim; bold in the table where it is not at least so much."""
+    def add(self, name: str, told: Claim, what: str, goal: str = "", least: float = 0, most: float = math.inf) -> None:
+        """A claim; bold in the table where it is not at least, or at most, so much."""
         self.figures.update(told.figures(name))
-        self.tell(what, str(told), goal, least is None or (told.is_sure and told.median >= least))
+        has_goal = (least, most) != (0, math.inf)
+        self.tell(what, str(told), goal, not has_goal or (told.is_sure and least <= told.median <= most))
 
-    def tell(self, what: str, text: str, goal: str, is_met: bool) -> None:
+    def tell(self, what: str, text: str, goal: str = "", is_met: bool = True) -> None:
         """A row of the table; bold where the goal is missed."""
         self.rows.append((what, text if is_met else f"**{text}**", goal))
 

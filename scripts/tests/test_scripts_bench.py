@@ -41,9 +41,11 @@ class Claims(unittest.TestCase):
         found = claims.Found()
         for name, ours in (("met", [3.0, 3.1, 3.0]), ("missed", [2.0, 2.1, 2.0]), ("unsure", [2.0, 9.0, 3.0])):
             found.add(name, claims.claim(ours, [1.0] * 3), name, "2.5", 2.5)
+        found.add("more than the most", claims.claim([0.7, 0.7, 0.7], [1.0] * 3), "time", "0.6", most=0.6)
+        found.add("less", claims.claim([0.5, 0.5, 0.5], [1.0] * 3), "time", "0.6", most=0.6)
         found.tell("seconds", "6.5 s", "6 s", False)
         found.tell("memory", "240 MB", "700 MB", True)
-        self.assertEqual([measured.startswith("**") for _, measured, _ in found.rows], [False, True, True, True, False])
+        self.assertEqual([measured.startswith("**") for _, measured, _ in found.rows], [False, True, True, True, False, True, False])
 
     def test_the_table_is_the_commands_and_not_a_hands(self):
         text = claims.TABLE.read_text(encoding="utf-8")

@@ -72,9 +72,10 @@ def run(size: Size, peak: Peak) -> Found:
             large, told = _large(folder, python, name, group, size.of(10_000_000, 40_000_000, 250_000_000), size.of(1, 3, 5))
             found.figures["large"][name] = {**large, **told.figures("ratio")}
             line(f"  {of_peak(large['mb_per_s'] * 1e6, peak.bytes, 'copies')}")
-            found.rows.append((f"preparing {large['parquet_mb']:.0f} MB of parquet ({name}), beside pyarrow's bare read with threads",
-                               f"{told}; {large['peak_mb']:.0f} MB of memory at most", "300 MB"))
-    found.rows.append(("opening what is prepared", f"{large['opened_ms']:.1f} ms, {large['opened_mb']:.1f} MB", "50 ms, 30 MB"))
+            found.tell(f"preparing {large['parquet_mb']:.0f} MB of parquet ({name}), beside pyarrow's bare read with threads",
+                       f"{told}; {large['peak_mb']:.0f} MB of memory at most", "300 MB", large["peak_mb"] <= 300)
+    found.tell("opening what is prepared", f"{large['opened_ms']:.1f} ms, {large['opened_mb']:.1f} MB", "50 ms, 30 MB",
+               large["opened_ms"] <= 50 and large["opened_mb"] <= 30)
     return found
 
 

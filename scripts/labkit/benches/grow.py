@@ -89,7 +89,7 @@ def picture(found: Found, name: str, across: str, up: str, courses: list[tuple])
         ends = ", ".join(f"{_short(costs[end])} at {sizes[end]:,.0f}" for end in (0, -1))
         line(f"{up} over {across}; {course}: {ends}; slope {slope:.2f}, by theory {theory:.2f}")
         found.figures[f"{name}: {course}"] = {"sizes": sizes, "costs": costs, "slope": slope, "theory": theory}
-        found.rows.append((f"[{up} over {across}](growth/{name}.svg); {course}", f"slope {slope:.2f} ({ends})", f"{theory:.2f} by theory"))
+        found.tell(f"[{up} over {across}](growth/{name}.svg); {course}", f"slope {slope:.2f} ({ends})", f"{theory:.2f} by theory")
 
 
 def _short(number: float) -> str:

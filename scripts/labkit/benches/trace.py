@@ -20,5 +20,7 @@ def run(size: Size, peak: Peak) -> Found:
         line(f"{name:22} {middle:8.1f} ms (quartiles {low:.1f} to {high:.1f})")
     low, middle, high = figures["ratio_quartiles"]
     line(f"ratio, turn by turn    {middle:8.2f} (quartiles {low:.2f} to {high:.2f}), {figures['turns']} turns")
-    return Found(rows=[("`small` and a text of 64 characters, there and back (`model.backward`) : there (`model.trace`)",
-                        f"{middle:.2f} × ({low:.2f} to {high:.2f})", "3")], **figures)
+    found = Found(**figures)
+    found.tell("`small` and a text of 64 characters, there and back (`model.backward`) : there (`model.trace`)",
+               f"{middle:.2f} × ({low:.2f} to {high:.2f})", "3", middle <= 3)
+    return found
